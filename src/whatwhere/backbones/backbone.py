@@ -1,0 +1,44 @@
+"""What the capture needs to know of a model: how to run it, and which of its tokens are the image's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen, pre-trained vision model that the capture can read.
+
+    `run` takes normalised pixels `[image, 3, y, x]` and answers the final features
+    `[image, token, channel]`, image tokens only; `image_tokens` says which of an attention layer's tokens
+    belong to the image. `layers` are name patterns (`*` matches anything) of the layers to read,
+    `excluded` of those never to read. `patch_px`: image sides must be multiples of it.
+    `weights`: where they came from, word for word in every artifact's provenance.
+    """
+
+    name: str
+    model: nn.Module
+    run: Callable[[Float[Tensor, "image 3 y x"]], Float[Tensor, "image token channel"]]
+    image_tokens: Callable[[int], slice]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    patch_px: int
+    weights: str
+    layers: tuple[str, ...] = ("*",)
+    excluded: tuple[str, ...] = field(default=())
+
+    def prepare(self, images: UInt8[np.ndarray, "image y x 3"]) -> Float[Tensor, "image 3 y x"]:
+        """Pixels 0-255 to the model's normalised input, on the model's device."""
+        like = next(self.model.parameters())
+        pixels = torch.from_numpy(images).to(like.device).permute(0, 3, 1, 2).to(like.dtype) / 255
+        mean, std = (torch.tensor(v, device=like.device, dtype=like.dtype)[:, None, None] for v in (self.mean, self.std))
+        return (pixels - mean) / std

@@ -1,0 +1,200 @@
+"""Records queries, keys and values of every self-attention call of a model (paper, section 3.2).
+
+Nothing of a model's own code is patched: a function mode sees each call of the attention primitive
+`torch.nn.functional.scaled_dot_product_attention` with the exact query, key, value and scale that it
+receives - after any rotary embedding, normalisation or head split - and forward hooks on the modules
+give the call its stable name. So one interceptor serves every library and every architecture.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from whatwhere.errors import InputError
+from whatwhere.images import token_grid
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from whatwhere.backbones import Backbone
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the attention primitive as it happened, all tokens included.
+
+    `query`, `key`, `value`, `output`: `[image, head, token, channel]`; `scale` multiplies query·key.
+    """
+
+    name: str
+    query: Float[Tensor, "image head token channel"]
+    key: Float[Tensor, "image head source channel"]
+    value: Float[Tensor, "image head source channel"]
+    output: Float[Tensor, "image head token channel"]
+    scale: float
+    masked: bool
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One self-attention layer, cut to the image's own tokens, which form `grid` (rows, columns)."""
+
+    name: str
+    query: Float[Tensor, "image head token channel"]
+    key: Float[Tensor, "image head token channel"]
+    value: Float[Tensor, "image head token channel"] | None
+    scale: float
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one forward pass leaves behind: the self-attention layers in call order, and the last features.
+
+    `final`: `[image, token, channel]` on the grid `final_grid`.
+    """
+
+    layers: tuple[Attention, ...]
+    final: Float[Tensor, "image token channel"]
+    final_grid: tuple[int, int]
+
+    def image(self, index: int) -> Features:
+        """The features of one image, its leading axis kept at length 1."""
+        keep = slice(index, index + 1)
+        layers = (
+            Attention(a.name, a.query[keep], a.key[keep], _cut(a.value, keep), a.scale, a.grid)
+            for a in self.layers
+        )
+        return Features(tuple(layers), self.final[keep], self.final_grid)
+
+
+def capture(
+    backbone: Backbone, images: UInt8[np.ndarray, "image y x 3"], *, values: bool = True
+) -> Features:
+    """One forward pass of `images`, all of one size, with every selected self-attention layer recorded.
+
+    Cross-attention (other token counts, or a name that the backbone excludes) is dropped; class, register
+    and text tokens are cut before any softmax is taken.
+
+    Raises `InputError` where the model never calls the attention primitive, where no layer matches the
+    backbone's selection, or where a selected call is masked (Eq. 5 has no mask).
+    """
+    height, width = images.shape[1:3]
+    calls, final = record_attention(backbone.model, lambda: backbone.run(backbone.prepare(images)))
+    if not calls:
+        raise InputError(
+            f"backbone {backbone.name}: expected calls of torch's scaled_dot_product_attention, got none; "
+            "its attention cannot be read (choose a model that uses the primitive, e.g. a plain ViT)"
+        )
+    layers = tuple(
+        _cut_to_image(call, backbone, height, width, values) for call in calls if _selected(call, backbone)
+    )
+    if not layers:
+        raise InputError(
+            f"backbone {backbone.name}: expected a self-attention layer matching {list(backbone.layers)}, "
+            f"got only {[call.name for call in calls]}; correct `layers`"
+        )
+    return Features(layers, final, token_grid(final.shape[1], height, width))
+
+
+def record_attention(model: nn.Module, run: Callable[[], Result]) -> tuple[list[Call], Result]:
+    """Every call of the attention primitive during `run()`, in order, and what `run` returned.
+
+    A module that calls more than once has its later calls named `path#2`, `path#3` ….
+    """
+    with torch.no_grad(), _module_path(model) as path, _Recorder(path) as recorder:
+        result = run()
+    return recorder.calls, result
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, path: list[str]) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._path = path
+        self._seen: Counter[str] = Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is F.scaled_dot_product_attention:
+            self.calls.append(_call(self._name(), output, *args, **(kwargs or {})))
+        return output
+
+    def _name(self) -> str:
+        path = self._path[-1] if self._path else ""
+        self._seen[path] += 1
+        return path if self._seen[path] == 1 else f"{path}#{self._seen[path]}"
+
+
+def _call(
+    name: str,
+    output: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Call:
+    """Mirrors the primitive's signature; grouped keys and values are repeated to one a query head."""
+    if enable_gqa:
+        key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    return Call(name, query, key, value, output, scale, attn_mask is not None or is_causal)
+
+
+@contextmanager
+def _module_path(model: nn.Module) -> Iterator[list[str]]:
+    """A stack of the paths of the modules that are running, kept by forward hooks for the duration."""
+    path: list[str] = []
+    handles = []
+
+    def leave(*_: Any) -> None:
+        path.pop()
+
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, name=name: path.append(name)))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+    try:
+        yield path
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _selected(call: Call, backbone: Backbone) -> bool:
+    is_self = call.query.shape[-2] == call.key.shape[-2]
+    chosen = any(fnmatchcase(call.name, pattern) for pattern in backbone.layers)
+    excluded = any(fnmatchcase(call.name, pattern) for pattern in backbone.excluded)
+    return is_self and chosen and not excluded
+
+
+def _cut_to_image(call: Call, backbone: Backbone, height: int, width: int, values: bool) -> Attention:
+    if call.masked:
+        raise InputError(
+            f"backbone {backbone.name}, layer {call.name}: expected attention without a mask (Eq. 5), got a "
+            "masked call; leave the layer out by `layers`"
+        )
+    keep = backbone.image_tokens(call.query.shape[-2])
+    query, key, value = (t[..., keep, :] for t in (call.query, call.key, call.value))
+    grid = token_grid(query.shape[-2], height, width)
+    return Attention(call.name, query, key, value if values else None, call.scale, grid)
+
+
+def _cut(value: Tensor | None, keep: slice) -> Tensor | None:
+    return None if value is None else value[keep]

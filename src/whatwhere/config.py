@@ -1,0 +1,319 @@
+"""The whole configuration as frozen models. An unknown or wrong key stops everything before any job.
+
+Interior functions never see these models: the workflow takes values out of them and passes values on.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from whatwhere.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Positive = Annotated[int, Field(gt=0)]
+Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    """Frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            for key in given:
+                if key not in cls.model_fields:
+                    raise PydanticCustomError("unknown_key", "{words}", {"words": _unknown(key, cls.model_fields)})
+        return given
+
+
+class ViewSettings(Strict):
+    """How images of a data set are brought to size: the paper's three protocols, or none."""
+
+    protocol: Literal["none", "short_side", "square", "centre_crop"]
+    size_px: Positive = 448
+    """Short side, or side of the square; not used by `none`."""
+    multiple_px: Positive = 16
+    """Both sides become multiples of it: the patch size of the backbones that look through this view."""
+
+
+class Scenes(Strict):
+    """Rendered scenes with exact labels, instances and captions."""
+
+    kind: Literal["scenes"]
+    images: Positive = 40
+    size_px: Annotated[int, Field(ge=32)] = 128
+    first_seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Photos(Strict):
+    """The colour photographs inside the scikit-image and scikit-learn packages; no labels."""
+
+    kind: Literal["photos"]
+
+
+class Folder(Strict):
+    """A directory of one's own, with label maps under `labels_root` if there are any."""
+
+    kind: Literal["folder"]
+    root: Path
+    labels_root: Path | None = None
+    classes: tuple[str, ...] = ()
+    ignore_label: int | None = 255
+
+
+class Bsds500(Strict):
+    """BSDS500: photographs with several human segmentations each, under `root`."""
+
+    kind: Literal["bsds500"]
+    root: Path
+    split: Literal["train", "val", "test"] = "val"
+
+
+class CamVid(Strict):
+    """CamVid: driving frames with 11 classes, under `root`."""
+
+    kind: Literal["camvid"]
+    root: Path
+    split: Literal["train", "val", "test"] = "val"
+
+
+DatasetSettings = Annotated[Scenes | Photos | Folder | Bsds500 | CamVid, Field(discriminator="kind")]
+
+
+class BackboneSettings(Strict):
+    """A timm vision transformer and the view of the images that it is shown."""
+
+    model: str
+    """timm's name, e.g. vit_small_patch16_224.dino"""
+    weights: str = "hub"
+    """`hub`, `random`, or the path of a checkpoint."""
+    revision: str = "main"
+    seed: int = 0
+    """Initialises `weights: random`."""
+    layers: Patterns = ("*",)
+    """Name patterns of the attention layers to read."""
+    options: dict[str, Any] = {}
+    """Passed to the model's constructor."""
+    view: Name
+    """One of `views`."""
+
+
+class FeatureSettings(Strict):
+    """What extraction keeps and how it runs."""
+
+    values: bool = False
+    """Store V beside Q and K (the `vv` pathway needs it)."""
+    batch_images: Positive = 1
+    """Images per forward pass. On a CPU more than one gains little and may change the last bit."""
+    run_images: Positive = 16
+    """Images per file of a store, and per write."""
+    device: str = "cpu"
+
+
+class Exact(Strict):
+    """Leading eigenvectors of the folded operator (Eq. 3)."""
+
+    kind: Literal["exact"]
+    pathway: Literal["qk", "vv"] = "qk"
+    operator: Literal["normalised", "walk"] = "normalised"
+    vectors: Positive = 10
+
+
+class Gradient(Strict):
+    """Eq. 4 by Adam, as the paper writes it."""
+
+    kind: Literal["gradient"]
+    pathway: Literal["qk", "vv"] = "qk"
+    operator: Literal["normalised", "walk"] = "walk"
+    vectors: Positive = 10
+    steps: Positive = 1000
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    data_weight: Annotated[float, Field(ge=0)] = 1.0
+    orthogonality_weight: Annotated[float, Field(ge=0)] = 1.0
+    check_every: Positive = 50
+    """Steps between two checks that folding is exact."""
+
+
+class Final(Strict):
+    """No solver: the backbone's final features themselves (the K-means baseline)."""
+
+    kind: Literal["final"]
+
+
+MethodSettings = Annotated[Exact | Gradient | Final, Field(discriminator="kind")]
+
+
+class RegionSettings(Strict):
+    """K-means over the rows of X."""
+
+    clusters: Positive | Literal["auto"] = "auto"
+    candidates: tuple[Annotated[int, Field(ge=2)], ...] = tuple(range(2, 11))
+    """The K that `auto` chooses among, by silhouette."""
+    restarts: Positive = 4
+
+
+class Row(Strict):
+    """One row of a table. Without `backbone` it is the paper's alone, and `reason` says why ours is empty."""
+
+    model: str
+    source: str
+    decoding: str
+    paper: float | None = None
+    backbone: Name | None = None
+    method: Name | None = None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _computed_or_explained(self) -> Row:
+        if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason):
+            raise PydanticCustomError("row", "expected `backbone` and `method`, or a `reason` for an empty cell")
+        return self
+
+
+class Table(Strict):
+    """A table's data set and rows; the paper's numbers stand in the rows."""
+
+    title: str
+    dataset: Name
+    source: str
+    rows: tuple[Row, ...]
+
+
+class Figure(Strict):
+    """Images of one data set through one backbone and method."""
+
+    dataset: Name
+    backbone: Name
+    method: Name
+    images: Positive = 6
+
+
+class Config(Strict):
+    """Everything a run depends on."""
+
+    run: Name = "embedded"
+    """Folder under `results`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Positive = 1
+    """Of every job, whatever the cores: sums then always run in the same order."""
+    unreadable: Literal["stop", "skip"] = "stop"
+    """What a truncated or foreign image file does: stop the run, or be skipped and listed."""
+    shard_images: Positive = 512
+    """Images per job and store."""
+    views: dict[Name, ViewSettings]
+    datasets: dict[Name, DatasetSettings]
+    backbones: dict[Name, BackboneSettings]
+    features: FeatureSettings = FeatureSettings()
+    methods: dict[Name, MethodSettings]
+    regions: RegionSettings = RegionSettings()
+    bootstrap: Positive = 1000
+    """Resamples of the images behind every 95 % interval."""
+    tables: dict[Name, Table] = {}
+    figures: dict[Name, Figure] = {}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for name, backbone in self.backbones.items():
+            _must_exist(f"backbones.{name}.view", backbone.view, self.views)
+        for where, used in self._uses():
+            _must_exist(f"{where}.dataset", used[0], self.datasets)
+            _must_exist(f"{where}.backbone", used[1], self.backbones)
+            _must_exist(f"{where}.method", used[2], self.methods)
+            self._check_values(where, used[2])
+        return self
+
+    def _uses(self) -> list[tuple[str, tuple[str, str, str]]]:
+        rows = [
+            (f"tables.{name}.rows[{i}]", (table.dataset, row.backbone, row.method))
+            for name, table in self.tables.items()
+            for i, row in enumerate(table.rows)
+            if row.backbone and row.method
+        ]
+        figures = [(f"figures.{k}", (f.dataset, f.backbone, f.method)) for k, f in self.figures.items()]
+        return rows + figures
+
+    def _check_values(self, where: str, method: str) -> None:
+        if getattr(self.methods[method], "pathway", "qk") == "vv" and not self.features.values:
+            raise PydanticCustomError(
+                "values",
+                "{where}: method {method} reads the vv pathway; expected features.values: true, got false",
+                {"where": where, "method": method},
+            )
+
+    def runs(self) -> list[tuple[str, str, str]]:
+        """Every (data set, backbone, method) that a table or figure needs, once each, in order."""
+        return list(dict.fromkeys(used for _, used in self._uses()))
+
+
+def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:
+    """The validated configuration.
+
+    Raises `InputError`: one line with the key's path, what was expected, what was found, and for a
+    misspelt name the nearest right one.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        faults = error.errors()
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(f"{where}: {_explain(faults[0])}{more}") from None
+
+
+def read(path: Path) -> Config:
+    """The configuration in a YAML file. Raises `InputError` as `parse` does."""
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a configuration, found no such file") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: expected keys and values, got {type(tree).__name__}")
+    return parse(tree, where=str(path))
+
+
+def schema() -> str:
+    """The JSON schema of `config.yaml`, for editors."""
+    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
+
+
+def _explain(fault: Any) -> str:
+    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"]]
+    path = "".join(parts).removeprefix(".")
+    if fault["type"] == "union_tag_invalid":
+        expected = fault["ctx"]["expected_tags"]
+        tag = fault["ctx"]["tag"]
+        return f"{path}.kind: expected one of {expected}, got {tag!r}{_nearest(tag, expected.replace(chr(39), '').split(', '))}"
+    if fault["type"] in ("unknown_key", "unknown_name", "values", "row"):
+        return f"{path}: {fault['msg']}" if path else fault["msg"]
+    if fault["type"] == "missing":
+        return f"{path}: expected a value, got none; add the key"
+    wish = fault["msg"].replace("Input should be ", "").replace("Input should ", "")
+    got = repr(fault["input"])
+    return f"{path}: expected {wish}, got {got if len(got) < 80 else got[:77] + '…'}"
+
+
+def _unknown(key: Any, known: Any) -> str:
+    return f"unknown key {key!r}{_nearest(key, known)}; expected one of {', '.join(known)}"
+
+
+def _must_exist(where: str, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        words = f"{where}: expected one of {', '.join(known) or 'none defined'}, got {name!r}{_nearest(name, known)}"
+        raise PydanticCustomError("unknown_name", "{words}", {"words": words})
+
+
+def _nearest(name: Any, known: Any) -> str:
+    near = get_close_matches(str(name), list(known), n=1, cutoff=0.4)
+    return f" (nearest: {near[0]!r})" if near else ""

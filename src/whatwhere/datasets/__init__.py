@@ -1,0 +1,28 @@
+"""Data sets by kind; each module has `load(name, **values) -> Dataset`."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record
+
+__all__ = ["IGNORE", "Dataset", "Instance", "Record", "fingerprint", "load_dataset"]
+
+
+def load_dataset(name: str, *, kind: str, **values: Any) -> Dataset:
+    """The data set `name` of `kind` (a module of this package), with that kind's own settings."""
+    return import_module(f"whatwhere.datasets.{kind}").load(name, **values)
+
+
+def fingerprint(values: dict[str, Any]) -> str:
+    """Changes when the files under a data set's roots do (names, sizes, times); empty where it has none."""
+    digest = hashlib.blake2b(digest_size=8)
+    roots = [Path(value) for key, value in sorted(values.items()) if key.endswith("root") and value]
+    for root in roots:
+        for file in sorted(root.rglob("*")):
+            found = file.stat()
+            digest.update(f"{file.relative_to(root)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest() if roots else ""

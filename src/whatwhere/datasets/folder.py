@@ -1,0 +1,129 @@
+"""A user's own directory of images, with or without label maps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16
+
+from whatwhere.datasets.record import IGNORE, Dataset, Record, nothing
+from whatwhere.errors import InputError
+from whatwhere.images import PathLike, image_size, read_image, read_labels
+
+#: Endings of the files that count as images, in any case.
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+#: Longest id before a number is added: file systems allow 255 bytes and artifacts add their own endings.
+_LONGEST_ID = 120
+
+
+def load(
+    name: str,
+    *,
+    root: PathLike,
+    labels_root: PathLike | None = None,
+    classes: Sequence[str] = (),
+    ignore_label: int = 255,
+) -> Dataset:
+    """Every image under `root`, by relative path; the label map of `a/b.jpg` is `labels_root/a/b.png`.
+
+    Label maps hold class indices, `ignore_label` where nothing is scored. A missing or wrong label map is an
+    InputError when that image's labels are read; a missing or empty directory is one here.
+    """
+    root, label_dir = Path(root), None if labels_root is None else Path(labels_root)
+    if label_dir is not None and (not label_dir.is_dir() or label_dir.resolve() == root.resolve()):
+        raise InputError(
+            f"data set {name}: expected a directory of label maps other than root, got "
+            f"{str(label_dir)!r}; check labels_root"
+        )
+    paths = image_paths(name, root, leave_out=label_dir)
+    labels = [
+        partial(
+            _labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label
+        )
+        if label_dir is not None
+        else nothing
+        for path in paths
+    ]
+    ids = _ids([path.relative_to(root) for path in paths])
+    records = (
+        Record(id_, partial(read_image, path), label)
+        for id_, path, label in zip(ids, paths, labels, strict=True)
+    )
+    return Dataset(name, tuple(records), tuple(classes))
+
+
+def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Path]:
+    """The images under a directory, sorted by relative path; hidden files are not images.
+
+    `leave_out` is a directory whose files do not count (label maps kept under the images' own root).
+    Raises InputError where the directory is missing or has no image.
+    """
+    if not root.is_dir():
+        got = "a file" if root.exists() else "nothing"
+        raise InputError(
+            f"data set {name}: expected a directory of images, got {got} at {str(root)!r}; check root"
+        )
+    files = list(_files(root, leave_out))
+    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    if not images:
+        raise InputError(
+            f"data set {name}: expected images ({', '.join(suffix[1:] for suffix in SUFFIXES)}) under "
+            f"{str(root)!r}, got none among {len(files)} files; check root"
+        )
+    return sorted(images, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _files(root: Path, leave_out: Path | None) -> Iterator[Path]:
+    skipped = None
+    if leave_out is not None and root.resolve() in leave_out.resolve().parents:
+        skipped = root / leave_out.resolve().relative_to(root.resolve())
+    for path in root.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if not hidden and skipped not in path.parents and path.is_file():
+            yield path
+
+
+def _ids(relative: Sequence[Path]) -> list[str]:
+    """Unique file-name-safe ids. Case does not make a difference: on some file systems it makes none."""
+    taken: set[str] = set()
+    return [_unique(_safe(path), taken) for path in relative]
+
+
+def _safe(path: Path) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", path.with_suffix("").as_posix())
+    return plain[-_LONGEST_ID:].lstrip("._-") or "image"
+
+
+def _unique(plain: str, taken: set[str]) -> str:
+    """`plain`, or `plain` with the first free number; notes what it answers in `taken`."""
+    number, unique = 1, plain
+    while unique.casefold() in taken:
+        number += 1
+        unique = f"{plain}-{number}"
+    taken.add(unique.casefold())
+    return unique
+
+
+def _labels(
+    image: Path, path: Path, classes: Sequence[str], ignore_label: int
+) -> tuple[Int16[np.ndarray, "y x"]]:
+    """The label map of one image, checked against the image's size and the number of classes."""
+    if not path.is_file():
+        raise InputError(f"{str(image)!r}: expected its label map {str(path)!r}, got none; add it")
+    stored = read_labels(path)
+    if stored.shape != (size := image_size(image)):
+        raise InputError(
+            f"{str(path)!r}: expected the image's {size[0]} × {size[1]} px, got {stored.shape[0]} × "
+            f"{stored.shape[1]}; export the label map at the image's size"
+        )
+    labels = np.where(stored == ignore_label, np.int16(IGNORE), stored)
+    if classes and labels.max(initial=IGNORE) >= len(classes):
+        raise InputError(
+            f"{str(path)!r}: expected labels 0 to {len(classes) - 1} or {ignore_label} (ignored), got "
+            f"{labels.max()}; check classes and ignore_label"
+        )
+    return (labels,)

@@ -1,0 +1,287 @@
+"""Paints what has no outline of its own in a rendered scene: sky, clouds, mountains, woods, ground, water."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int16
+
+from whatwhere.datasets.scene_noise import fractal, line, sample, smooth_step
+from whatwhere.datasets.scene_world import (
+    LABEL,
+    ROAD,
+    SURFACE_LABEL,
+    WATER,
+    Band,
+    Camera,
+    Clouds,
+    Light,
+    Plan,
+    Range,
+    TreeLine,
+)
+
+#: Wavelengths (metres) of the ground's texture: patches, tufts, grains.
+PATCH_M, TUFT_M, GRAIN_M = 14.0, 2.2, 0.35
+#: Texels per longest wavelength of the field made by `_band_noise`.
+_WAVE = 32.0
+
+
+def _band_noise() -> Float32[np.ndarray, "y x"]:
+    return fractal(1.1, 16.0)
+
+
+@dataclass
+class View:
+    """The canvas being painted: colour [y, x, rgb] (float, 0 to 1) and the class index of every pixel."""
+
+    camera: Camera
+    light: Light
+    x: Float32[np.ndarray, " x"]
+    y: Float32[np.ndarray, " y"]
+    colour: Float32[np.ndarray, "y x 3"]
+    code: Int16[np.ndarray, "y x"]
+
+    @classmethod
+    def blank(cls, plan: Plan, size_px: int) -> View:
+        """An unpainted square canvas; pixel centres lie at (index + 0.5) / size_px."""
+        centres = (np.arange(size_px, dtype=np.float32) + 0.5) / np.float32(size_px)
+        colour = np.empty((size_px, size_px, 3), np.float32)
+        code = np.zeros((size_px, size_px), np.int16)
+        return cls(plan.camera, plan.light, centres, centres, colour, code)
+
+    def rows(self, top: float, bottom: float) -> slice:
+        """The rows whose centres lie between two heights of the image."""
+        first, last = np.searchsorted(self.y, [top, bottom])
+        return slice(int(first), int(last))
+
+
+def paint(plan: Plan, size_px: int) -> View:
+    """Everything of a plan except its blocks and things, from far to near."""
+    view = View.blank(plan, size_px)
+    paint_sky(view)
+    paint_clouds(view, plan.clouds)
+    for mountains in plan.ranges:
+        paint_range(view, mountains)
+    paint_ground(view, plan)
+    for trees in plan.tree_lines:
+        paint_tree_line(view, trees)
+    paint_water(view, plan)
+    return view
+
+
+def paint_sky(view: View) -> None:
+    """A gradient from zenith to horizon, the glow around the sun, and the sun itself if it is in view."""
+    light, camera = view.light, view.camera
+    rise = np.clip(view.y / camera.horizon, 0, 1)[:, None] ** 1.5
+    gradient = light.zenith + (light.horizon - light.zenith) * rise
+    view.colour[:] = gradient[:, None].astype(np.float32)
+    view.code[:] = LABEL["sky"]
+    if light.sun[2] <= 0.05:
+        return
+    scale = camera.focal / light.sun[2]
+    x, y = 0.5 + scale * light.sun[0], camera.horizon - scale * light.sun[1]
+    strength = 0.9 * float(light.key.max())
+    rows = view.rows(0.0, camera.horizon)
+    for width, share in ((0.3, 0.35), (0.09, 0.45), (0.022, 2.0)):
+        glow = np.outer(np.exp(-(((view.y[rows] - y) / width) ** 2)), np.exp(-(((view.x - x) / width) ** 2)))
+        view.colour[rows] += (share * strength * glow)[..., None] * light.key.astype(np.float32)
+
+
+def paint_clouds(view: View, clouds: Clouds) -> None:
+    """Fractal clouds on a ceiling seen in perspective; labelled where they hide more than half the sky."""
+    if clouds.cover <= 0:
+        return
+    light, horizon = view.light, view.camera.horizon
+    rows = view.rows(0.0, horizon)
+    ceiling = (0.16 + (horizon - view.y[rows]) / horizon * 0.84)[:, None]
+    u = clouds.origin[0] + clouds.scale * (view.x[None] - 0.5) / ceiling
+    v = clouds.origin[1] + 0.7 * clouds.scale / ceiling
+    density = sample(fractal(1.55, 2.0), v, u)
+    # A Gaussian field exceeds this threshold on about `cover` of its area.
+    density -= np.float32(-1.6 * np.log(clouds.cover / (1.0001 - clouds.cover)) / 1.6)
+    opacity = smooth_step(density / np.float32(clouds.softness) + 0.5)
+    view.code[rows][opacity > 0.5] = LABEL["cloud"]
+    lit = _lean(density, int(np.sign(light.sun[0]) or 1), len(view.x) // 64) * 0.45 + 0.62
+    lit -= clouds.thick * np.clip(density, 0.0, 1.5)
+    bright = np.minimum(light.horizon * 0.55 + light.key * 0.35 + light.ambient * 0.35, 1.0)
+    dark = light.ambient * 0.75 + light.zenith * 0.2
+    tint = _blend(dark, bright, np.clip(lit, 0.0, 1.0))
+    haze = smooth_step((ceiling - 0.16) * 5.0)
+    _over(view.colour[rows], tint, opacity * (0.25 + 0.75 * haze))
+
+
+def _lean(field: Float32[np.ndarray, "y x"], side: int, reach: int) -> Float32[np.ndarray, "y x"]:
+    """How much the field rises toward the upper left or right (`side`) over `reach` pixels."""
+    padded = np.pad(field, ((0, reach), (reach, reach)), mode="edge")
+    below = padded[reach:, reach - side * reach : reach - side * reach + field.shape[1]]
+    return below - field if False else field - below
+
+
+def _blend(low: np.ndarray, high: np.ndarray, share: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x 3"]:
+    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    return low + share[..., None] * (high - low)
+
+
+def _over(colour: Float32[np.ndarray, "y x 3"], paint: np.ndarray, opacity: np.ndarray) -> None:
+    """Lays paint over the canvas, in place."""
+    colour += opacity[..., None] * (paint - colour)
+
+
+def paint_range(view: View, mountains: Range) -> None:
+    """A ridge with light and shadow sides, snow above a line, haze toward its foot."""
+    light, horizon = view.light, view.camera.horizon
+    crest = _crest(view.x, mountains)
+    rows = view.rows(horizon - float(crest.max()), horizon + 0.01)
+    if rows.stop <= rows.start:
+        return
+    rise = horizon - view.y[rows][:, None]
+    inside = rise < crest
+    texels = np.float32(mountains.texels * 0.9)
+    u = view.x[None] * texels + (mountains.origin * 3.0)
+    rock = sample(fractal(1.5, 3.0), (view.y[rows][:, None] + 0.5 * crest) * texels, u)
+    shade = _lean(rock, int(np.sign(light.sun[0]) or 1), max(1, len(view.x) // 128))
+    relief = 0.8 + 0.45 * np.tanh(shade * (1.2 + 1.6 * mountains.sharp))
+    height = rise / np.float32(mountains.height) + 0.12 * rock
+    tint = np.asarray(mountains.colour, np.float32) * (1.0 + 0.15 * rock[..., None])
+    white = smooth_step((height - mountains.snow) * 8.0 + 0.8 * shade)
+    tint += white[..., None] * (np.float32(0.93) - tint)
+    tint *= relief[..., None] * (light.ambient * 0.8 + light.key * 0.5).astype(np.float32)
+    haze = mountains.haze + (0.75 - 0.75 * mountains.haze) * np.clip(0.55 - 0.8 * rise / mountains.height, 0, 1)
+    tint += haze[..., None] * (light.horizon.astype(np.float32) - tint)
+    np.copyto(view.colour[rows], tint, where=inside[..., None])
+    view.code[rows][inside] = LABEL["mountain"]
+
+
+def _crest(x: Float32[np.ndarray, " x"], mountains: Range) -> Float32[np.ndarray, " x"]:
+    """Height of the ridge over the horizon per column, in image heights."""
+    rough = line(fractal(1.75, 1.0), x, texels=mountains.texels, origin=mountains.origin)
+    folded = 1.0 - np.abs(line(fractal(1.75, 2.0), x, texels=mountains.texels, origin=mountains.origin + 91.0))
+    profile = 0.62 + 0.16 * rough + mountains.sharp * 0.28 * folded
+    left, right = mountains.window
+    envelope = smooth_step((x - left) * 5.0 + 0.0) * smooth_step((right - x) * 5.0)
+    return (mountains.height * np.clip(profile, 0.15, 1.2) * envelope).astype(np.float32)
+
+
+def paint_tree_line(view: View, trees: TreeLine) -> None:
+    """A row of crowns that stand close, darker below and on the side away from the sun."""
+    light = view.light
+    centre, radius, top = (column[:, None] for column in trees.crowns.T.astype(np.float32))
+    across = (view.x[None] - centre) / radius
+    reach = np.abs(across)
+    # A crown is a rounded dome or a spire on a wall of undergrowth; outside its reach there is nothing.
+    dome = 1.0 - (0.75 * reach if trees.conifer else 0.45 * reach**2.5)
+    profile = np.where(reach < 1.25, top * dome, 0.0)
+    nearest = profile.argmax(0)
+    columns = np.arange(len(view.x))
+    ragged = 1.0 + 0.05 * line(fractal(0.9, 20.0), view.x, texels=256.0, origin=float(trees.base) * 400)
+    skyline = np.maximum(profile[nearest, columns], 0.0) * ragged
+    rows = view.rows(trees.base - float(skyline.max()), trees.base)
+    if rows.stop <= rows.start:
+        return
+    rise = trees.base - view.y[rows][:, None]
+    inside = rise < skyline
+    leaf = sample(fractal(1.0, 20.0), view.y[rows][:, None] * 256, view.x[None] * 256 + 77.0 * trees.base)
+    side = across[nearest, columns] * np.float32(light.sun[0])
+    share = np.clip(rise / np.maximum(skyline, 1e-4), 0.0, 1.0)
+    shade = 0.5 + 0.5 * share + 0.16 * side * share + (0.2 - 0.08 * trees.haze) * leaf
+    hue = (0.85 + 0.3 * np.modf(nearest * 0.618)[0]).astype(np.float32)
+    lit = np.asarray(trees.colour) * (light.ambient * 0.85 + light.key * 0.55)
+    tint = np.maximum(shade * hue, 0.1)[..., None] * lit.astype(np.float32)
+    tint += np.float32(trees.haze) * (light.horizon.astype(np.float32) - tint)
+    np.copyto(view.colour[rows], tint, where=inside[..., None])
+    view.code[rows][inside] = LABEL["tree line"]
+
+
+def paint_ground(view: View, plan: Plan) -> None:
+    """The ground plane: three scales of texture in perspective, road marks, haze with distance."""
+    rows = view.rows(view.camera.horizon, 1.0)
+    z = view.camera.depth(view.y[rows]).astype(np.float32)[:, None]
+    x = (view.x[None] - 0.5) * (z / np.float32(view.camera.focal))
+    surface = plan.ground.surface(x, z)
+    palette = plan.palette.astype(np.float32)
+    tint = palette[:, 0].take(surface, 0)
+    for scale, wavelength in ((1, PATCH_M), (2, TUFT_M), (3, GRAIN_M)):
+        noise = sample(_band_noise(), z * (_WAVE / wavelength), x * (_WAVE / wavelength) + 31.0 * scale)
+        noise *= _fade(view, z, wavelength)
+        tint += noise[..., None] * palette[:, scale].take(surface, 0)
+    for band in plan.ground.bands:
+        if band.surface == ROAD:
+            _mark_road(tint, band, x, z, surface)
+    light = view.light
+    tint *= light.on(np.array([[0.0, 1.0, 0.0]]))[0].astype(np.float32) + light.key.astype(np.float32) * 0.2
+    haze = 1.0 - np.exp(-z / np.float32(light.haze_m))
+    tint += haze[..., None] * (light.horizon.astype(np.float32) - tint)
+    view.colour[rows] = tint
+    view.code[rows] = SURFACE_LABEL[surface]
+
+
+def _fade(view: View, z: Float32[np.ndarray, "y 1"], wavelength_m: float) -> Float32[np.ndarray, "y 1"]:
+    """1 where a wave is wide enough on the screen to be seen, 0 where it would alias."""
+    focal, height = view.camera.focal, view.camera.height_m
+    projected = wavelength_m * focal / z * np.sqrt(np.minimum(1.0, 2.0 * height / z))
+    return np.clip(projected * 40.0 - 0.25, 0.0, 1.0).astype(np.float32)
+
+
+def _mark_road(
+    tint: Float32[np.ndarray, "y x 3"],
+    band: Band,
+    x: Float32[np.ndarray, "y x"],
+    z: Float32[np.ndarray, "y 1"],
+    surface: np.ndarray,
+) -> None:
+    """Dashed centre line and edge lines, blended by how much of a pixel they fill."""
+    offset = np.abs(band.offset(x, z))
+    footprint = z * np.float32(1.0 / 200.0) + 0.02
+    run = (z if band.along else x) * np.float32(1.0 / 6.0) + np.float32(band.phase)
+    dash = np.abs(offset) < 0.09 + footprint
+    dash &= (run - np.floor(run)) < 0.55
+    edge = np.abs(offset - band.half_m + 0.3) < 0.07 + footprint
+    cover = np.minimum(0.14 / footprint, 0.85) * (dash | edge) * (surface == ROAD)
+    tint += cover[..., None].astype(np.float32) * (np.float32(0.85) - tint)
+
+
+def paint_water(view: View, plan: Plan) -> None:
+    """Reflects what stands above the horizon, broken by ripples; deeper colour where one looks down."""
+    horizon, light = view.camera.horizon, view.light
+    rows = view.rows(horizon, 1.0)
+    mask = view.code[rows] == LABEL["water"]
+    if not mask.any():
+        return
+    size = len(view.x)
+    z = view.camera.depth(view.y[rows]).astype(np.float32)[:, None]
+    x = (view.x[None] - 0.5) * (z / np.float32(view.camera.focal))
+    wave = sample(_band_noise(), z * (_WAVE / 2.4), x * (_WAVE / 7.0))
+    wave += 0.6 * _fade(view, z, 0.9) * sample(_band_noise(), z * (_WAVE / 0.5), x * (_WAVE / 1.6) + 9.0)
+    down = (view.y[rows] - horizon)[:, None]
+    mirror = horizon - down * (1.0 + 0.0 * wave) - (0.012 + 0.1 * down) * wave
+    mirror_row = np.clip(mirror * size, 0, max(rows.start - 1, 0)).astype(np.int32)
+    seen = view.colour[mirror_row, np.arange(size)[None]]
+    steep = np.clip(down / np.float32(1.0 - horizon), 0, 1)
+    own = plan.palette[WATER, 0] * (light.ambient + 0.6 * light.key)
+    share = np.clip(0.35 + 0.5 * steep + 0.16 * wave, 0.1, 0.95)
+    seen += share[..., None] * (own.astype(np.float32) - seen)
+    seen += (0.05 * np.clip(wave - 0.6, 0, 2))[..., None] * (light.key + light.ambient).astype(np.float32)
+    for band in plan.ground.bands:
+        if band.surface == WATER:
+            _foam(seen, band, x, z, wave, light)
+    np.copyto(view.colour[rows], seen, where=mask[..., None])
+
+
+def _foam(
+    seen: Float32[np.ndarray, "y x 3"],
+    band: Band,
+    x: Float32[np.ndarray, "y x"],
+    z: Float32[np.ndarray, "y 1"],
+    wave: Float32[np.ndarray, "y x"],
+    light: Light,
+) -> None:
+    """Light broken water along the shore; more of it where the water is wide (a sea)."""
+    inward = band.half_m - np.abs(band.offset(x, z)) + 0.5 * wave
+    reach = 1.6 if band.half_m > 500 else 0.35
+    foam = np.exp(-((inward / np.float32(reach)) ** 2)) * (0.75 if band.half_m > 500 else 0.3)
+    if band.half_m > 500:
+        foam += 0.5 * np.exp(-(((inward - 5.0) / 0.7) ** 2)) * (wave > 0.1)
+    tint = np.minimum(light.ambient + light.key, 1.0).astype(np.float32)
+    seen += foam[..., None].astype(np.float32) * (tint - seen)

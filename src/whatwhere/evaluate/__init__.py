@@ -1,0 +1,1 @@
+"""Scores: accumulate counts, leave out what is ignored, divide once at the end."""

@@ -1,0 +1,77 @@
+"""Oracle decoding (paper, section 4.1): each region takes the true label it overlaps most; then mIoU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from whatwhere.datasets.record import IGNORE
+
+#: Columns of the counts: one row for each image, annotator and label that occurs.
+COUNTS = ["image", "annotator", "label", "intersection", "predicted", "actual"]
+
+
+def oracle_counts(regions: Int[np.ndarray, "y x"], labels: Int[np.ndarray, "y x"]) -> pd.DataFrame:
+    """Pixel counts of every label after oracle decoding, ignored pixels left out.
+
+    Columns `label`, `intersection`, `predicted`, `actual`. Ties go to the lower label.
+    """
+    valid = labels != IGNORE
+    overlap = _overlap(regions[valid], labels[valid])
+    given = overlap.argmax(1)
+    size = overlap.sum(1)
+    frame = pd.DataFrame({"label": np.arange(overlap.shape[1])})
+    frame["intersection"] = np.bincount(given, overlap.max(1, initial=0), minlength=len(frame)).astype(int)
+    frame["predicted"] = np.bincount(given, size, minlength=len(frame)).astype(int)
+    frame["actual"] = overlap.sum(0)
+    return frame[(frame.predicted > 0) | (frame.actual > 0)].reset_index(drop=True)
+
+
+def mean_iou(counts: pd.DataFrame, *, shared_classes: bool) -> float:
+    """mIoU of `COUNTS`, between 0 and 1; NaN where nothing was scored.
+
+    With `shared_classes`, labels mean the same in every image: counts are summed over the set, then one
+    IoU a class, then the mean. Without (segments that a person drew), the mean over segments is taken
+    inside each annotation, then over annotators, then over images (ASSUME: as BSDS500 scores, where
+    segments have no names).
+    """
+    if shared_classes:
+        totals = counts.groupby("label")[COUNTS[3:]].sum()
+        return float(_iou(totals).mean())
+    each = _iou(counts).groupby([counts.image, counts.annotator]).mean()
+    return float(each.groupby("image").mean().mean())
+
+
+def bootstrap_interval(
+    counts: pd.DataFrame, *, shared_classes: bool, resamples: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """95 % interval of `mean_iou`: percentiles over resamples of the images with replacement."""
+    scores = _resampled(counts, shared_classes, resamples, rng)
+    low, high = np.nanpercentile(scores, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _resampled(
+    counts: pd.DataFrame, shared_classes: bool, resamples: int, rng: np.random.Generator
+) -> Float[np.ndarray, "resample"]:
+    images = counts.image.unique()
+    times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=resamples)
+    if not shared_classes:
+        each = _iou(counts).groupby([counts.image, counts.annotator]).mean().groupby("image").mean()
+        return times @ each.reindex(images).to_numpy() / len(images)
+    table = counts.groupby(["image", "label"])[COUNTS[3:]].sum().unstack(fill_value=0).reindex(images)
+    sums = [times @ table[name].to_numpy() for name in COUNTS[3:]]
+    union = sums[1] + sums[2] - sums[0]
+    iou = np.divide(sums[0], union, out=np.full(union.shape, np.nan), where=union > 0)
+    return np.nanmean(iou, axis=1)
+
+
+def _overlap(regions: np.ndarray, labels: np.ndarray) -> Int[np.ndarray, "region label"]:
+    shape = (int(regions.max(initial=0)) + 1, int(labels.max(initial=0)) + 1)
+    joint = np.ravel_multi_index((regions.astype(int), labels.astype(int)), shape)
+    return np.bincount(joint, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _iou(counts: pd.DataFrame) -> pd.Series:
+    return counts.intersection / (counts.predicted + counts.actual - counts.intersection)

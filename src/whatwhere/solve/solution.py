@@ -1,0 +1,29 @@
+"""What every solver answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Solution:
+    """X of Eq. 3–4 on `grid`, before Eq. 8.
+
+    `vectors` `[token, vector]`; `values` `[vector]`, the mean quotient over the graph set of each column;
+    `status` in words; `history` `[step]`, the objective of Eq. 4 where a solver descends it, else empty.
+    """
+
+    vectors: Float[Tensor, "token vector"]
+    values: Float[Tensor, "vector"]
+    grid: tuple[int, int]
+    status: str
+    history: Float[np.ndarray, "step"] = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if not torch.isfinite(self.vectors).all():
+            raise FloatingPointError(f"the solver left non-finite vectors ({self.status})")

@@ -1,0 +1,138 @@
+"""Images -> queries, keys and, on demand, values of every layer (float16)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from torch import Tensor
+
+from whatwhere.backbones.backbone import Backbone
+from whatwhere.capture import Attention, Features, capture
+from whatwhere.errors import InputError
+from whatwhere.progress import progress
+from whatwhere.store import Store, Writer, create
+
+#: Layers of one shape share arrays with a `layer` axis: rows, columns, heads, channels.
+Shape = tuple[int, int, int, int]
+
+
+def extract(
+    images: Store,
+    backbone: Backbone,
+    output: Path,
+    *,
+    values: bool,
+    batch_images: int,
+    run_images: int,
+    settings: dict[str, Any],
+) -> None:
+    """A group for each layer shape, named after its grid, with `q`, `k` (and `v`)
+    `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root.
+
+    Raises `InputError` where the images do not divide into the backbone's patches.
+    """
+    ids = images.ids
+    height, width = images.description["arrays"]["image"]["shape"][1:3]
+    _check_patches(backbone, height, width)
+    attributes = {"ids": ids, "dataset": images.attributes["dataset"], "weights": backbone.weights}
+    first = _capture(backbone, images, 0, 1, values)
+    with create(output, settings, attributes) as store:
+        arrays = _allocate(store, first, len(ids), run_images, values)
+        for start in progress(range(0, len(ids), run_images), f"{backbone.name} on {len(ids)} images"):
+            stop = min(start + run_images, len(ids))
+            steps = range(start, stop, batch_images)
+            run = [_capture(backbone, images, i, min(i + batch_images, stop), values) for i in steps]
+            for (group, name, layer), rows in _gather(run).items():
+                where = slice(start, stop) if layer is None else (slice(start, stop), layer)
+                arrays[group, name][where] = rows
+
+
+def read_features(store: Store, index: int) -> Features:
+    """The stored features of image number `index`, float32, layers in their original order."""
+    layers: list[tuple[int, Attention]] = []
+    for group, text in store.attributes["groups"].items():
+        arrays = {
+            name: torch.from_numpy(store.read(f"{group}/{name}", slice(index, index + 1)).astype(np.float32))
+            for name in text["arrays"]
+        }
+        for i, (order, name) in enumerate(zip(text["order"], text["layers"], strict=True)):
+            q, k, v = (arrays[a][:, i] if a in arrays else None for a in "qkv")
+            layers.append((order, Attention(name, q, k, v, text["scales"][i], tuple(text["grid"]))))
+    final = torch.from_numpy(store.read("final", slice(index, index + 1)).astype(np.float32))
+    ordered = tuple(layer for _, layer in sorted(layers, key=lambda pair: pair[0]))
+    return Features(ordered, final, tuple(store.attributes["final_grid"]))
+
+
+def _capture(backbone: Backbone, images: Store, start: int, stop: int, values: bool) -> Features:
+    return capture(backbone, images.read("image", slice(start, stop)), values=values)
+
+
+def _allocate(
+    store: Writer, like: Features, images: int, run_images: int, values: bool
+) -> dict[tuple[str, str], zarr.Array]:
+    arrays = {}
+    groups: dict[str, dict[str, Any]] = {}
+    for group, members in _groups(like).items():
+        heads, tokens, channels = members[0][1].query.shape[1:]
+        layers = [layer for _, layer in members]
+        groups[group] = {
+            "grid": layers[0].grid,
+            "layers": [layer.name for layer in layers],
+            "scales": [layer.scale for layer in layers],
+            "order": [order for order, _ in members],
+            "arrays": list("qkv" if values else "qk"),
+        }
+        store.root.create_group(group, attributes=groups[group])
+        for name in groups[group]["arrays"]:
+            arrays[group, name] = store.array(
+                f"{group}/{name}",
+                (images, len(layers), heads, tokens, channels),
+                "float16",
+                ("image", "layer", "head", "token", "channel"),
+                run_images=run_images,
+            )
+    shape = (images, *like.final.shape[1:])
+    arrays["", "final"] = store.array(
+        "final", shape, "float16", ("image", "token", "channel"), run_images=run_images
+    )
+    store.root.attrs.update({"groups": groups, "final_grid": like.final_grid})
+    return arrays
+
+
+def _groups(features: Features) -> dict[str, list[tuple[int, Attention]]]:
+    """Layers of one shape together, under the grid's name; heads and channels are added where it repeats."""
+    shapes: dict[Shape, list[tuple[int, Attention]]] = defaultdict(list)
+    for order, layer in enumerate(features.layers):
+        shapes[*layer.grid, layer.query.shape[1], layer.query.shape[3]].append((order, layer))
+    grids = [shape[:2] for shape in shapes]
+    return {
+        f"{r}x{c}" + (f"-{h}x{d}" if grids.count((r, c)) > 1 else ""): members
+        for (r, c, h, d), members in shapes.items()
+    }
+
+
+def _gather(run: list[Features]) -> dict[tuple[str, str, int | None], np.ndarray]:
+    """The batches of one run, joined along the image axis: (group, array, layer index) -> rows."""
+    pieces: dict[tuple[str, str, int | None], list[Tensor]] = defaultdict(list)
+    for features in run:
+        pieces["", "final", None].append(features.final)
+        for group, members in _groups(features).items():
+            for i, (_, layer) in enumerate(members):
+                pieces[group, "q", i].append(layer.query)
+                pieces[group, "k", i].append(layer.key)
+                if layer.value is not None:
+                    pieces[group, "v", i].append(layer.value)
+    return {where: torch.cat(rows).to(torch.float16).cpu().numpy() for where, rows in pieces.items()}
+
+
+def _check_patches(backbone: Backbone, height: int, width: int) -> None:
+    if height % backbone.patch_px or width % backbone.patch_px:
+        raise InputError(
+            f"backbone {backbone.name}: expected image sides that are multiples of its {backbone.patch_px} px "
+            f"patches, got {height} × {width} px; set multiple_px (and size_px) of its view to fit"
+        )

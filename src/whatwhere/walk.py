@@ -1,0 +1,188 @@
+"""Eq. 5: from queries and keys (or values) to random walks; and folding, which makes many walks one matrix.
+
+The walk of a head is its attention, `P = D⁻¹A = softmax(QKᵀ·scale)`, so `P·X` is an attention product whose
+N × N matrix never exists. The graph set 𝒜 of an image is all its layers and heads: m walks.
+
+Two operators stand for a walk:
+
+- `walk`: P itself, as Eq. 3 has it.
+- `normalised` (default): `D_S^-½ S D_S^-½` with `S = (P + Pᵀ)/2`. Its spectrum lies in [-1, 1] whatever the
+  attention looks like. P's symmetric part can have eigenvalues above 1, with a vector that is one token,
+  where many rows attend to that token (an attention sink).
+
+Both are used only through quadratic forms, so both read `(b∘x)ᵀ P (b∘x)`: b = 1, or b = D_S^-½ ("balance").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from whatwhere.capture import Features
+from whatwhere.errors import InputError
+
+Pathway = Literal["qk", "vv"]
+Operator = Literal["normalised", "walk"]
+
+#: Numbers held at once while folding, small enough for a core's cache: 4 MiB of float32.
+BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class LayerWalk:
+    """The walks of one layer, a head each: `softmax(source · targetᵀ · scale)` on `grid` (rows, columns)."""
+
+    name: str
+    source: Float[Tensor, "head token channel"]
+    target: Float[Tensor, "head token channel"]
+    scale: float
+    grid: tuple[int, int]
+    operator: Operator
+
+    @property
+    def heads(self) -> int:
+        """Number of graphs of this layer."""
+        return self.source.shape[0]
+
+    @property
+    def tokens(self) -> int:
+        """Number of nodes of each graph."""
+        return self.source.shape[1]
+
+    @cached_property
+    def balance(self) -> Float[Tensor, "head token"]:
+        """b of the module's text: 1 for `walk`, `D_S^-½` for `normalised`."""
+        if self.operator == "walk":
+            return self.source.new_ones(self.heads, self.tokens)
+        return torch.cat([_balance(P, self.operator) for P in self.matrices()])
+
+    def matrices(self) -> list[Float[Tensor, "block token token"]] | _Blocks:
+        """P of all heads in order, a few at a time."""
+        return _Blocks(self)
+
+    def quotients(self, X: Float[Tensor, "token vector"]) -> Float[Tensor, "head vector"]:
+        """`xᵀPx` (or its normalised form) of every head and vector, matrix-free and differentiable in X."""
+        Y = self.balance[..., None] * X
+        return (Y * product(self.source, self.target, Y, self.scale)).sum(-2)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sum over the walks of one resolution, divided by the size of the whole graph set; symmetric part.
+
+    `bound` is at least the largest eigenvalue of the symmetric part of any single walk in it.
+    """
+
+    matrix: Float[Tensor, "token token"]
+    grid: tuple[int, int]
+    bound: float
+
+
+@dataclass(frozen=True)
+class Walks:
+    """The graph set 𝒜 of one image. X lives on `grid`, the finest of its layers (section 4.1)."""
+
+    layers: tuple[LayerWalk, ...]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of X."""
+        return max((layer.grid for layer in self.layers), key=lambda grid: grid[0] * grid[1])
+
+    @property
+    def graphs(self) -> int:
+        """|𝒜|: layers × heads."""
+        return sum(layer.heads for layer in self.layers)
+
+    @cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """One matrix for each resolution, computed at the first use."""
+        grids = dict.fromkeys(layer.grid for layer in self.layers)
+        return tuple(fold([a for a in self.layers if a.grid == grid], self.graphs) for grid in grids)
+
+
+def random_walk(
+    features: Features, *, image: int = 0, pathway: Pathway = "qk", operator: Operator = "normalised"
+) -> Walks:
+    """The graph set of one image of `features`: every head of every layer is a graph (section 4.1).
+
+    `qk` reads queries against keys ("where"), `vv` values against themselves ("what"; ASSUME: inside one
+    image the paper writes Eq. 5 for Q and K only, and we keep its form for V).
+
+    Raises `InputError` for `vv` where the features were captured without values.
+    """
+    layers = []
+    for a in features.layers:
+        if pathway == "vv" and a.value is None:
+            raise InputError(
+                f"pathway vv: expected values of layer {a.name}, got features captured without them; "
+                "capture with values=True (config: features.values: true)"
+            )
+        source, target = (a.query, a.key) if pathway == "qk" else (a.value, a.value)
+        assert source is not None and target is not None
+        layers.append(
+            LayerWalk(a.name, source[image].float(), target[image].float(), a.scale, a.grid, operator)
+        )
+    return Walks(tuple(layers))
+
+
+def product(
+    source: Float[Tensor, "head token channel"],
+    target: Float[Tensor, "head token channel"],
+    X: Float[Tensor, "head token vector"],
+    scale: float,
+) -> Float[Tensor, "head token vector"]:
+    """`P·X` without P: the fused attention kernel with X in the place of the values."""
+    return F.scaled_dot_product_attention(source[None], target[None], X[None], scale=scale)[0]
+
+
+def fold(layers: list[LayerWalk], graphs: int) -> Fold:
+    """Σ over all heads of `layers` (one grid) of the walk's symmetric part, over `graphs`.
+
+    While every quotient `g(x)ᵀPg(x)` of a vector is on the same side of 1, Eq. 4's mean of absolute values
+    is the absolute value of the mean, and this one matrix stands for all its graphs: same value, same
+    gradient. A few heads' matrices exist at a time, never all.
+    """
+    tokens = layers[0].tokens
+    total = layers[0].source.new_zeros(tokens, tokens)
+    bound = 0.0
+    for layer in layers:
+        for P in layer.matrices():
+            balance = _balance(P, layer.operator)
+            bound = max(bound, _bound(P, layer.operator))
+            if layer.operator == "normalised":
+                P *= balance[..., None]
+                P *= balance[..., None, :]
+            total += P.sum(0) if len(P) > 1 else P[0]
+    return Fold((total + total.T) / (2 * graphs), layers[0].grid, bound)
+
+
+class _Blocks:
+    """Iterates the walk matrices of a layer in blocks of heads that fit `BLOCK` numbers."""
+
+    def __init__(self, layer: LayerWalk) -> None:
+        self.layer = layer
+
+    def __iter__(self):
+        a = self.layer
+        step = max(1, BLOCK // a.tokens**2)
+        for first in range(0, a.heads, step):
+            heads = slice(first, first + step)
+            logits = (a.source[heads] * a.scale) @ a.target[heads].transpose(-1, -2)
+            yield torch.softmax(logits, dim=-1)
+
+
+def _balance(P: Float[Tensor, "block token token"], operator: Operator) -> Float[Tensor, "block token"]:
+    # rows of P sum to 1, so the degrees of S = (P + Pᵀ)/2 are (1 + column sums)/2
+    return torch.rsqrt((1 + P.sum(-2)) / 2) if operator == "normalised" else P.new_ones(P.shape[:-1])
+
+
+def _bound(P: Float[Tensor, "block token token"], operator: Operator) -> float:
+    # λmax(sym P) ≤ ‖P‖₂ ≤ √(‖P‖₁‖P‖∞), and ‖P‖∞ = 1
+    return 1.0 if operator == "normalised" else float(P.sum(-2).amax().sqrt())

@@ -1,0 +1,136 @@
+"""Solvers: one contract for all, planted answers, and the dense reference."""
+
+import numpy as np
+import pytest
+import torch
+from planted import blocks, features, subspace_distance, walks
+from sklearn.metrics import adjusted_rand_score
+
+from whatwhere.cluster import cluster
+from whatwhere.errors import InputError
+from whatwhere.objective import eq3, resampling_matrix
+from whatwhere.orthogonalise import orthogonalise
+from whatwhere.solve import SOLVERS, solve
+
+SETTINGS = {"exact": {}, "gradient": {"steps": 2000, "learning_rate": 3e-3}}
+
+
+def dense_operator(graph):
+    """Σ gᵀMg as one matrix."""
+    total = 0
+    for fold in graph.folds:
+        g = torch.kron(*resampling_matrix(graph.grid, fold.grid))
+        total = total + g.T @ fold.matrix.double() @ g
+    return total
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+class TestContract:
+    """What every solver owes."""
+
+    def test_shapes_and_repeatability(self, solver):
+        graph = walks()
+        first, second = (solve(graph, vectors=4, solver=solver, seed=3, **SETTINGS[solver]) for _ in range(2))
+        assert first.vectors.shape == (30, 4)
+        assert first.values.shape == (4,)
+        assert first.grid == (6, 5)
+        assert first.status
+        assert torch.equal(first.vectors, second.vectors)
+
+    def test_finds_the_planted_bands(self, solver):
+        source, truth = blocks()
+        X = solve(walks(source), vectors=4, solver=solver, **SETTINGS[solver]).vectors
+        indicator = torch.nn.functional.one_hot(truth).float()
+        assert subspace_distance(X, indicator) < 0.2
+        regions = cluster(orthogonalise(X), clusters=4)
+        assert adjusted_rand_score(truth, regions.labels) == 1
+
+    def test_values_are_the_mean_quotients(self, solver):
+        graph = walks()
+        solution = solve(graph, vectors=4, solver=solver, **SETTINGS[solver])
+        X = solution.vectors.double()
+        expected = (X * (dense_operator(graph) @ X)).sum(0)
+        torch.testing.assert_close(solution.values.double(), expected, atol=1e-5, rtol=1e-4)
+
+    def test_permuting_tokens_permutes_the_span(self, solver):
+        source, _ = blocks()
+        order = torch.randperm(48, generator=torch.Generator().manual_seed(1))
+        moved = type(source)(
+            tuple(
+                type(a)(a.name, a.query[:, :, order], a.key[:, :, order], None, a.scale, a.grid)
+                for a in source.layers
+            ),
+            source.final,
+            source.final_grid,
+        )
+        X, Y = (solve(walks(s), vectors=4, solver=solver, **SETTINGS[solver]).vectors for s in (source, moved))
+        assert subspace_distance(X[order], Y) < 0.03
+
+    def test_several_resolutions(self, solver):
+        graph = walks(features(grids=[(6, 5), (3, 5), (3, 2)]))
+        solution = solve(graph, vectors=3, solver=solver, **SETTINGS[solver])
+        assert solution.vectors.shape == (30, 3)
+        best = torch.linalg.eigvalsh(dense_operator(graph))[-3:].sum()
+        assert float(eq3(solution.vectors, graph)) == pytest.approx(float(best), rel=0.02)
+
+
+@pytest.mark.parametrize("operator", ["normalised", "walk"])
+@pytest.mark.parametrize("grid", [(8, 6), (18, 16)])  # dense and Lanczos
+def test_exact_is_dense_eigh(operator, grid):
+    graph = walks(features(grid=grid, layers=1, seed=4), operator=operator)
+    solution = solve(graph, vectors=5)
+    values, columns = torch.linalg.eigh(dense_operator(graph))
+    torch.testing.assert_close(solution.values.double(), values[-5:].flip(0), atol=1e-6, rtol=1e-5)
+    assert subspace_distance(solution.vectors, columns[:, -5:]) < 1e-4
+
+
+def test_exact_is_dense_eigh_over_resolutions():
+    graph = walks(features(grids=[(18, 16), (9, 8), (5, 4)]))
+    solution = solve(graph, vectors=5)
+    values, columns = torch.linalg.eigh(dense_operator(graph))
+    torch.testing.assert_close(solution.values.double(), values[-5:].flip(0), atol=1e-6, rtol=1e-5)
+    assert subspace_distance(solution.vectors, columns[:, -5:]) < 1e-4
+
+
+def test_gradient_converges_to_the_exact_subspace():
+    graph = walks(blocks(noise=0.5)[0])
+    exact = solve(graph, vectors=4)
+    gradient = solve(graph, vectors=4, solver="gradient", steps=4000, learning_rate=1e-3)
+    assert subspace_distance(exact.vectors, gradient.vectors) < 0.02
+    assert float(eq3(gradient.vectors, graph)) == pytest.approx(float(exact.values.sum()), rel=1e-4)
+    assert gradient.history[-1] < gradient.history[0]
+    assert gradient.history.shape == (4000,)
+
+
+@pytest.mark.parametrize("operator", ["normalised", "walk"])
+def test_gradient_folded_takes_the_same_path_as_unfolded(operator):
+    graph = walks(operator=operator)
+    runs = [
+        solve(graph, vectors=4, solver="gradient", steps=100, learning_rate=1e-3, check_every=1, folded=folded)
+        for folded in (True, False)
+    ]
+    np.testing.assert_allclose(runs[0].history, runs[1].history, atol=1e-4)
+    assert "100 of them unfolded" in runs[1].status
+    assert "100 of them unfolded" not in runs[0].status
+
+
+def test_planted_sinks_do_not_spoil_the_normalised_operator():
+    truth = blocks()[1]
+    scores = {}
+    for sinks, pull in ((0, 0.0), (3, 9.0)):
+        source, _ = blocks(clusters=4, noise=0.4, sinks=sinks, sink_pull=pull)
+        for operator in ("normalised", "walk"):
+            X = solve(walks(source, operator=operator), vectors=4).vectors
+            labels = cluster(orthogonalise(X), clusters=4).labels
+            scores[sinks, operator] = adjusted_rand_score(truth, labels)
+    assert scores[0, "normalised"] == 1
+    assert scores[0, "walk"] == 1
+    assert scores[3, "normalised"] > 0.9
+    assert scores[3, "walk"] < 0.9
+
+
+def test_wrong_requests_are_one_line():
+    with pytest.raises(InputError, match="expected 1 to 29 on a grid of 30 tokens, got 30"):
+        solve(walks(), vectors=30)
+    with pytest.raises(InputError, match="expected one of exact, gradient, got 'lanczos'"):
+        solve(walks(), solver="lanczos")

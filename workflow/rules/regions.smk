@@ -1,0 +1,18 @@
+"""X to regions: K-means over tokens."""
+
+
+rule regions:
+    input:
+        rules.vectors.output,
+    output:
+        f"{RESULTS}/regions/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
+    params:
+        regions=values(SETTINGS.regions),
+        seed=SETTINGS.seed,
+        code=code("stages.regions"),
+    log:
+        f"{RESULTS}/logs/regions/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
+    conda:
+        "../../envs/data.yaml"
+    script:
+        "../scripts/regions.py"

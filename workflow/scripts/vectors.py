@@ -1,0 +1,19 @@
+"""X of every image of one shard."""
+
+from whatwhere.job import job
+
+with job(snakemake.log[0], snakemake.params.threads):
+    from pathlib import Path
+
+    from whatwhere.stages.vectors import write_vectors
+    from whatwhere.store import Store
+
+    method = dict(snakemake.params.method)
+    write_vectors(
+        Store(snakemake.input[0]),
+        Path(snakemake.output[0]),
+        kind=method.pop("kind"),
+        method=method,
+        seed=snakemake.params.seed,
+        settings={"method": snakemake.params.method, "seed": snakemake.params.seed},
+    )
