@@ -38,10 +38,10 @@ class TestContract:
         assert torch.equal(first.vectors, second.vectors)
 
     def test_finds_the_planted_bands(self, solver):
-        source, truth = blocks()
+        source, truth = blocks(noise=0.1)
         X = solve(walks(source), vectors=4, solver=solver, **SETTINGS[solver]).vectors
         indicator = torch.nn.functional.one_hot(truth).float()
-        assert subspace_distance(X, indicator) < 0.2
+        assert subspace_distance(X, indicator) < 0.1
         regions = cluster(orthogonalise(X), clusters=4)
         assert adjusted_rand_score(truth, regions.labels) == 1
 
@@ -63,7 +63,9 @@ class TestContract:
             source.final,
             source.final_grid,
         )
-        X, Y = (solve(walks(s), vectors=4, solver=solver, **SETTINGS[solver]).vectors for s in (source, moved))
+        X, Y = (
+            solve(walks(s), vectors=4, solver=solver, **SETTINGS[solver]).vectors for s in (source, moved)
+        )
         assert subspace_distance(X[order], Y) < 0.03
 
     def test_several_resolutions(self, solver):
@@ -71,7 +73,7 @@ class TestContract:
         solution = solve(graph, vectors=3, solver=solver, **SETTINGS[solver])
         assert solution.vectors.shape == (30, 3)
         best = torch.linalg.eigvalsh(dense_operator(graph))[-3:].sum()
-        assert float(eq3(solution.vectors, graph)) == pytest.approx(float(best), rel=0.02)
+        assert float(eq3(solution.vectors, graph)) == pytest.approx(float(best), rel=0.05)
 
 
 @pytest.mark.parametrize("operator", ["normalised", "walk"])
@@ -93,10 +95,10 @@ def test_exact_is_dense_eigh_over_resolutions():
 
 
 def test_gradient_converges_to_the_exact_subspace():
-    graph = walks(blocks(noise=0.5)[0])
+    graph = walks(blocks(noise=0.3)[0])
     exact = solve(graph, vectors=4)
     gradient = solve(graph, vectors=4, solver="gradient", steps=4000, learning_rate=1e-3)
-    assert subspace_distance(exact.vectors, gradient.vectors) < 0.02
+    assert subspace_distance(exact.vectors, gradient.vectors) < 0.005
     assert float(eq3(gradient.vectors, graph)) == pytest.approx(float(exact.values.sum()), rel=1e-4)
     assert gradient.history[-1] < gradient.history[0]
     assert gradient.history.shape == (4000,)
@@ -106,7 +108,9 @@ def test_gradient_converges_to_the_exact_subspace():
 def test_gradient_folded_takes_the_same_path_as_unfolded(operator):
     graph = walks(operator=operator)
     runs = [
-        solve(graph, vectors=4, solver="gradient", steps=100, learning_rate=1e-3, check_every=1, folded=folded)
+        solve(
+            graph, vectors=4, solver="gradient", steps=100, learning_rate=1e-3, check_every=1, folded=folded
+        )
         for folded in (True, False)
     ]
     np.testing.assert_allclose(runs[0].history, runs[1].history, atol=1e-4)
@@ -114,19 +118,24 @@ def test_gradient_folded_takes_the_same_path_as_unfolded(operator):
     assert "100 of them unfolded" not in runs[0].status
 
 
+def sink_scores(operator, pull):
+    """Mean agreement with the planted bands over three draws, and the sinks' share of the leading vector."""
+    agreement, share = [], []
+    for seed in range(3):
+        source, truth = blocks(noise=0.3, sinks=3, sink_pull=pull, seed=seed)
+        X = solve(walks(source, operator=operator), vectors=4).vectors
+        agreement.append(adjusted_rand_score(truth, cluster(orthogonalise(X), clusters=4).labels))
+        share.append(float(X[:3, 0].square().sum()))
+    return np.mean(agreement), np.mean(share)
+
+
 def test_planted_sinks_do_not_spoil_the_normalised_operator():
-    truth = blocks()[1]
-    scores = {}
-    for sinks, pull in ((0, 0.0), (3, 9.0)):
-        source, _ = blocks(clusters=4, noise=0.4, sinks=sinks, sink_pull=pull)
-        for operator in ("normalised", "walk"):
-            X = solve(walks(source, operator=operator), vectors=4).vectors
-            labels = cluster(orthogonalise(X), clusters=4).labels
-            scores[sinks, operator] = adjusted_rand_score(truth, labels)
-    assert scores[0, "normalised"] == 1
-    assert scores[0, "walk"] == 1
-    assert scores[3, "normalised"] > 0.9
-    assert scores[3, "walk"] < 0.9
+    # at 7 logits the three sinks draw two fifths of the attention
+    agreement, share = sink_scores("normalised", 7.0)
+    assert agreement > 0.9
+    assert share < 0.3
+    assert sink_scores("walk", 7.0)[1] > 0.4  # there the leading vector is the sinks
+    assert sink_scores("walk", 9.0)[0] < sink_scores("normalised", 9.0)[0] - 0.05
 
 
 def test_wrong_requests_are_one_line():

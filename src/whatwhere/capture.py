@@ -81,9 +81,7 @@ class Features:
         return Features(tuple(layers), self.final[keep], self.final_grid)
 
 
-def capture(
-    backbone: Backbone, images: UInt8[np.ndarray, "image y x 3"], *, values: bool = True
-) -> Features:
+def capture(backbone: Backbone, images: UInt8[np.ndarray, "image y x 3"], *, values: bool = True) -> Features:
     """One forward pass of `images`, all of one size, with every selected self-attention layer recorded.
 
     Cross-attention (other token counts, or a name that the backbone excludes) is dropped; class, register

@@ -31,7 +31,9 @@ class Strict(BaseModel):
         if isinstance(given, dict):
             for key in given:
                 if key not in cls.model_fields:
-                    raise PydanticCustomError("unknown_key", "{words}", {"words": _unknown(key, cls.model_fields)})
+                    raise PydanticCustomError(
+                        "unknown_key", "{words}", {"words": _unknown(key, cls.model_fields)}
+                    )
         return given
 
 
@@ -175,7 +177,9 @@ class Row(Strict):
     @model_validator(mode="after")
     def _computed_or_explained(self) -> Row:
         if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason):
-            raise PydanticCustomError("row", "expected `backbone` and `method`, or a `reason` for an empty cell")
+            raise PydanticCustomError(
+                "row", "expected `backbone` and `method`, or a `reason` for an empty cell"
+            )
         return self
 
 
@@ -265,7 +269,7 @@ def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:
     except ValidationError as error:
         faults = error.errors()
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(f"{where}: {_explain(faults[0])}{more}") from None
+        raise InputError(f"{where}: {_explain(faults[0], tree)}{more}") from None
 
 
 def read(path: Path) -> Config:
@@ -288,13 +292,12 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=1) + "\n"
 
 
-def _explain(fault: Any) -> str:
-    parts = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"]]
-    path = "".join(parts).removeprefix(".")
+def _explain(fault: Any, tree: Any) -> str:
+    path = _path(fault["loc"], tree)
     if fault["type"] == "union_tag_invalid":
-        expected = fault["ctx"]["expected_tags"]
-        tag = fault["ctx"]["tag"]
-        return f"{path}.kind: expected one of {expected}, got {tag!r}{_nearest(tag, expected.replace(chr(39), '').split(', '))}"
+        expected, tag = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
+        known = expected.replace("'", "").split(", ")
+        return f"{path}.kind: expected one of {expected}, got {tag!r}{_nearest(tag, known)}"
     if fault["type"] in ("unknown_key", "unknown_name", "values", "row"):
         return f"{path}: {fault['msg']}" if path else fault["msg"]
     if fault["type"] == "missing":
@@ -304,13 +307,26 @@ def _explain(fault: Any) -> str:
     return f"{path}: expected {wish}, got {got if len(got) < 80 else got[:77] + '…'}"
 
 
+def _path(location: tuple[Any, ...], tree: Any) -> str:
+    """`methods.gradient.steps`, `rows[0]`; pydantic's own tags for the kinds of a union are left out."""
+    path = ""
+    for part in location:
+        is_tag = isinstance(tree, dict) and part not in tree and tree.get("kind") == part
+        if not is_tag:
+            path += f"[{part}]" if isinstance(part, int) else f".{part}"
+            known = part in tree if isinstance(tree, dict) else isinstance(tree, list)
+            tree = tree[part] if known else None
+    return path.removeprefix(".")
+
+
 def _unknown(key: Any, known: Any) -> str:
     return f"unknown key {key!r}{_nearest(key, known)}; expected one of {', '.join(known)}"
 
 
 def _must_exist(where: str, name: str, known: dict[str, Any]) -> None:
     if name not in known:
-        words = f"{where}: expected one of {', '.join(known) or 'none defined'}, got {name!r}{_nearest(name, known)}"
+        names = ", ".join(known) or "none defined"
+        words = f"{where}: expected one of {names}, got {name!r}{_nearest(name, known)}"
         raise PydanticCustomError("unknown_name", "{words}", {"words": words})
 
 

@@ -75,6 +75,7 @@ def sides_agree(X: Float[Tensor, "token vector"], walks: Walks) -> bool:
 
     A bound on the walks' spectra usually proves it at once; where it cannot, every quotient is computed.
     """
+    X = X.detach()
     lengths = (resample(X, walks.grid, fold.grid).square().sum(0).max() * fold.bound for fold in walks.folds)
     if all(float(length) <= 1 for length in lengths):
         return True

@@ -44,7 +44,7 @@ class Writer:
         attributes: dict[str, Any] | None = None,
     ) -> zarr.Array:
         """An array with a chunk an image (and a layer), `run_images` chunks to a file (a Zarr shard)."""
-        assert len(dims) == len(shape) and set(dims) <= set(AXES), dims
+        assert set(dims) <= set(AXES), dims
         chunks = tuple(1 if d in ("image", "layer") else max(1, n) for d, n in zip(dims, shape, strict=True))
         files = tuple(
             max(1, min(run_images, n)) if d == "image" else c
@@ -117,7 +117,7 @@ class Store:
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """`array[index]` into memory. Raises `InputError` where a chunk's checksum does not match."""
         try:
-            return np.asarray(self.root[name][index])  # type: ignore[index]
+            return np.asarray(self.root[name][index])
         except Exception as error:
             bad = self._first_bad_file() or name
             raise self._fault(_place(bad), f"unreadable ({_line(error)})") from error
@@ -188,7 +188,11 @@ def _describe(store: Path, described: dict[str, Any]) -> dict[str, Any]:
         if file.is_file()
     }
     arrays = {
-        name: {"shape": list(a.shape), "dtype": str(a.dtype), "dims": list(a.metadata.dimension_names or ())}
+        name: {
+            "shape": list(a.shape),
+            "dtype": str(a.dtype),
+            "dims": list(a.metadata.to_dict().get("dimension_names") or ()),
+        }
         for name, a in sorted(_arrays(zarr.open_group(store, mode="r", use_consolidated=False)))
     }
     # what was computed, without when or with which versions: equal content has equal hashes

@@ -37,14 +37,16 @@ def write_table(
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame = frame.drop(columns=[c for c in ("Note", "Operator") if not frame[c].astype(bool).any()])
     notes = [
-        f"ours: data set {table['dataset']}; paper: {table['source']}. The two columns are on different data.",
+        f"ours: data set {table['dataset']}; paper: {table['source']}; the two are on different data.",
         "95 % interval: bootstrap over images.",
     ]
     stem = csv.with_suffix("")
     _write(csv, frame.to_csv(index=False))
     _write(stem.with_suffix(".md"), _markdown(frame, table["title"], notes))
     _write(stem.with_suffix(".tex"), _latex(frame, table["title"], notes))
-    write_json(stem.with_suffix(".meta.json"), {"title": table["title"], "source": table["source"], "notes": notes})
+    write_json(
+        stem.with_suffix(".meta.json"), {"title": table["title"], "source": table["source"], "notes": notes}
+    )
 
 
 def _by_run(scores: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
@@ -88,13 +90,16 @@ def _row(
 
 def _markdown(frame: pd.DataFrame, title: str, notes: list[str]) -> str:
     filled = frame.fillna("").astype(str)
-    lines = [f"| {' | '.join(row)} |" for row in [list(filled), ["---"] * len(filled.columns), *filled.values.tolist()]]
+    lines = [
+        f"| {' | '.join(row)} |"
+        for row in [list(filled), ["---"] * len(filled.columns), *filled.to_numpy().tolist()]
+    ]
     return "\n".join([f"**{title}**", "", *lines, "", *notes, ""])
 
 
 def _latex(frame: pd.DataFrame, title: str, notes: list[str]) -> str:
     filled = frame.fillna("").astype(str)
-    body = [" & ".join(map(_escape, row)) + r" \\" for row in [list(filled), *filled.values.tolist()]]
+    body = [" & ".join(_escape(str(cell)) for cell in row) + r" \\" for row in [list(filled), *filled.to_numpy().tolist()]]
     return "\n".join(
         [
             r"\begin{table}",

@@ -125,7 +125,8 @@ def random_walk(
                 "capture with values=True (config: features.values: true)"
             )
         source, target = (a.query, a.key) if pathway == "qk" else (a.value, a.value)
-        assert source is not None and target is not None
+        assert source is not None
+        assert target is not None
         layers.append(
             LayerWalk(a.name, source[image].float(), target[image].float(), a.scale, a.grid, operator)
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone
 
@@ -32,5 +31,3 @@ def load_backbone(name: str, **settings: Any) -> Backbone:
     if "model" not in settings and name not in PRESETS:
         settings["model"] = name
     return vit.load(name, **{**PRESETS.get(name, {}), **settings})
-
-

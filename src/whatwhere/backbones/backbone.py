@@ -40,5 +40,8 @@ class Backbone:
         """Pixels 0-255 to the model's normalised input, on the model's device."""
         like = next(self.model.parameters())
         pixels = torch.from_numpy(images).to(like.device).permute(0, 3, 1, 2).to(like.dtype) / 255
-        mean, std = (torch.tensor(v, device=like.device, dtype=like.dtype)[:, None, None] for v in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(v, device=like.device, dtype=like.dtype)[:, None, None]
+            for v in (self.mean, self.std)
+        )
         return (pixels - mean) / std

@@ -35,10 +35,11 @@ def load(
 
     Raises `InputError` for an unknown name, a model without a patch grid, or weights that do not fit.
     """
-    with torch.random.fork_rng(devices=[]):
+    # on the meta device a model has shapes but no memory: enough to ask which layers it has
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if device == "meta" else "cpu"):
         torch.manual_seed(seed)
-        network = _create(name, model, options or {})
-    config = network.pretrained_cfg  # type: ignore[union-attr]
+        network: Any = _create(name, model, options or {})
+    config: dict[str, Any] = network.pretrained_cfg
     source = _load(network, name, model, weights, revision, seed, config)
     network.eval().requires_grad_(False).to(device)
     return Backbone(
@@ -48,7 +49,7 @@ def load(
         image_tokens=lambda tokens: slice(prefix_tokens(network), tokens),
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
-        patch_px=int(network.patch_embed.patch_size[0]),  # type: ignore
+        patch_px=int(network.patch_embed.patch_size[0]),
         weights=source,
         layers=layers,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from whatwhere.datasets import scene_weather as weather
-from whatwhere.datasets.scene_layouts import (
+from whatwhere.datasets.scene_stage import (
     Stage,
     drive,
     post,
@@ -42,7 +42,7 @@ def _woods(stage: Stage, probability: float, near_m: float = 55.0, far_m: float 
         stage.far_m = min(stage.far_m, distance * 0.92)
 
 
-def _mountains(stage: Stage, probability: float, low: float = 0.08, high: float = 0.3) -> None:
+def _mountains(stage: Stage, probability: float, low: float = 0.12, high: float = 0.4) -> None:
     if stage.chance(probability):
         stage.ranges = weather.mountains(stage.rng, float(stage.rng.uniform(low, high)))
 
@@ -54,7 +54,14 @@ def _road(stage: Stage, half_m: float, surface: int = ROAD) -> Band:
         z = stage.camera.focal * stage.camera.height_m / rng.uniform(0.14, 0.3)
         return Band(surface, False, (z, rng.uniform(-0.12, 0.12), 0.0), half_m, 0.0, rng.uniform(0, 6))
     bend = rng.choice((0.0, rng.uniform(-0.006, 0.006)))
-    return Band(surface, True, (rng.uniform(-4.0, 4.0), rng.uniform(-0.25, 0.25), bend), half_m, 0.0, rng.uniform(0, 6))
+    return Band(
+        surface,
+        True,
+        (rng.uniform(-4.0, 4.0), rng.uniform(-0.25, 0.25), bend),
+        half_m,
+        0.0,
+        rng.uniform(0, 6),
+    )
 
 
 def country(stage: Stage) -> None:
@@ -65,17 +72,19 @@ def country(stage: Stage) -> None:
     bands = [band]
     if stage.chance(0.45):
         z = rng.uniform(25.0, 60.0)
-        bands.insert(0, Band(FIELD, False, (z + 40.0, rng.uniform(-0.3, 0.3), 0.0), 40.0, 1.0, rng.uniform(0, 6)))
+        bands.insert(
+            0, Band(FIELD, False, (z + 40.0, rng.uniform(-0.3, 0.3), 0.0), 40.0, 1.0, rng.uniform(0, 6))
+        )
     stage.ground = Ground(GRASS, tuple(bands))
     _mountains(stage, 0.45)
     _woods(stage, 0.65)
     if stage.chance(0.12):
         skyline(stage, 260.0, float(rng.uniform(0.2, 0.5)))
     drive(stage, band, 0 if track else 1, 1 if track else 3)
-    scatter(stage, "house", 0, 2)
+    scatter(stage, "house", 0, 2, _LAND)
     post(stage, band, 0, 0 if track else 2, _LAND)
-    scatter(stage, "tree", 1, 5)
-    scatter(stage, "animal", 0, 3)
+    scatter(stage, "tree", 1, 5, _LAND)
+    scatter(stage, "animal", 0, 3, _LAND)
     scatter(stage, "person", 0, 2, (*_LAND, DIRT))
 
 
@@ -92,7 +101,13 @@ def street(stage: Stage) -> None:
     stage.far_m = 90.0
     for number, side in ((0, -1.0), (1, 1.0)):
         if sides in (0, number + 1):
-            row_along(stage, side, half + walk + 0.5 + side * middle[0], rng.uniform(3.0, 12.0), rng.uniform(40.0, 90.0))
+            row_along(
+                stage,
+                side,
+                half + walk + 0.5 + side * middle[0],
+                rng.uniform(3.0, 12.0),
+                rng.uniform(40.0, 90.0),
+            )
     _woods(stage, 0.5, 95.0, 130.0)
     if stage.chance(0.5):
         skyline(stage, 170.0, float(rng.uniform(0.4, 0.95)))
@@ -115,13 +130,13 @@ def lake(stage: Stage) -> None:
     if stage.chance(0.5):
         bands.insert(0, Band(SAND, False, water.centre, water.half_m + rng.uniform(0.8, 3.0), wobble, phase))
     stage.ground = Ground(GRASS, tuple(bands))
-    _mountains(stage, 0.65, 0.1, 0.32)
+    _mountains(stage, 0.7, 0.15, 0.42)
     _woods(stage, 0.85, far * 1.15, far * 1.5)
     scatter(stage, "boat", 1, 4, (WATER,))
-    scatter(stage, "house", 0, 1)
-    scatter(stage, "tree", 1, 4)
+    scatter(stage, "house", 0, 1, _LAND)
+    scatter(stage, "tree", 1, 4, _LAND)
     scatter(stage, "person", 0, 3, (*_LAND, SAND))
-    scatter(stage, "animal", 0, 2)
+    scatter(stage, "animal", 0, 2, _LAND)
 
 
 def meadow(stage: Stage) -> None:
@@ -130,16 +145,18 @@ def meadow(stage: Stage) -> None:
     bands = []
     if stage.chance(0.35):
         centre = (rng.uniform(-4.0, 4.0), rng.uniform(-0.3, 0.3), 0.0)
-        bands.append(Band(WATER, True, centre, rng.uniform(1.2, 3.0), rng.uniform(0.5, 1.5), rng.uniform(0, 6)))
+        bands.append(
+            Band(WATER, True, centre, rng.uniform(1.2, 3.0), rng.uniform(0.5, 1.5), rng.uniform(0, 6))
+        )
     elif stage.chance(0.4):
         bands.append(_road(stage, 1.4, DIRT))
     stage.ground = Ground(GRASS, tuple(bands))
-    _mountains(stage, 0.85, 0.12, 0.36)
+    _mountains(stage, 0.88, 0.15, 0.45)
     _woods(stage, 0.5)
-    scatter(stage, "house", 0, 1)
-    scatter(stage, "tree", 0, 4)
-    scatter(stage, "animal", 2, 6)
-    scatter(stage, "person", 0, 2)
+    scatter(stage, "house", 0, 1, _LAND)
+    scatter(stage, "tree", 0, 4, _LAND)
+    scatter(stage, "animal", 2, 6, _LAND)
+    scatter(stage, "person", 0, 2, _LAND)
 
 
 def coast(stage: Stage) -> None:
@@ -156,13 +173,13 @@ def coast(stage: Stage) -> None:
         sea = Band(WATER, True, (side * (shore + _FOREVER), -side * slope, 0.0), _FOREVER, wobble, phase)
         sand = Band(SAND, True, sea.centre, _FOREVER + beach, wobble, phase)
     stage.ground = Ground(GRASS, (sand, sea))
-    _mountains(stage, 0.4, 0.05, 0.2)
+    _mountains(stage, 0.4, 0.07, 0.28)
     if stage.chance(0.15):
         skyline(stage, 300.0, float(rng.uniform(0.2, 0.5)))
     scatter(stage, "boat", 1, 4, (WATER,))
     scatter(stage, "person", 1, 5, (SAND,))
-    scatter(stage, "house", 0, 2)
-    scatter(stage, "tree", 0, 3)
+    scatter(stage, "house", 0, 2, _LAND)
+    scatter(stage, "tree", 0, 3, _LAND)
     scatter(stage, "animal", 0, 1, (SAND, GRASS))
 
 
@@ -177,12 +194,12 @@ def village(stage: Stage) -> None:
     if stage.chance(0.35):
         row_across(stage, min(stage.far_m, 75.0) + 5.0, *sorted(rng.uniform(0.0, 1.0, 2)))
         stage.far_m = min(stage.far_m, 70.0)
-    scatter(stage, "house", 2, 5)
+    scatter(stage, "house", 2, 5, _LAND)
     drive(stage, band, 0, 2)
     post(stage, band, 0, 2, (GRASS, PAVEMENT))
-    scatter(stage, "tree", 1, 5)
+    scatter(stage, "tree", 1, 5, _LAND)
     scatter(stage, "person", 0, 4, (GRASS, PAVEMENT))
-    scatter(stage, "animal", 0, 2)
+    scatter(stage, "animal", 0, 2, _LAND)
 
 
 def riverside(stage: Stage) -> None:
@@ -193,7 +210,7 @@ def riverside(stage: Stage) -> None:
     quay = stage.chance(0.55)
     bank = Band(PAVEMENT if quay else GRASS, False, water.centre, water.half_m + (30.0 if quay else 2.0))
     stage.ground = Ground(GRASS, (bank, water))
-    _mountains(stage, 0.3, 0.05, 0.18)
+    _mountains(stage, 0.3, 0.1, 0.3)
     stage.far_m = far + 8.0
     left = rng.uniform(-0.1, 0.4) if stage.chance(0.5) else -0.1
     row_across(stage, far + 9.0, left, 1.1 if stage.chance(0.5) else rng.uniform(0.6, 1.1))

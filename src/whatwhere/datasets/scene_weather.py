@@ -30,7 +30,7 @@ _HOURS: tuple[_Hour, ...] = (
     _Hour(0.14, "at dusk", (0.24, 0.26, 0.5), (0.98, 0.62, 0.38), (0.95, 0.52, 0.28), (0.36, 0.32, 0.42), (5, 16), (0.35, 1.2), 0.35, (0.1, 0.6)),
     _Hour(0.14, "at dawn", (0.5, 0.6, 0.8), (0.99, 0.86, 0.74), (0.75, 0.6, 0.46), (0.46, 0.46, 0.54), (5, 18), (0.15, 0.5), 0.1, (0.05, 0.5)),
     _Hour(0.2, "", (0.6, 0.64, 0.7), (0.8, 0.83, 0.86), (0.16, 0.16, 0.16), (0.62, 0.64, 0.68), (35, 60), (0.2, 0.8), 0.08, (0.75, 0.97)),
-    _Hour(0.1, "at night", (0.03, 0.05, 0.14), (0.14, 0.18, 0.32), (0.16, 0.18, 0.26), (0.15, 0.18, 0.28), (20, 50), (0.3, 1.0), 0.65, (0.05, 0.5)),
+    _Hour(0.1, "at night", (0.05, 0.08, 0.2), (0.2, 0.25, 0.42), (0.22, 0.25, 0.34), (0.22, 0.26, 0.38), (20, 50), (0.3, 1.0), 0.65, (0.05, 0.5)),
 )  # fmt: skip
 
 
@@ -39,6 +39,9 @@ def light(rng: np.random.Generator) -> tuple[Light, Clouds]:
     hour = _HOURS[rng.choice(len(_HOURS), p=[hour.share for hour in _HOURS])]
     tint = 1.0 + rng.uniform(-0.06, 0.06, 3)
     elevation, azimuth = np.deg2rad(rng.uniform(*hour.elevation)), rng.uniform(0, 2 * np.pi)
+    if azimuth < np.pi and rng.random() < 0.45:
+        # ASSUME: photographs are more often taken with the sun behind the photographer.
+        azimuth = -azimuth
     flat = np.cos(elevation)
     sun = np.array([flat * np.cos(azimuth), np.sin(elevation), flat * np.sin(azimuth)])
     strength = rng.uniform(0.85, 1.1)
@@ -82,13 +85,13 @@ def mountains(rng: np.random.Generator, height: float) -> tuple[Range, ...]:
         colours = _ROCK if rocky else _WOOD
         ranges.append(
             Range(
-                height=height * (1.0 - 0.75 * near) * rng.uniform(0.85, 1.1),
+                height=height * (1.0 - 0.7 * near) * rng.uniform(0.85, 1.1),
                 texels=float(rng.uniform(60.0, 130.0)),
                 sharp=float(rng.uniform(0.5, 1.0)) if rocky else float(rng.uniform(0.05, 0.3)),
                 origin=float(rng.uniform(0, 512)),
                 colour=colours[rng.integers(3)],
                 snow=float(snow) if rocky else 9.0,
-                haze=float(np.clip(0.6 - 0.45 * near + rng.uniform(-0.15, 0.1), 0.08, 0.8)),
+                haze=float(np.clip(0.48 - 0.4 * near + rng.uniform(-0.2, 0.12), 0.06, 0.7)),
                 window=window if index == 0 else (-9.0, 9.0),
             )
         )
@@ -116,7 +119,7 @@ def tree_line(rng: np.random.Generator, camera: Camera, distance_m: float, leaf:
 
 _SEASONS: tuple[tuple[float, Colour, Colour, Colour], ...] = (
     # share, grass, leaves, field
-    (0.35, (0.33, 0.48, 0.16), (0.26, 0.42, 0.13), (0.42, 0.45, 0.18)),
+    (0.35, (0.34, 0.44, 0.18), (0.26, 0.39, 0.15), (0.42, 0.45, 0.18)),
     (0.3, (0.26, 0.4, 0.14), (0.17, 0.33, 0.11), (0.7, 0.6, 0.3)),
     (0.18, (0.52, 0.5, 0.25), (0.28, 0.38, 0.14), (0.62, 0.52, 0.3)),
     (0.17, (0.42, 0.44, 0.2), (0.62, 0.38, 0.1), (0.42, 0.32, 0.22)),
@@ -126,18 +129,21 @@ _SEASONS: tuple[tuple[float, Colour, Colour, Colour], ...] = (
 def season(rng: np.random.Generator) -> tuple[Colour, Float[np.ndarray, "surface scale rgb"]]:
     """The leaves' colour and the ground's palette: per surface its colour and what each texture scale adds."""
     _, grass, leaf, field = _SEASONS[rng.choice(4, p=[season[0] for season in _SEASONS])]
-    grass_now, field_now = (np.array(c) * rng.uniform(0.85, 1.15, 3) for c in (grass, field))
+    grass_now, field_now = (np.array(c) * rng.uniform(0.9, 1.1, 3) for c in (grass, field))
     leaf_now = np.array(leaf) * rng.uniform(0.85, 1.15, 3)
     grey, beige = rng.uniform(0.3, 0.42), rng.uniform(0.5, 0.66)
-    deep = np.array((0.1, 0.26, 0.3)) * rng.uniform(0.6, 1.3, 3)
+    deep = np.array((0.1, 0.24, 0.3)) * rng.uniform(0.7, 1.15, 3)
     warm = np.array((0.05, 0.03, 0.01))
-    palette = np.zeros((8, 4, 3))
-    palette[0] = grass_now, warm * 0.9, grass_now * 0.13, grass_now * 0.24
-    palette[1] = grass_now * 0.95, warm * 0.4, grass_now * 0.08, grass_now * 0.16
-    palette[2] = field_now, warm * 0.8, field_now * 0.12, field_now * 0.22
-    palette[3] = np.full(3, grey), np.full(3, 0.015), np.full(3, 0.02), np.full(3, 0.03)
-    palette[4] = np.array((1.0, 0.97, 0.92)) * beige, np.full(3, 0.015), np.full(3, 0.025), np.full(3, 0.03)
-    palette[5] = np.array((0.55, 0.45, 0.33)) * rng.uniform(0.85, 1.15), warm, np.full(3, 0.04), np.full(3, 0.06)
-    palette[6] = np.array((0.84, 0.75, 0.57)) * rng.uniform(0.88, 1.08), warm * 0.6, np.full(3, 0.03), np.full(3, 0.04)
-    palette[7, 0] = deep
+    grounds = (
+        # colour, warmth of patches, roughness of tufts and of grains
+        (grass_now, warm * 0.9, 0.13, 0.19),
+        (grass_now * 0.95, warm * 0.4, 0.08, 0.13),
+        (field_now, warm * 0.8, 0.13, 0.18),
+        (np.full(3, grey), np.full(3, 0.015), 0.05, 0.07),
+        (np.array((1.0, 0.97, 0.92)) * beige, np.full(3, 0.015), 0.04, 0.05),
+        (np.array((0.55, 0.45, 0.33)) * rng.uniform(0.85, 1.15), warm, 0.08, 0.11),
+        (np.array((0.84, 0.75, 0.57)) * rng.uniform(0.88, 1.08), warm * 0.6, 0.04, 0.05),
+        (deep, np.zeros(3), 0.0, 0.0),
+    )
+    palette = np.array([(colour, patch, (tuft, grain, 0.0)) for colour, patch, tuft, grain in grounds])
     return tuple(leaf_now), palette

@@ -24,7 +24,9 @@ LABEL: dict[str, int] = {name: index for index, name in enumerate(CLASSES)}
 #: Materials of the ground; several share a class, and only some may carry things.
 GRASS, LAWN, FIELD, ROAD, PAVEMENT, DIRT, SAND, WATER = range(8)
 # ASSUME: pavement and dirt tracks are "road", lawns and fields "grass": the classes a viewer would name.
-SURFACE_LABEL = np.array([LABEL[n] for n in "grass grass grass road road road sand water".split()], np.int16)
+SURFACE_LABEL = np.array(
+    [LABEL[name] for name in ("grass", "grass", "grass", "road", "road", "road", "sand", "water")], np.int16
+)
 
 #: The direction in which a flat figure that always faces the viewer is lit from.
 TOWARD = (0.0, 0.45, -0.89)
@@ -118,7 +120,9 @@ class Ground:
         self, x: Float[np.ndarray, "*n"], z: Float[np.ndarray, "*n"], surfaces: tuple[int, ...]
     ) -> Bool[np.ndarray, "*n"]:
         """Where the ground is of one of these materials."""
-        return np.isin(self.surface(x, z), surfaces)
+        wanted = np.zeros(len(SURFACE_LABEL), bool)
+        wanted[list(surfaces)] = True
+        return wanted[self.surface(x, z)]
 
 
 class Part(NamedTuple):
@@ -140,13 +144,16 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Thing:
-    """One object on the ground. `radius_m` and `height_m` bound it (and shape its shadow)."""
+    """One object on the ground, turned by `yaw` (radians, from x toward z).
+
+    `half_m` is its half extent along its own x and z axes; with the height it shapes the shadow.
+    """
 
     label: int
     x_m: float
     z_m: float
     yaw: float
-    radius_m: float
+    half_m: tuple[float, float]
     height_m: float
     parts: tuple[Part, ...]
 

@@ -1,25 +1,51 @@
-"""Rendered scenes with exact ground truth."""
+"""Rendered scenes: pictures of places that never were, drawn from a seed, with exact ground truth.
+
+A scene is composed in metres (`scene_places`), seen by a pinhole camera and painted from far to near on a
+canvas twice as fine as the image (`scene_stuff`, `scene_raster`). Image, labels and instances come from that
+one canvas. Nothing but the seed decides what a scene shows; its size in pixels only decides how finely.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import cast, overload
 
 import numpy as np
-from jaxtyping import Float32, Int16, Int32, UInt8
+from jaxtyping import Float32, Int16, UInt8
 
 from whatwhere.datasets.record import Dataset, Instance, Record
+from whatwhere.datasets.scene_caption import caption
 from whatwhere.datasets.scene_places import compose
-from whatwhere.datasets.scene_raster import FIRST_THING, cast_shadows, draw, shade, sheet
-from whatwhere.datasets.scene_stuff import View, paint
-from whatwhere.datasets.scene_world import CLASSES, THINGS, Plan
+from whatwhere.datasets.scene_raster import (
+    FIRST_THING,
+    Sheet,
+    cast_shadows,
+    draw,
+    shade,
+    sheet,
+    visible,
+    without,
+)
+from whatwhere.datasets.scene_stuff import paint
+from whatwhere.datasets.scene_world import CLASSES, THINGS, Light, Plan
+from whatwhere.errors import InputError
 
+__all__ = ["CLASSES", "THINGS", "Scene", "load", "render"]
+
+#: Canvas pixels per image pixel, along each side.
 SUPERSAMPLING = 2
+#: Canvas on which it is decided what is too hidden to be drawn, whatever the size of the image.
+_REFERENCE_PX = 256
+#: Least number of its pixels that a thing must show: 30 pixels of a 128-pixel image.
+_LEAST_VISIBLE = 120
 
 
 @dataclass(frozen=True)
 class Scene:
+    """One rendered image with its ground truth: every pixel labelled, one mask per visible thing."""
+
     image: UInt8[np.ndarray, "y x 3"]
     labels: Int16[np.ndarray, "y x"]
     instances: tuple[Instance, ...]
@@ -27,23 +53,147 @@ class Scene:
 
 
 def render(seed: int, *, size_px: int = 128) -> Scene:
-    plan = compose(np.random.default_rng(seed))
-    canvas = size_px * SUPERSAMPLING
-    view = paint(plan, canvas)
-    code = view.code
+    """The scene of a seed, `size_px` high and wide: the same seed and size give the same bytes.
+
+    Raises `InputError` for a size below 16 pixels or a negative seed.
+    """
+    if size_px < 16 or seed < 0:
+        raise InputError(f"expected a seed >= 0 and size_px >= 16, got seed {seed} and size_px {size_px}")
+    plan, drawn = _settle(compose(np.random.default_rng(seed)))
+    view = paint(plan, SUPERSAMPLING * size_px)
     cast_shadows(view, plan)
-    if plan.things or plan.blocks:
-        drawn = sheet(plan)
-        parts, clear = draw(drawn, canvas)
-        if clear.size > 1:
-            w = view.code == 6
-            shade(view, drawn, np.where(w, clear, 0), plan.light)
-        shade(view, drawn, parts, plan.light)
-    code = view.code[::2, ::2]
-    table = np.concatenate([np.arange(100), [t.label for t in plan.things]]).astype(np.int16)
-    labels = table[code]
-    img = view.colour.reshape(size_px, 2, size_px, 2, 3).mean((1, 3))
-    rng = np.random.default_rng([seed, 1])
-    img = img + rng.normal(0, 0.012, img.shape)
-    image = (np.clip(img, 0, 1) * 255).astype(np.uint8)
-    return Scene(image, labels, (), plan.layout)
+    shade(view, drawn, plan.light)
+    image = _develop(view.colour, plan.light, rng=np.random.default_rng([seed, 1]))
+    labels, owner = _truth(view.code, plan)
+    instances = _instances(owner, plan)
+    words = caption(labels, instances, plan.light.phrase, rng=np.random.default_rng([seed, 2]))
+    return Scene(image, labels, instances, words)
+
+
+def _settle(plan: Plan) -> tuple[Plan, Sheet]:
+    """Leaves out the things of which too little would show, and prepares the rest for drawing."""
+    drawn = sheet(plan)
+    counts = visible(draw(drawn, _REFERENCE_PX), drawn)
+    hidden = counts < _LEAST_VISIBLE
+    hidden[: len(plan.blocks)] = False
+    if not hidden.any():
+        return plan, drawn
+    shown = ~hidden[len(plan.blocks) :]
+    kept = replace(plan, things=tuple(thing for thing, keep in zip(plan.things, shown, strict=True) if keep))
+    return kept, without(drawn, hidden, kept)
+
+
+def _truth(
+    code: Int16[np.ndarray, "Y X"], plan: Plan
+) -> tuple[Int16[np.ndarray, "y x"], Int16[np.ndarray, "y x"]]:
+    """Class, and index of the thing or -1, of every image pixel: what fills most of it, in a tie the nearer.
+
+    Codes grow from far to near, so the nearer is the greater.
+    """
+    a, b, c, d = (code[y::2, x::2] for y in (0, 1) for x in (0, 1))
+    a, b, c, d = np.minimum(a, b), np.maximum(a, b), np.minimum(c, d), np.maximum(c, d)
+    low, high = np.minimum(a, c), np.maximum(b, d)
+    inner, outer = np.maximum(a, c), np.minimum(b, d)
+    lower, upper = np.minimum(inner, outer), np.maximum(inner, outer)
+    winner = np.where(lower == upper, lower, np.where((upper == high) | (low != lower), high, lower))
+    winner = np.where((low == lower) & (upper == high) & (lower != upper), high, winner)
+    table = np.zeros(FIRST_THING + len(plan.things), np.int16)
+    table[: len(CLASSES)] = np.arange(len(CLASSES))
+    table[FIRST_THING:] = [thing.label for thing in plan.things]
+    return table[winner], np.maximum(winner - FIRST_THING, -1).astype(np.int16)
+
+
+def _instances(owner: Int16[np.ndarray, "y x"], plan: Plan) -> tuple[Instance, ...]:
+    found = np.bincount(owner.ravel() + 1, minlength=len(plan.things) + 1)[1:]
+    return tuple(
+        Instance(thing.label, owner == index) for index, thing in enumerate(plan.things) if found[index]
+    )
+
+
+def _develop(
+    colour: Float32[np.ndarray, "3 Y X"], light: Light, *, rng: np.random.Generator
+) -> UInt8[np.ndarray, "y x 3"]:
+    """What a camera makes of the light: exposure, colour cast, soft lens, vignette, noise."""
+    rows = colour[:, ::2] + colour[:, 1::2]
+    image = rows[..., ::2] + rows[..., 1::2]
+    # ASSUME: the camera half corrects for brightness, so that dusk stays darker than noon.
+    level = float(image.mean()) / 4.0
+    gain = np.clip((0.44 / max(level, 1e-3)) ** 0.5, 0.8, 1.35) * rng.uniform(0.9, 1.12)
+    image *= (gain / 4.0 * rng.uniform(0.96, 1.04, (3, 1, 1))).astype(np.float32)
+    _soften(image, float(rng.uniform(0.0, 0.1)))
+    across = np.linspace(-1, 1, image.shape[1], dtype=np.float32) ** 2
+    image *= 1.0 - np.float32(rng.uniform(0.0, 0.1)) * (across[:, None] + across)
+    # A soft shoulder keeps bright skies and sails from clipping.
+    image *= 1.12 / (1.0 + 0.22 * image * image)
+    noise = rng.standard_normal(image.shape, np.float32)
+    noise *= np.float32(rng.uniform(0.003, 0.014) * (1.5 if light.lamps > 0.5 else 1.0))
+    image += noise
+    np.clip(image, 0.0, 1.0, out=image)
+    return np.ascontiguousarray((image * 255.0 + 0.5).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _soften(image: Float32[np.ndarray, "3 y x"], share: float) -> None:
+    """Mixes every pixel with its four neighbours, in place."""
+    around = image[:, :-2, 1:-1] + image[:, 2:, 1:-1]
+    around += image[:, 1:-1, :-2]
+    around += image[:, 1:-1, 2:]
+    middle = image[:, 1:-1, 1:-1]
+    middle *= np.float32(1.0 - 4.0 * share)
+    middle += np.float32(share) * around
+
+
+@lru_cache(maxsize=2)
+def _rendered(seed: int, size_px: int) -> Scene:
+    """The last scenes, so that a record's image, labels and instances cost one rendering."""
+    return render(seed, size_px=size_px)
+
+
+def _image(seed: int, size_px: int) -> UInt8[np.ndarray, "y x 3"]:
+    return _rendered(seed, size_px).image.copy()
+
+
+def _labels(seed: int, size_px: int) -> tuple[Int16[np.ndarray, "y x"], ...]:
+    return (_rendered(seed, size_px).labels.copy(),)
+
+
+def _masks(seed: int, size_px: int) -> tuple[Instance, ...]:
+    return tuple(Instance(one.category, one.mask.copy()) for one in _rendered(seed, size_px).instances)
+
+
+@dataclass(frozen=True)
+class _Captions(Sequence[str]):
+    """The one caption of a scene, rendered when it is read."""
+
+    seed: int
+    size_px: int
+
+    def __len__(self) -> int:
+        return 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return (_rendered(self.seed, self.size_px).caption,)[index]
+
+
+def load(name: str, *, images: int, size_px: int, first_seed: int) -> Dataset:
+    """`images` scenes of the seeds from `first_seed` on; nothing is rendered before a record is read.
+
+    Raises `InputError` for a negative number of images or seed, or a size below 16 pixels.
+    """
+    if images < 0 or size_px < 16 or first_seed < 0:
+        got = f"images {images}, size_px {size_px}, first_seed {first_seed}"
+        raise InputError(f"data set {name}: expected images >= 0, size_px >= 16, first_seed >= 0, got {got}")
+    records = tuple(
+        Record(
+            id=f"scene-{seed:06d}",
+            image=partial(_image, seed, size_px),
+            labels=partial(_labels, seed, size_px),
+            instances=partial(_masks, seed, size_px),
+            captions=cast("tuple[str, ...]", _Captions(seed, size_px)),
+        )
+        for seed in range(first_seed, first_seed + images)
+    )
+    return Dataset(name, records, CLASSES)

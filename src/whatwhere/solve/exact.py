@@ -27,7 +27,9 @@ def solve_exact(walks: Walks, *, vectors: int, seed: int = 0) -> Solution:
         raise InputError(f"vectors: expected 1 to {tokens - 1} on a grid of {tokens} tokens, got {vectors}")
     operator = _operator(walks.folds, walks.grid)
     if tokens <= DENSE_TOKENS:
-        values, columns = linalg.eigh(operator @ np.eye(tokens), subset_by_index=(tokens - vectors, tokens - 1))
+        values, columns = linalg.eigh(
+            operator @ np.eye(tokens), subset_by_index=(tokens - vectors, tokens - 1)
+        )
     else:
         start = np.random.default_rng(seed).standard_normal(tokens)
         values, columns = eigsh(operator, k=vectors, which="LA", v0=start)
@@ -41,12 +43,13 @@ def solve_exact(walks: Walks, *, vectors: int, seed: int = 0) -> Solution:
 def _operator(folds: tuple[Fold, ...], grid: tuple[int, int]) -> np.ndarray | LinearOperator:
     if [fold.grid for fold in folds] == [grid]:
         return folds[0].matrix.double().cpu().numpy()
-    parts = [(f.matrix.double().cpu().numpy(), *resampling_matrix(grid, f.grid)) for f in folds]
-    parts = [(M, rows.numpy(), columns.numpy()) for M, rows, columns in parts]
+    matrices = [fold.matrix.double().cpu().numpy() for fold in folds]
+    sides = [resampling_matrix(grid, fold.grid) for fold in folds]
 
     def apply(X: Float[np.ndarray, "token vector"]) -> Float[np.ndarray, "token vector"]:
         image = X.reshape(*grid, -1)
-        return sum(_through(M, rows, columns, image) for M, rows, columns in parts).reshape(X.shape)
+        parts = [_through(M, r.numpy(), c.numpy(), image) for M, (r, c) in zip(matrices, sides, strict=True)]
+        return np.sum(parts, axis=0).reshape(X.shape)
 
     tokens = grid[0] * grid[1]
     return LinearOperator((tokens, tokens), matvec=apply, matmat=apply, dtype=np.float64)

@@ -42,7 +42,7 @@ def solve_gradient(
     use_fold = folded
     for step in range(steps):
         if folded and step % check_every == 0:
-            use_fold = _folding_is_exact(X, walks)
+            use_fold = sides_agree(X, walks)
         data = data_term(_quotients(X, walks, use_fold))
         loss = data_weight * data + orthogonality_weight * orthogonality(X)
         optimiser.zero_grad()
@@ -58,8 +58,3 @@ def solve_gradient(
 
 def _quotients(X: Tensor, walks: Walks, use_fold: bool) -> Tensor:
     return folded_quotients(X, walks.folds, walks.grid)[None] if use_fold else quotients(X, walks)
-
-
-def _folding_is_exact(X: Tensor, walks: Walks) -> bool:
-    with torch.no_grad():
-        return sides_agree(X, walks)

@@ -12,14 +12,18 @@ from whatwhere.store import Store
 
 
 def draw_figure3(
-    images: Sequence[str], vectors: Sequence[str], regions: Sequence[str], output: Path, figure: dict[str, Any]
+    images: Sequence[str],
+    vectors: Sequence[str],
+    regions: Sequence[str],
+    output: Path,
+    figure: dict[str, Any],
 ) -> None:
     """The first `figure["images"]` images over all shards, as `figure["backbone"]` and `method` see them."""
     panels: list[Panel] = []
     for paths in zip(images, vectors, regions, strict=True):
-        stores = [Store(path) for path in paths]
-        wanted = min(figure["images"] - len(panels), len(stores[0].ids))
-        panels += [_panel(*stores, index) for index in range(wanted)]
+        pictures, eigenvectors, labels = (Store(path) for path in paths)
+        wanted = min(figure["images"] - len(panels), len(pictures.ids))
+        panels += [_panel(pictures, eigenvectors, labels, index) for index in range(wanted)]
     title = f"{figure['dataset']}: {figure['backbone']}, {figure['method']}"
     figure3(panels, output, title=title, classes=tuple(Store(images[0]).attributes["classes"]))
 

@@ -61,7 +61,8 @@ def read_features(store: Store, index: int) -> Features:
             for name in text["arrays"]
         }
         for i, (order, name) in enumerate(zip(text["order"], text["layers"], strict=True)):
-            q, k, v = (arrays[a][:, i] if a in arrays else None for a in "qkv")
+            q, k = arrays["q"][:, i], arrays["k"][:, i]
+            v = arrays["v"][:, i] if "v" in arrays else None
             layers.append((order, Attention(name, q, k, v, text["scales"][i], tuple(text["grid"]))))
     final = torch.from_numpy(store.read("final", slice(index, index + 1)).astype(np.float32))
     ordered = tuple(layer for _, layer in sorted(layers, key=lambda pair: pair[0]))
@@ -133,6 +134,6 @@ def _gather(run: list[Features]) -> dict[tuple[str, str, int | None], np.ndarray
 def _check_patches(backbone: Backbone, height: int, width: int) -> None:
     if height % backbone.patch_px or width % backbone.patch_px:
         raise InputError(
-            f"backbone {backbone.name}: expected image sides that are multiples of its {backbone.patch_px} px "
+            f"backbone {backbone.name}: expected image sides in multiples of its {backbone.patch_px} px "
             f"patches, got {height} × {width} px; set multiple_px (and size_px) of its view to fit"
         )

@@ -50,7 +50,13 @@ def write_index(
     }
     write_json(
         output,
-        {"dataset": dataset.name, "classes": dataset.classes, "shards": shards, "skipped": skipped, "settings": settings},
+        {
+            "dataset": dataset.name,
+            "classes": dataset.classes,
+            "shards": shards,
+            "skipped": skipped,
+            "settings": settings,
+        },
     )
 
 
@@ -80,7 +86,11 @@ def write_images(
     }
     with create(output, settings, attributes) as store:
         images = store.array(
-            "image", (len(ids), height, width, 3), "uint8", ("image", "y", "x", "channel"), run_images=run_images
+            "image",
+            (len(ids), height, width, 3),
+            "uint8",
+            ("image", "y", "x", "channel"),
+            run_images=run_images,
         )
         depth = max(annotators)
         labels = depth and store.array(

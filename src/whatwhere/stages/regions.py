@@ -27,7 +27,11 @@ def write_regions(
     X = vectors.read("vectors")
     found = [
         cluster(
-            rows, clusters=clusters, candidates=candidates, restarts=restarts, seed=seed_for(seed, "cluster", name)
+            rows,
+            clusters=clusters,
+            candidates=candidates,
+            restarts=restarts,
+            seed=seed_for(seed, "cluster", name),
         )
         for rows, name in zip(progress(X, "clustering"), vectors.ids, strict=True)
     ]

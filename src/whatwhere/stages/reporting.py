@@ -29,7 +29,9 @@ def write_run_report(
 
 
 def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    backbones = (f"{name} ({b['model']}, weights: {b['weights']})" for name, b in settings["backbones"].items())
+    backbones = (
+        f"{name} ({b['model']}, weights: {b['weights']})" for name, b in settings["backbones"].items()
+    )
     return [
         ("Data sets", ", ".join(settings["datasets"])),
         ("Backbones", "; ".join(backbones)),
@@ -40,6 +42,6 @@ def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _caption(figure: dict[str, Any]) -> str:
     return (
-        f"Figure 3 on {figure['dataset']} with backbone {figure['backbone']}, method {figure['method']}: photo, "
-        "eigenvectors three at a time as RGB by decreasing eigenvalue, regions, and ground truth where there is any."
+        f"Figure 3 on {figure['dataset']} with backbone {figure['backbone']}, method {figure['method']}: "
+        "photo; eigenvectors three at a time as RGB, by decreasing eigenvalue; regions; ground truth if any."
     )

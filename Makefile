@@ -1,0 +1,47 @@
+# Two commands: `make run` reproduces everything, `make test` runs the tests. Both make .venv at the first call.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test test-all check clean
+
+help:
+	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/)"
+	@echo "make test      own environment in $(VENV), then: the tests"
+	@echo "make test-all  the slow tests as well"
+	@echo "make check     linters and type check"
+	@echo "make clean     takes $(VENV) away (results/ stays)"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	    sys.exit(0 if v >= (3, 11) else f"whatwhere: expected Python 3.11 or newer, got {v[0]}.{v[1]} as $(PYTHON); run: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# the stamps come last: an interrupted installation is taken up again by the next call
+$(VENV)/run.stamp: requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/run.stamp
+	$(BIN)/snakemake --cores all
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,111 @@
+"""What the solvers cost on this machine, each on the same graphs in one run."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from whatwhere.backbones import load_backbone
+from whatwhere.capture import capture
+from whatwhere.objective import eq3
+from whatwhere.progress import progress
+from whatwhere.solve import Solution, solve
+from whatwhere.walk import random_walk
+
+Result = TypeVar("Result")
+
+#: Steps of the unfolded loop that are timed; the rest is extrapolated, for it would take a quarter hour.
+UNFOLDED_STEPS = 5
+REPEATS = 5
+
+
+def bench_solve(*, size_px: int = 448, vectors: int = 15, steps: int = 1000) -> dict[str, Any]:
+    """Seconds of the forward pass, capture, folding and each solver on one ViT-S/16 image, and what Eq. 3
+    reaches in the end (trace over `vectors` columns, made orthonormal).
+
+    The weights are random: no step's time depends on them. Short steps: median of five.
+    """
+    backbone = load_backbone("untrained-vits16")
+    image = np.random.default_rng(0).integers(0, 256, (1, size_px, size_px, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        forward, _ = _median(lambda: backbone.run(backbone.prepare(image)))
+    captured, features = _median(lambda: capture(backbone, image))
+    results: dict[str, Any] = {}
+    for operator in ("normalised", "walk"):
+        folding, walks = _median(lambda operator=operator: _folded(features, operator))
+        exact_s, exact = _median(lambda walks=walks: solve(walks, vectors=vectors))
+        gradient_s, gradient = _timed(lambda walks=walks: _gradient(walks, vectors, steps, folded=True))
+        loop_s, _ = _timed(lambda walks=walks: _gradient(walks, vectors, UNFOLDED_STEPS, folded=False))
+        results[operator] = {
+            "folding_s": folding,
+            "exact_s": exact_s,
+            "gradient_folded_s": gradient_s,
+            "gradient_unfolded_s_extrapolated": loop_s / UNFOLDED_STEPS * steps,
+            "objective_exact": float(eq3(exact.vectors, walks)),
+            "objective_gradient": float(eq3(gradient.vectors, walks)),
+            "gradient_status": gradient.status,
+        }
+    return {
+        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "image_px": size_px,
+        "tokens": walks.folds[0].matrix.shape[0],
+        "graphs": walks.graphs,
+        "vectors": vectors,
+        "gradient_steps": steps,
+        "forward_s": forward,
+        "capture_s": captured,
+        **results,
+        "folding_and_exact_over_forward": (results["normalised"]["folding_s"] + results["normalised"]["exact_s"])
+        / forward,
+    }
+
+
+def bench_table(measured: dict[str, Any]) -> str:
+    """The same numbers as a Markdown table."""
+    head = (
+        f"One image of {measured['image_px']} px, ViT-S/16: {measured['graphs']} graphs of {measured['tokens']} "
+        f"tokens, {measured['vectors']} vectors, {measured['gradient_steps']} gradient steps; {measured['machine']}"
+    )
+    rows = [
+        ("forward pass", "forward_s", "", ""),
+        ("forward pass with capture", "capture_s", "", ""),
+        ("folding", "", "folding_s", ""),
+        ("`exact`", "", "exact_s", "objective_exact"),
+        ("`gradient`, folded", "", "gradient_folded_s", "objective_gradient"),
+        ("`gradient`, every graph (extrapolated from 5 steps)", "", "gradient_unfolded_s_extrapolated", ""),
+    ]
+    lines = ["| step | seconds, `normalised` | seconds, `walk` | Eq. 3, `normalised` | Eq. 3, `walk` |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    for name, once, each, objective in rows:
+        seconds = [measured[once]] * 2 if once else [measured[o][each] for o in ("normalised", "walk")]
+        values = [f"{measured[o][objective]:.4f}" if objective else "" for o in ("normalised", "walk")]
+        lines.append(f"| {name} | {' | '.join([f'{s:.3g}' for s in seconds] + values)} |")
+    return "\n".join([head, "", *lines])
+
+
+def _folded(features: Any, operator: Any) -> Any:
+    walks = random_walk(features, operator=operator)
+    assert walks.folds  # computed at the first use
+    return walks
+
+
+def _gradient(walks: Any, vectors: int, steps: int, *, folded: bool) -> Solution:
+    return solve(walks, vectors=vectors, solver="gradient", steps=steps, learning_rate=1e-3, folded=folded)
+
+
+def _timed(action: Callable[[], Result]) -> tuple[float, Result]:
+    start = time.perf_counter()
+    result = action()
+    return time.perf_counter() - start, result
+
+
+def _median(action: Callable[[], Result]) -> tuple[float, Result]:
+    action()  # warm up
+    runs = [_timed(action) for _ in progress(range(REPEATS), "timing")]
+    return float(np.median([seconds for seconds, _ in runs])), runs[-1][1]

@@ -1,0 +1,100 @@
+"""The configuration: what is wrong is named by path, with what was expected and the nearest right name."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from whatwhere.config import parse, read, schema
+from whatwhere.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def changed(path, value):
+    tree = copy.deepcopy(SHIPPED)
+    place = tree
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return tree
+
+
+WRONG = {
+    "unknown key": (["sede"], 1, r"unknown key 'sede' \(nearest: 'seed'\)"),
+    "unknown inner key": (["regions", "cluster"], 4, r"regions: unknown key 'cluster' \(nearest: 'clusters'\)"),
+    "unknown key of a kind": (
+        ["methods", "gradient", "step"],
+        4,
+        r": methods\.gradient: unknown key 'step' \(nearest: 'steps'\)",
+    ),
+    "wrong type": (["seed"], "one", r"seed: expected a valid integer.*got 'one'"),
+    "out of range": (["methods", "gradient", "learning_rate"], -1, r"learning_rate: expected .*greater than 0, got -1"),
+    "wrong choice": (["unreadable"], "ignore", r"unreadable: expected 'stop' or 'skip', got 'ignore'"),
+    "wrong kind": (["datasets", "scenes", "kind"], "scene", r"datasets\.scenes\.kind: .*got 'scene' \(nearest: 'scenes'\)"),
+    "no such view": (["backbones", "untrained-vits16", "view"], "nativ", r"view: .*got 'nativ' \(nearest: 'native'\)"),
+    "no such backbone": (
+        ["tables", "table1", "rows", 0, "backbone"],
+        "untrained-vit16",
+        r"tables\.table1\.rows\[0\]\.backbone: .*nearest: 'untrained-vits16'",
+    ),
+    "no such method": (["figures", "figure3_scenes", "method"], "exakt", r"method: .*nearest: 'exact'"),
+    "vv without values": (["methods", "exact", "pathway"], "vv", r"features\.values: true, got false"),
+    "row without reason": (
+        ["tables", "table1", "rows", 0],
+        {"model": "m", "source": "s", "decoding": "d"},
+        r"rows\[0\]|rows\.0",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_key_is_one_helpful_line(case):
+    path, value, message = WRONG[case]
+    with pytest.raises(InputError, match=message) as caught:
+        parse(changed(path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named():
+    tree = copy.deepcopy(SHIPPED)
+    del tree["views"]
+    with pytest.raises(InputError, match="views: expected a value, got none"):
+        parse(tree)
+
+
+def test_the_shipped_configuration_is_valid_and_frozen():
+    config = read(ROOT / "config.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 2
+    assert len(config.runs()) == len(set(config.runs())) > 0
+
+
+def test_the_schema_is_current_and_accepts_the_shipped_configuration():
+    written = (ROOT / "config" / "schema.json").read_text()
+    assert written == schema(), "run: whatwhere schema > config/schema.json"
+    validator = Draft202012Validator(json.loads(written))
+    validator.validate(SHIPPED)
+    assert not validator.is_valid(changed(["sede"], 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [1", "expected YAML"), ("- 1", "expected keys and values, got list"), (None, "found no")]
+)
+def test_unreadable_files_are_one_line(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_row_of_the_papers_table_is_there():
+    rows = SHIPPED["tables"]["table1"]["rows"]
+    paper = [row["paper"] for row in rows if row.get("paper") is not None]
+    assert paper == [0.82, 0.78, 0.57, 0.45, 0.78, 0.58, 0.74, 0.73, 0.64, 0.74, 0.62, 0.48]
