@@ -157,11 +157,11 @@ def figure3(
     pitch = max(NARROWEST_PX, *(wide for _, wide in sizes)) + GAP_PX
     width = ID_PX + len(columns) * pitch - GAP_PX
     strips = [
-        _text(title, width, size_pt=9, bold=True),
+        _text(title, width, size_pt=9.0, bold=True),
         _headings(columns, pitch, width),
         *(_row(panel, columns, size, pitch, width) for panel, size in zip(panels, sizes, strict=True)),
         _legend(panels, classes, width),
-        _text(caption, width, size_pt=7),
+        _text(caption, width, size_pt=7.0),
     ]
     _save([strip for strip in strips if strip is not None], output)
 
@@ -198,7 +198,7 @@ def _draw_regions(panel: Panel, height: int, width: int) -> Picture:
     twice = (2 * height, 2 * width)
     overlay = region_overlay(_draw_image(panel, *twice), _nearest(panel.regions, *twice))
     cell = Image.fromarray(overlay).reduce(2)
-    words, font, draw = f"K = {panel.regions.max() + 1}", _font(6), ImageDraw.Draw(cell)
+    words, font, draw = f"K = {panel.regions.max() + 1}", _font(6.0), ImageDraw.Draw(cell)
     right, bottom = 17 + font.getlength(words), height - 5
     draw.rounded_rectangle((5, bottom - 28, right, bottom), 5, fill="white")
     draw.text((11, bottom - 7), words, "black", font, anchor="ls")
@@ -223,7 +223,7 @@ def _nearest(labels: np.ndarray, height: int, width: int) -> Int[np.ndarray, "y 
 
 def _row(panel: Panel, columns: Columns, size: tuple[int, int], pitch: int, width: int) -> Image.Image:
     """A panel's cells, each centred in its column, and its id along the left edge."""
-    strip, font = Image.new("RGB", (width, size[0]), "white"), _font(6)
+    strip, font = Image.new("RGB", (width, size[0]), "white"), _font(6.0)
     edge = Image.new("RGB", (size[0], ID_PX), "white")
     name = _fitting(panel.id, font, size[0])
     ImageDraw.Draw(edge).text((size[0] / 2, ID_PX - 8), name, "dimgrey", font, anchor="ms")
@@ -236,7 +236,7 @@ def _row(panel: Panel, columns: Columns, size: tuple[int, int], pitch: int, widt
     return strip
 
 
-def _fitting(name: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+def _fitting(name: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """The name, with as much of its middle left out as must be: ids differ at their ends."""
     shorter = (f"{name[: n // 2]}…{name[len(name) - (n + 1) // 2 :]}" for n in range(len(name) - 1, -1, -1))
     return next((text for text in (name, *shorter) if font.getlength(text) <= width), "")
@@ -245,7 +245,7 @@ def _fitting(name: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 def _headings(columns: Columns, pitch: int, width: int) -> Image.Image:
     strip, first = Image.new("RGB", (width, 28), "white"), ID_PX + (pitch - GAP_PX) / 2
     for place, heading in enumerate(columns):
-        ImageDraw.Draw(strip).text((first + place * pitch, 22), heading, "black", _font(7), anchor="ms")
+        ImageDraw.Draw(strip).text((first + place * pitch, 22), heading, "black", _font(7.0), anchor="ms")
     return strip
 
 
@@ -254,7 +254,7 @@ def _legend(panels: Sequence[Panel], classes: tuple[str, ...], width: int) -> Im
     found = {int(label) for panel in panels if panel.truth is not None for label in np.unique(panel.truth)}
     named = [(classes[label], label) for label in sorted(found) if classes and label >= 0]
     named += [("not scored", -1)] if min(found, default=0) < 0 else []
-    strip, font, x, y = Image.new("RGB", (width, 30 * len(named) + 1), "white"), _font(7), ID_PX, 0
+    strip, font, x, y = Image.new("RGB", (width, 30 * len(named) + 1), "white"), _font(7.0), ID_PX, 0
     for name, label in named:
         right = x + 38 + int(font.getlength(name))
         if right > width and x > ID_PX:

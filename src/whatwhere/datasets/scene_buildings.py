@@ -51,7 +51,9 @@ def house(rng: np.random.Generator, setting: Setting) -> Model:
 def _roof(face: Face, tip: np.ndarray, ridge: float, depth: float, colour: np.ndarray) -> Part:
     side = 1.0 if face.edge == 2 else -1.0
     corners = [(side * tip[0], tip[1], -depth), (side * tip[0], tip[1], depth)]
-    return Part(np.array([[*corners, (0.0, ridge, depth), (0.0, ridge, -depth)]]), colour, face.normal, grain=0.06)
+    return Part(
+        np.array([[*corners, (0.0, ridge, depth), (0.0, ridge, -depth)]]), colour, face.normal, grain=0.06
+    )
 
 
 def _bargeboard(face: Face, tip: np.ndarray, ridge: float, colour: np.ndarray) -> Part:
@@ -124,9 +126,7 @@ def building(
     return Model(parts, (half, depth), tall)
 
 
-def _windows(
-    rng: np.random.Generator, face: Face, facade: _Facade, tall: float, lamps: float
-) -> list[Part]:
+def _windows(rng: np.random.Generator, face: Face, facade: _Facade, tall: float, lamps: float) -> list[Part]:
     """A grid of windows, or ribbons of them."""
     span = foot(face)[2]
     columns, rows = max(int(span / facade.bay_m), 1), max(int((tall - 1.2) / facade.floor_m), 1)

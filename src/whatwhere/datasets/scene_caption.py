@@ -40,7 +40,7 @@ def caption(
     *,
     rng: np.random.Generator,
 ) -> str:
-    """One sentence such as "a photo of two cars and a tree on the left, on a road under a cloudy sky at dusk".
+    """One sentence such as "a photo of two cars and a tree, on a road under a cloudy sky at dusk".
 
     Names at most four classes of things, the ground that fills most, what stands behind, and the sky; only
     classes that fill a share of the image worth a word. `phrase` is the time of day and may be empty.

@@ -78,7 +78,11 @@ def _hull(half: float, board: float, colour: np.ndarray) -> list[Part]:
     outline = np.array([(-0.9, 0.0), (0.72, 0.0), (1.0, 1.35), (0.5, 1.0), (-1.0, 1.0)])
     strake = np.array([(-1.0, 1.0), (0.5, 1.0), (1.0, 1.35), (0.96, 1.1), (0.5, 0.8), (-1.0, 0.8)])
     line = np.array([(-0.9, 0.0), (0.72, 0.0), (0.78, 0.22), (-0.92, 0.22)])
-    return [flat(outline * size, colour, round=0.25), flat(strake * size, _WHITE), flat(line * size, colour * 0.5)]
+    return [
+        flat(outline * size, colour, round=0.25),
+        flat(strake * size, _WHITE),
+        flat(line * size, colour * 0.5),
+    ]
 
 
 _HULLS: tuple[Colour, ...] = (

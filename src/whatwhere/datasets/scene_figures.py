@@ -1,4 +1,4 @@
-"""Living things of a rendered scene, drawn as flat figures that face the viewer, and how to draw such figures.
+"""Persons and animals of a rendered scene: flat figures that face the viewer, and how to draw such figures.
 
 Every model of a thing is `model(rng, setting) -> Model`; its parts are in metres from the foot, far to near.
 """
@@ -94,7 +94,9 @@ def person(rng: np.random.Generator, setting: Setting) -> Model:
         flat(limb((0.035, hip), (stride * 0.5, 0.0), 0.1 * stout, 0.065), trousers, round=0.5),
         flat(disc(-stride * 0.5 + 0.02 * side, 0.02, 0.055, 0.022), (0.1, 0.08, 0.08)),
         flat(disc(stride * 0.5 + 0.02 * side, 0.012, 0.055, 0.022), (0.1, 0.08, 0.08)),
-        flat(limb((-0.1 * stout, 0.79), (-0.13 * stout - swing, 0.46), 0.06, 0.045), sleeve * 0.85, round=0.5),
+        flat(
+            limb((-0.1 * stout, 0.79), (-0.13 * stout - swing, 0.46), 0.06, 0.045), sleeve * 0.85, round=0.5
+        ),
     ]
     waist, shoulder = 0.085 * stout, 0.125 * stout
     torso = [(-waist, hip - 0.03), (waist, hip - 0.03), (shoulder, neck - 0.05), (0.05, neck), (-0.05, neck)]
@@ -133,10 +135,10 @@ _BREEDS: tuple[_Breed, ...] = (
     _Breed(0.75, 1.05, 0.34, 0.3, 0.24, (_BROWN, (0.75, 0.6, 0.4), _DARK, _WHITE)),
 )
 #: Side view of a trunk, facing right: share of the half length, share of the depth below the back.
-_TRUNK = np.array(
-    [(-1, 0.25), (-0.9, 0.04), (-0.5, 0.0), (0, 0.05), (0.5, 0.0), (0.85, 0.02), (1.02, 0.25), (1, 0.6)]
-    + [(0.8, 0.92), (0.3, 1.0), (-0.2, 1.0), (-0.6, 0.9), (-0.9, 0.72)]
-)
+_TRUNK = np.array((
+    (-1.0, 0.25), (-0.9, 0.04), (-0.5, 0.0), (0.0, 0.05), (0.5, 0.0), (0.85, 0.02), (1.02, 0.25), (1.0, 0.6),
+    (0.8, 0.92), (0.3, 1.0), (-0.2, 1.0), (-0.6, 0.9), (-0.9, 0.72),
+))  # fmt: skip
 
 
 def animal(rng: np.random.Generator, setting: Setting) -> Model:

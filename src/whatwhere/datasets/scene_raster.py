@@ -6,6 +6,7 @@ labels and instances are looked up in tables by that number, so image and ground
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +15,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from whatwhere.datasets.scene_noise import fractal
 from whatwhere.datasets.scene_stuff import View
-from whatwhere.datasets.scene_world import LABEL, Light, Part, Plan, Thing
+from whatwhere.datasets.scene_world import LABEL, TOWARD, Light, Part, Plan, Thing
 
 #: Codes from here on are things: FIRST_THING + the thing's place in the plan. Below are class indices.
 FIRST_THING = 100
-
-
+#: By class: whether shadows fall on it.
 _GROUND = np.isin(np.arange(FIRST_THING), [LABEL["grass"], LABEL["road"], LABEL["sand"]])
 
 
@@ -47,18 +47,19 @@ def codes(plan: Plan) -> list[int]:
 
 
 def sheet(plan: Plan) -> Sheet:
-    """Projects every part of a plan and lights it."""
+    """Projects every part of a plan, which has at least one block or thing, and lights it."""
     owners = (*plan.blocks, *plan.things)
     parts = [part for thing in owners for part in thing.parts]
     owner = np.repeat(np.arange(len(owners)), [len(thing.parts) for thing in owners])
     counts = np.array([part.corners.shape[0] * part.corners.shape[1] for part in parts], np.int64)
     starts = np.cumsum(counts) - counts
-    local = np.concatenate([np.empty((0, 3)), *(part.corners.reshape(-1, 3) for part in parts)])
-    pose = np.array([(thing.x_m, thing.z_m, np.cos(thing.yaw), np.sin(thing.yaw)) for thing in owners])
-    world = _place(local, pose.reshape(-1, 4)[owner.repeat(counts)], move=True)
+    local = np.concatenate([part.corners.reshape(-1, 3) for part in parts])
+    pose = _poses(owners)
+    world = _place(local, pose[owner.repeat(counts)], move=True)
     image = plan.camera.project(world)
-    looks = np.array([(p.grain, p.round, p.glow, p.opacity) for p in parts], np.float32).reshape(-1, 4)
-    colour, haze = _light(plan.light, parts, pose.reshape(-1, 4)[owner], _mean(world[:, 2], starts, counts))
+    looks = np.array([(part.grain, part.round, part.opacity) for part in parts], np.float32)
+    depth = np.add.reduceat(world[:, 2], starts) / counts
+    colour, haze = _light(plan.light, parts, pose[owner], depth)
     first = starts[np.searchsorted(owner, np.arange(len(owners)))]
     return Sheet(
         corners=image,
@@ -66,27 +67,26 @@ def sheet(plan: Plan) -> Sheet:
         colour=colour.astype(np.float32),
         grain=looks[:, 0] * (1.0 - haze[:, 0].astype(np.float32)),
         round=looks[:, 1],
-        opacity=looks[:, 3],
+        opacity=looks[:, 2],
         code=np.array(codes(plan), np.int32)[owner],
         owner=owner.astype(np.int32),
         boxes=np.concatenate([np.minimum.reduceat(image, first), np.maximum.reduceat(image, first)], 1),
     )
 
 
-def _mean(values: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> Float[np.ndarray, " part"]:
-    return np.add.reduceat(values, starts) / counts
+def _poses(owners: Sequence[Thing]) -> Float[np.ndarray, "owner 4"]:
+    """Where each stands, x and z, and the cosine and sine of its yaw."""
+    return np.array([(thing.x_m, thing.z_m, np.cos(thing.yaw), np.sin(thing.yaw)) for thing in owners])
 
 
-def _place(local: np.ndarray, pose: np.ndarray, *, move: bool) -> np.ndarray:
+def _place(
+    local: Float[np.ndarray, "n xyz"], pose: Float[np.ndarray, "n 4"], *, move: bool
+) -> Float[np.ndarray, "n xyz"]:
     """Turns by the yaw (from x toward z) and, for points, moves to the thing's foot."""
     x, z, cosine, sine = pose.T
-    turned = np.stack(
-        [local[:, 0] * cosine - local[:, 2] * sine, local[:, 1], local[:, 0] * sine + local[:, 2] * cosine], 1
-    )
-    if move:
-        turned[:, 0] += x
-        turned[:, 2] += z
-    return turned
+    along, away = local[:, 0], local[:, 2]
+    turned = np.stack([along * cosine - away * sine, local[:, 1], along * sine + away * cosine], 1)
+    return turned + np.stack([x, np.zeros_like(x), z], 1) if move else turned
 
 
 def _light(
@@ -121,7 +121,7 @@ def without(drawn: Sheet, hidden: Bool[np.ndarray, " owner"], kept: Plan) -> She
 
 
 def draw(drawn: Sheet, size_px: int, *, clear: bool = False) -> Int32[np.ndarray, "y x"]:
-    """Number of the nearest part + 1 per pixel, 0 where there is none; of the see-through parts if `clear`."""
+    """Number of the nearest part + 1 per pixel, 0 for none; of the see-through parts if `clear`."""
     canvas = Image.new("I", (size_px, size_px))
     pen = ImageDraw.Draw(canvas)
     through = (drawn.opacity < 1.0).tolist()
@@ -209,7 +209,7 @@ def _shadows(
     ring = np.stack([np.cos(turn), np.zeros(12), np.sin(turn)], 1)
     # The ellipse around a rectangle's corners is a little too large, the one within a little too small.
     size = 1.1 * np.array([(thing.half_m[0], 0.0, thing.half_m[1]) for thing in owners])[:, None]
-    pose = np.array([(thing.x_m, thing.z_m, np.cos(thing.yaw), np.sin(thing.yaw)) for thing in owners])
+    pose = _poses(owners)
     foot = _place((ring * size).reshape(-1, 3), pose.repeat(len(ring), 0), move=True)
     foot = foot.reshape(len(owners), len(ring), 3)
     reach = np.array([thing.height_m for thing in owners]) / max(float(sun[1]), 0.3)

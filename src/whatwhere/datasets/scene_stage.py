@@ -163,7 +163,7 @@ def scatter(stage: Stage, name: str, least: int, most: int, surfaces: tuple[int,
 
 
 def drive(stage: Stage, band: Band, least: int, most: int) -> None:
-    """Places cars in the lanes of a road; a lane is narrower than a car is long, so only its middle counts."""
+    """Places cars in the lanes of a road; a lane is narrower than a car, so only the middle counts."""
     lane = 0.5 * band.half_m if band.half_m > 2.4 else 0.0
     for _ in stage.number(least, most):
         put(stage, "car", beside(stage, "car", band, lane), (ROAD, DIRT), reach_m=0.0)

@@ -1,4 +1,4 @@
-"""Paints what has no outline of its own in a rendered scene: sky, clouds, mountains, woods, ground, water."""
+"""The canvas of a rendered scene, and what is painted above the horizon: sky, clouds, mountains, woods."""
 
 from __future__ import annotations
 
@@ -8,29 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from whatwhere.datasets.scene_noise import fractal, line, sample, smooth_step
-from whatwhere.datasets.scene_world import (
-    LABEL,
-    ROAD,
-    SURFACE_LABEL,
-    WATER,
-    Band,
-    Camera,
-    Clouds,
-    Colour,
-    Light,
-    Plan,
-    Range,
-    TreeLine,
-)
-
-#: Wavelengths (metres) of the ground's texture: patches, tufts, grains.
-PATCH_M, TUFT_M, GRAIN_M = 14.0, 2.2, 0.35
-#: Texels per longest wavelength of the field made by `_band_noise`.
-_WAVE = 32.0
-
-
-def _band_noise() -> Float32[np.ndarray, "y x"]:
-    return fractal(1.1, 16.0)
+from whatwhere.datasets.scene_world import LABEL, Camera, Clouds, Colour, Light, Plan, Range, TreeLine
 
 
 @dataclass
@@ -60,26 +38,34 @@ class View:
         first, last = np.searchsorted(self.y, [top, bottom])
         return slice(int(first), int(last))
 
+    def on_ground(self, rows: slice) -> tuple[Float32[np.ndarray, "y x"], Float32[np.ndarray, "y 1"]]:
+        """World coordinates x and z, metres, of the ground seen in these rows."""
+        z = self.camera.depth(self.y[rows]).astype(np.float32)[:, None]
+        return (self.x[None] - 0.5) * (z / np.float32(self.camera.focal)), z
 
-def paint(plan: Plan, size_px: int) -> View:
-    """Everything of a plan except its blocks and things, from far to near."""
-    view = View.blank(plan, size_px)
-    paint_sky(view)
-    paint_clouds(view, plan.clouds)
-    for mountains in plan.ranges:
-        paint_range(view, mountains)
-    paint_ground(view, plan)
-    for trees in plan.tree_lines:
-        paint_tree_line(view, trees)
-    paint_water(view, plan)
-    return view
+
+def rgb(colour: np.ndarray | Colour) -> Float32[np.ndarray, "3 1 1"]:
+    """A colour in the canvas's axes."""
+    return np.asarray(colour, np.float32).reshape(3, 1, 1)
+
+
+def blend(
+    low: np.ndarray, high: np.ndarray, share: Float32[np.ndarray, "y x"]
+) -> Float32[np.ndarray, "3 y x"]:
+    """A colour between two, per pixel."""
+    return rgb(low) + share.astype(np.float32, copy=False) * rgb(high - low)
+
+
+def over(colour: Float32[np.ndarray, "3 y x"], paint: np.ndarray, opacity: np.ndarray) -> None:
+    """Lays paint over the canvas, in place."""
+    colour += opacity.astype(np.float32, copy=False) * (paint - colour)
 
 
 def paint_sky(view: View) -> None:
     """A gradient from zenith to horizon, the glow around the sun, and the sun itself if it is in view."""
     light, camera = view.light, view.camera
     rise = np.clip(view.y / camera.horizon, 0, 1)[:, None] ** 1.5
-    view.colour[:] = _blend(light.zenith, light.horizon, rise)
+    view.colour[:] = blend(light.zenith, light.horizon, rise)
     view.code[:] = LABEL["sky"]
     if light.sun[2] <= 0.05:
         return
@@ -90,7 +76,7 @@ def paint_sky(view: View) -> None:
     strength = np.array([0.32, 0.4, 1.8], np.float32)[:, None] * np.float32(light.key.max())
     down = np.exp(-(((view.y[rows] - np.float32(y)) / widths) ** 2))
     glow = down.T @ (strength * np.exp(-(((view.x - np.float32(x)) / widths) ** 2)))
-    view.colour[:, rows] += glow * _rgb(light.key)
+    view.colour[:, rows] += glow * rgb(light.key)
 
 
 def paint_clouds(view: View, clouds: Clouds) -> None:
@@ -103,17 +89,17 @@ def paint_clouds(view: View, clouds: Clouds) -> None:
     u = clouds.origin[0] + clouds.scale * (view.x[None] - 0.5) / ceiling
     v = clouds.origin[1] + 0.7 * clouds.scale / ceiling
     density = sample(fractal(1.55, 2.0), v, u)
-    # A Gaussian field exceeds this threshold on about `cover` of its area.
-    density -= np.float32(-1.6 * np.log(clouds.cover / (1.0001 - clouds.cover)) / 1.6)
+    # The logistic curve stands in for the Gaussian one: above zero is now about `cover` of the sky.
+    density += np.float32(np.log(clouds.cover / (1.0 - clouds.cover)) / 1.7)
     opacity = smooth_step(density / np.float32(clouds.softness) + 0.5)
     view.code[rows][opacity > 0.5] = LABEL["cloud"]
     lit = _lean(density, int(np.sign(light.sun[0]) or 1), len(view.x) // 64) * 0.45 + 0.62
     lit -= clouds.thick * np.clip(density, 0.0, 1.5)
     bright = np.minimum(light.horizon * 0.55 + light.key * 0.35 + light.ambient * 0.35, 1.0)
     dark = light.ambient * 0.75 + light.zenith * 0.2
-    tint = _blend(dark, bright, np.clip(lit, 0.0, 1.0))
+    tint = blend(dark, bright, np.clip(lit, 0.0, 1.0))
     haze = smooth_step((ceiling - 0.16) * 5.0)
-    _over(view.colour[:, rows], tint, opacity * (0.25 + 0.75 * haze))
+    over(view.colour[:, rows], tint, opacity * (0.25 + 0.75 * haze))
 
 
 def _lean(field: Float32[np.ndarray, "y x"], side: int, reach: int) -> Float32[np.ndarray, "y x"]:
@@ -121,22 +107,6 @@ def _lean(field: Float32[np.ndarray, "y x"], side: int, reach: int) -> Float32[n
     padded = np.pad(field, ((0, reach), (reach, reach)), mode="edge")
     begin = reach - side * reach
     return field - padded[reach:, begin : begin + field.shape[1]]
-
-
-def _rgb(colour: np.ndarray | Colour) -> Float32[np.ndarray, "3 1 1"]:
-    return np.asarray(colour, np.float32).reshape(3, 1, 1)
-
-
-def _blend(
-    low: np.ndarray, high: np.ndarray, share: Float32[np.ndarray, "y x"]
-) -> Float32[np.ndarray, "3 y x"]:
-    """A colour between two, per pixel."""
-    return _rgb(low) + share.astype(np.float32, copy=False) * _rgb(high - low)
-
-
-def _over(colour: Float32[np.ndarray, "3 y x"], paint: np.ndarray, opacity: np.ndarray) -> None:
-    """Lays paint over the canvas, in place."""
-    colour += opacity.astype(np.float32, copy=False) * (paint - colour)
 
 
 def paint_range(view: View, mountains: Range) -> None:
@@ -154,14 +124,14 @@ def paint_range(view: View, mountains: Range) -> None:
     shade = _lean(rock, int(np.sign(light.sun[0]) or 1), max(1, len(view.x) // 128))
     relief = 0.8 + 0.45 * np.tanh(shade * (1.2 + 1.6 * mountains.sharp))
     height = rise / np.float32(mountains.height) + 0.12 * rock
-    tint = _rgb(mountains.colour) * (1.0 + 0.15 * rock)
+    tint = rgb(mountains.colour) * (1.0 + 0.15 * rock)
     white = smooth_step((height - mountains.snow) * 8.0 + 0.8 * shade)
-    _over(tint, np.float32(0.93), white)
-    tint *= relief * _rgb(light.ambient * 0.8 + light.key * 0.5)
+    over(tint, np.float32(0.93), white)
+    tint *= relief * rgb(light.ambient * 0.8 + light.key * 0.5)
     haze = mountains.haze + (0.75 - 0.75 * mountains.haze) * np.clip(
         0.55 - 0.8 * rise / mountains.height, 0, 1
     )
-    _over(tint, _rgb(light.horizon), haze)
+    over(tint, rgb(light.horizon), haze)
     np.copyto(view.colour[:, rows], tint, where=inside)
     view.code[rows][inside] = LABEL["mountain"]
 
@@ -174,7 +144,7 @@ def _crest(x: Float32[np.ndarray, " x"], mountains: Range) -> Float32[np.ndarray
     )
     profile = 0.5 + (0.3 - 0.12 * mountains.sharp) * rough + mountains.sharp * 0.36 * folded
     left, right = mountains.window
-    envelope = smooth_step((x - left) * 5.0 + 0.0) * smooth_step((right - x) * 5.0)
+    envelope = smooth_step((x - left) * 5.0) * smooth_step((right - x) * 5.0)
     return (mountains.height * np.clip(profile, 0.15, 1.2) * envelope).astype(np.float32)
 
 
@@ -202,100 +172,6 @@ def paint_tree_line(view: View, trees: TreeLine) -> None:
     shade = 0.5 + 0.5 * share + 0.16 * side * share + (0.2 - 0.08 * trees.haze) * leaf
     hue = (0.85 + 0.3 * np.modf(nearest * 0.618)[0]).astype(np.float32)
     lit = np.asarray(trees.colour) * (light.ambient * 0.85 + light.key * 0.55) * (1.0 - trees.haze)
-    tint = np.maximum(shade * hue, 0.1) * _rgb(lit) + _rgb(trees.haze * light.horizon)
+    tint = np.maximum(shade * hue, 0.1) * rgb(lit) + rgb(trees.haze * light.horizon)
     np.copyto(view.colour[:, rows], tint, where=inside)
     view.code[rows][inside] = LABEL["tree line"]
-
-
-def paint_ground(view: View, plan: Plan) -> None:
-    """The ground plane: three scales of texture in perspective, road marks, haze with distance."""
-    rows = view.rows(view.camera.horizon, 1.0)
-    z = view.camera.depth(view.y[rows]).astype(np.float32)[:, None]
-    x = (view.x[None] - 0.5) * (z / np.float32(view.camera.focal))
-    surface = plan.ground.surface(x, z)
-    palette = plan.palette.astype(np.float32)
-    noise = [
-        _fade(view, z, wave) * sample(_band_noise(), z * (_WAVE / wave), x * (_WAVE / wave) + 31.0 * wave)
-        for wave in (PATCH_M, TUFT_M, GRAIN_M)
-    ]
-    tint = np.stack([palette[:, 0, rgb].take(surface) for rgb in range(3)])
-    for rgb in range(3):
-        tint[rgb] += noise[0] * palette[:, 1, rgb].take(surface)
-    tint *= 1.0 + palette[:, 2, 0].take(surface) * noise[1] + palette[:, 2, 1].take(surface) * noise[2]
-    for band in plan.ground.bands:
-        if band.surface == ROAD:
-            _mark_road(tint, band, x, z, surface)
-    light = view.light
-    haze = 1.0 - np.exp(-z / np.float32(light.haze_m))
-    tint *= _rgb(light.on(np.array([[0.0, 1.0, 0.0]]))[0] + 0.2 * light.key) * (1.0 - haze)
-    tint += _rgb(light.horizon) * haze
-    view.colour[:, rows] = tint
-    view.code[rows] = SURFACE_LABEL[surface]
-
-
-def _fade(view: View, z: Float32[np.ndarray, "y 1"], wavelength_m: float) -> Float32[np.ndarray, "y 1"]:
-    """1 where a wave is wide enough on the screen to be seen, 0 where it would alias."""
-    focal, height = view.camera.focal, view.camera.height_m
-    projected = wavelength_m * focal / z * np.sqrt(np.minimum(1.0, 2.0 * height / z))
-    return np.clip(projected * 40.0 - 0.25, 0.0, 1.0).astype(np.float32)
-
-
-def _mark_road(
-    tint: Float32[np.ndarray, "3 y x"],
-    band: Band,
-    x: Float32[np.ndarray, "y x"],
-    z: Float32[np.ndarray, "y 1"],
-    surface: np.ndarray,
-) -> None:
-    """Dashed centre line and edge lines, blended by how much of a pixel they fill."""
-    offset = np.abs(band.offset(x, z))
-    footprint = z * np.float32(1.0 / 200.0) + 0.02
-    run = (z if band.along else x) * np.float32(1.0 / 6.0) + np.float32(band.phase)
-    dash = offset < 0.08 + footprint
-    dash &= (run - np.floor(run)) < 0.55
-    edge = np.abs(offset - band.half_m + 0.3) < 0.05 + footprint
-    cover = np.minimum(0.14 / footprint, 0.85) * (dash | edge) * (surface == ROAD)
-    _over(tint, np.float32(0.85), cover)
-
-
-def paint_water(view: View, plan: Plan) -> None:
-    """Reflects what stands above the horizon, broken by ripples; deeper colour where one looks down."""
-    horizon, light = view.camera.horizon, view.light
-    rows = view.rows(horizon, 1.0)
-    mask = view.code[rows] == LABEL["water"]
-    if not mask.any():
-        return
-    size = len(view.x)
-    z = view.camera.depth(view.y[rows]).astype(np.float32)[:, None]
-    x = (view.x[None] - 0.5) * (z / np.float32(view.camera.focal))
-    wave = sample(_band_noise(), z * (_WAVE / 2.4), x * (_WAVE / 7.0))
-    wave += 0.6 * _fade(view, z, 0.9) * sample(_band_noise(), z * (_WAVE / 0.5), x * (_WAVE / 1.6) + 9.0)
-    down = (view.y[rows] - horizon)[:, None]
-    mirror = (horizon - down - (0.012 + 0.1 * down) * wave) * np.float32(size)
-    mirror = np.clip(mirror, 0, max(rows.start - 1, 0)).astype(np.int32)
-    seen = view.colour.reshape(3, -1).take(mirror * size + np.arange(size, dtype=np.int32), 1)
-    steep = np.clip(down / np.float32(1.0 - horizon), 0, 1)
-    own = plan.palette[WATER, 0] * (light.ambient + 0.6 * light.key)
-    _over(seen, _rgb(own), np.clip(0.35 + 0.5 * steep + 0.16 * wave, 0.1, 0.95))
-    seen += np.clip(0.05 * wave - 0.03, 0.0, 0.1) * _rgb(light.key + light.ambient)
-    for band in plan.ground.bands:
-        if band.surface == WATER:
-            _foam(seen, band, x, z, wave, light)
-    np.copyto(view.colour[:, rows], seen, where=mask)
-
-
-def _foam(
-    seen: Float32[np.ndarray, "3 y x"],
-    band: Band,
-    x: Float32[np.ndarray, "y x"],
-    z: Float32[np.ndarray, "y 1"],
-    wave: Float32[np.ndarray, "y x"],
-    light: Light,
-) -> None:
-    """Light broken water along the shore; more of it where the water is wide (a sea)."""
-    inward = band.half_m - np.abs(band.offset(x, z)) + 0.5 * wave
-    reach = 1.6 if band.half_m > 500 else 0.35
-    foam = np.exp(-((inward / np.float32(reach)) ** 2)) * (0.75 if band.half_m > 500 else 0.3)
-    if band.half_m > 500:
-        foam += 0.5 * np.exp(-(((inward - 5.0) / 0.7) ** 2)) * (wave > 0.1)
-    _over(seen, _rgb(np.minimum(light.ambient + light.key, 1.0)), foam)

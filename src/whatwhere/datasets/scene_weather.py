@@ -5,13 +5,29 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
-from whatwhere.datasets.scene_world import Camera, Clouds, Colour, Light, Range, TreeLine
+from whatwhere.datasets.scene_world import (
+    DIRT,
+    FIELD,
+    GRASS,
+    LAWN,
+    PAVEMENT,
+    ROAD,
+    SAND,
+    WATER,
+    Camera,
+    Clouds,
+    Colour,
+    Light,
+    Palette,
+    Range,
+    TreeLine,
+)
 
 
 class _Hour(NamedTuple):
-    """A time of day: how often, its words, colours, the sun's elevation (degrees), haze (km), lit windows."""
+    """A time of day: how often, its words and colours; ranges of the sun's elevation (degrees), of the haze
+    (km) and of the clouds' cover; the share of windows that are lit."""
 
     share: float
     phrase: str
@@ -21,17 +37,71 @@ class _Hour(NamedTuple):
     ambient: Colour
     elevation: tuple[float, float]
     haze_km: tuple[float, float]
-    lamps: float
     cover: tuple[float, float]
+    lamps: float
 
 
-_HOURS: tuple[_Hour, ...] = (
-    _Hour(0.42, "", (0.2, 0.42, 0.78), (0.74, 0.85, 0.95), (0.85, 0.8, 0.7), (0.42, 0.46, 0.54), (22, 65), (0.5, 2.5), 0.0, (0.03, 0.6)),
-    _Hour(0.14, "at dusk", (0.24, 0.26, 0.5), (0.98, 0.62, 0.38), (0.95, 0.52, 0.28), (0.36, 0.32, 0.42), (5, 16), (0.35, 1.2), 0.35, (0.1, 0.6)),
-    _Hour(0.14, "at dawn", (0.5, 0.6, 0.8), (0.99, 0.86, 0.74), (0.75, 0.6, 0.46), (0.46, 0.46, 0.54), (5, 18), (0.15, 0.5), 0.1, (0.05, 0.5)),
-    _Hour(0.2, "", (0.6, 0.64, 0.7), (0.8, 0.83, 0.86), (0.16, 0.16, 0.16), (0.62, 0.64, 0.68), (35, 60), (0.2, 0.8), 0.08, (0.75, 0.97)),
-    _Hour(0.1, "at night", (0.05, 0.08, 0.2), (0.2, 0.25, 0.42), (0.22, 0.25, 0.34), (0.22, 0.26, 0.38), (20, 50), (0.3, 1.0), 0.65, (0.05, 0.5)),
-)  # fmt: skip
+_CLEAR = _Hour(
+    share=0.42,
+    phrase="",
+    zenith=(0.2, 0.42, 0.78),
+    horizon=(0.74, 0.85, 0.95),
+    key=(0.85, 0.8, 0.7),
+    ambient=(0.42, 0.46, 0.54),
+    elevation=(22, 65),
+    haze_km=(0.5, 2.5),
+    cover=(0.03, 0.6),
+    lamps=0.0,
+)
+_DUSK = _Hour(
+    share=0.14,
+    phrase="at dusk",
+    zenith=(0.24, 0.26, 0.5),
+    horizon=(0.98, 0.62, 0.38),
+    key=(0.95, 0.52, 0.28),
+    ambient=(0.36, 0.32, 0.42),
+    elevation=(5, 16),
+    haze_km=(0.35, 1.2),
+    cover=(0.1, 0.6),
+    lamps=0.35,
+)
+_DAWN = _Hour(
+    share=0.14,
+    phrase="at dawn",
+    zenith=(0.5, 0.6, 0.8),
+    horizon=(0.99, 0.86, 0.74),
+    key=(0.75, 0.6, 0.46),
+    ambient=(0.46, 0.46, 0.54),
+    elevation=(5, 18),
+    haze_km=(0.15, 0.5),
+    cover=(0.05, 0.5),
+    lamps=0.1,
+)
+_DULL = _Hour(
+    share=0.2,
+    phrase="",
+    zenith=(0.6, 0.64, 0.7),
+    horizon=(0.8, 0.83, 0.86),
+    key=(0.16, 0.16, 0.16),
+    ambient=(0.62, 0.64, 0.68),
+    elevation=(35, 60),
+    haze_km=(0.2, 0.8),
+    cover=(0.75, 0.97),
+    lamps=0.08,
+)
+_NIGHT = _Hour(
+    share=0.1,
+    phrase="at night",
+    zenith=(0.05, 0.08, 0.2),
+    horizon=(0.2, 0.25, 0.42),
+    key=(0.22, 0.25, 0.34),
+    ambient=(0.22, 0.26, 0.38),
+    elevation=(20, 50),
+    haze_km=(0.3, 1.0),
+    cover=(0.05, 0.5),
+    lamps=0.65,
+)
+_HOURS = (_CLEAR, _DUSK, _DAWN, _DULL, _NIGHT)
 
 
 def light(rng: np.random.Generator) -> tuple[Light, Clouds]:
@@ -72,7 +142,7 @@ _WOOD: tuple[Colour, ...] = ((0.2, 0.32, 0.16), (0.3, 0.38, 0.18), (0.42, 0.4, 0
 
 
 def mountains(rng: np.random.Generator, height: float) -> tuple[Range, ...]:
-    """One to three ridges, the nearer lower, greener and less hazy. `height` of the highest, image heights."""
+    """One to three ridges, the nearer the lower and greener; `height` is the highest's, image heights."""
     count, snow = int(rng.integers(1, 4)), rng.uniform(0.5, 1.1)
     window = (-9.0, 9.0)
     if rng.random() < 0.3:
@@ -117,33 +187,42 @@ def tree_line(rng: np.random.Generator, camera: Camera, distance_m: float, leaf:
     return TreeLine(base, np.stack([centre, radius, top], 1), conifer, colour, float(rng.uniform(0.05, 0.35)))
 
 
-_SEASONS: tuple[tuple[float, Colour, Colour, Colour], ...] = (
-    # share, grass, leaves, field
-    (0.35, (0.34, 0.44, 0.18), (0.26, 0.39, 0.15), (0.42, 0.45, 0.18)),
-    (0.3, (0.26, 0.4, 0.14), (0.17, 0.33, 0.11), (0.7, 0.6, 0.3)),
-    (0.18, (0.52, 0.5, 0.25), (0.28, 0.38, 0.14), (0.62, 0.52, 0.3)),
-    (0.17, (0.42, 0.44, 0.2), (0.62, 0.38, 0.1), (0.42, 0.32, 0.22)),
+class _Season(NamedTuple):
+    share: float
+    grass: Colour
+    leaf: Colour
+    field: Colour
+
+
+_SEASONS = (
+    _Season(0.35, grass=(0.34, 0.44, 0.18), leaf=(0.26, 0.39, 0.15), field=(0.42, 0.45, 0.18)),
+    _Season(0.3, grass=(0.26, 0.4, 0.14), leaf=(0.17, 0.33, 0.11), field=(0.7, 0.6, 0.3)),
+    _Season(0.18, grass=(0.52, 0.5, 0.25), leaf=(0.28, 0.38, 0.14), field=(0.62, 0.52, 0.3)),
+    _Season(0.17, grass=(0.42, 0.44, 0.2), leaf=(0.62, 0.38, 0.1), field=(0.42, 0.32, 0.22)),
 )
 
 
-def season(rng: np.random.Generator) -> tuple[Colour, Float[np.ndarray, "surface scale rgb"]]:
-    """The leaves' colour and the ground's palette: per surface its colour and what each texture scale adds."""
-    _, grass, leaf, field = _SEASONS[rng.choice(4, p=[season[0] for season in _SEASONS])]
-    grass_now, field_now = (np.array(c) * rng.uniform(0.9, 1.1, 3) for c in (grass, field))
-    leaf_now = np.array(leaf) * rng.uniform(0.85, 1.15, 3)
-    grey, beige = rng.uniform(0.3, 0.42), rng.uniform(0.5, 0.66)
-    deep = np.array((0.1, 0.24, 0.3)) * rng.uniform(0.7, 1.15, 3)
-    warm = np.array((0.05, 0.03, 0.01))
-    grounds = (
-        # colour, warmth of patches, roughness of tufts and of grains
-        (grass_now, warm * 0.9, 0.13, 0.19),
-        (grass_now * 0.95, warm * 0.4, 0.08, 0.13),
-        (field_now, warm * 0.8, 0.13, 0.18),
-        (np.full(3, grey), np.full(3, 0.015), 0.05, 0.07),
-        (np.array((1.0, 0.97, 0.92)) * beige, np.full(3, 0.015), 0.04, 0.05),
-        (np.array((0.55, 0.45, 0.33)) * rng.uniform(0.85, 1.15), warm, 0.08, 0.11),
-        (np.array((0.84, 0.75, 0.57)) * rng.uniform(0.88, 1.08), warm * 0.6, 0.04, 0.05),
-        (deep, np.zeros(3), 0.0, 0.0),
-    )
-    palette = np.array([(colour, patch, (tuft, grain, 0.0)) for colour, patch, tuft, grain in grounds])
-    return tuple(leaf_now), palette
+def season(rng: np.random.Generator) -> tuple[Colour, Palette]:
+    """The leaves' colour and the ground's palette."""
+    now = _SEASONS[rng.choice(len(_SEASONS), p=[each.share for each in _SEASONS])]
+    leaf = np.array(now.leaf) * rng.uniform(0.85, 1.15, 3)
+    grass, field = (np.array(colour) * rng.uniform(0.9, 1.1, 3) for colour in (now.grass, now.field))
+    asphalt = np.full(3, rng.uniform(0.3, 0.42))
+    paving = np.array((1.0, 0.97, 0.92)) * rng.uniform(0.5, 0.66)
+    dirt = np.array((0.55, 0.45, 0.33)) * rng.uniform(0.85, 1.15)
+    sand = np.array((0.84, 0.75, 0.57)) * rng.uniform(0.88, 1.08)
+    water = np.array((0.1, 0.24, 0.3)) * rng.uniform(0.7, 1.15, 3)
+    warm, grey = np.array((0.05, 0.03, 0.01)), np.full(3, 0.015)
+    looks = {
+        # colour, what patches add, roughness of tufts and of grains
+        GRASS: (grass, warm * 0.9, 0.13, 0.19),
+        LAWN: (grass * 0.95, warm * 0.4, 0.08, 0.13),
+        FIELD: (field, warm * 0.8, 0.13, 0.18),
+        ROAD: (asphalt, grey, 0.05, 0.07),
+        PAVEMENT: (paving, grey, 0.04, 0.05),
+        DIRT: (dirt, warm, 0.08, 0.11),
+        SAND: (sand, warm * 0.6, 0.04, 0.05),
+        WATER: (water, grey * 0.0, 0.0, 0.0),
+    }
+    columns = zip(*(looks[surface] for surface in sorted(looks)), strict=True)
+    return tuple(leaf.tolist()), Palette(*(np.array(column, np.float32) for column in columns))

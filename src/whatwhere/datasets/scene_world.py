@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 #: Class names; a label is an index into them. Stuff first, then things.
 CLASSES: tuple[str, ...] = (
@@ -195,6 +195,16 @@ class TreeLine:
 
 
 @dataclass(frozen=True)
+class Palette:
+    """The ground's look per material: colour, what patches add to it, and how rough tufts and grains are."""
+
+    colour: Float32[np.ndarray, "surface rgb"]
+    patch: Float32[np.ndarray, "surface rgb"]
+    tuft: Float32[np.ndarray, " surface"]
+    grain: Float32[np.ndarray, " surface"]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything a scene consists of, before a single pixel. Draw order: backdrop, blocks, things."""
 
@@ -205,6 +215,6 @@ class Plan:
     ranges: tuple[Range, ...]
     tree_lines: tuple[TreeLine, ...]
     ground: Ground
-    palette: np.ndarray
+    palette: Palette
     blocks: tuple[Thing, ...]
     things: tuple[Thing, ...]

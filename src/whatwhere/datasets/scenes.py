@@ -17,6 +17,7 @@ from jaxtyping import Float32, Int16, UInt8
 
 from whatwhere.datasets.record import Dataset, Instance, Record
 from whatwhere.datasets.scene_caption import caption
+from whatwhere.datasets.scene_ground import paint_ground, paint_water
 from whatwhere.datasets.scene_places import compose
 from whatwhere.datasets.scene_raster import (
     FIRST_THING,
@@ -28,7 +29,7 @@ from whatwhere.datasets.scene_raster import (
     visible,
     without,
 )
-from whatwhere.datasets.scene_stuff import paint
+from whatwhere.datasets.scene_stuff import View, paint_clouds, paint_range, paint_sky, paint_tree_line
 from whatwhere.datasets.scene_world import CLASSES, THINGS, Light, Plan
 from whatwhere.errors import InputError
 
@@ -60,9 +61,10 @@ def render(seed: int, *, size_px: int = 128) -> Scene:
     if size_px < 16 or seed < 0:
         raise InputError(f"expected a seed >= 0 and size_px >= 16, got seed {seed} and size_px {size_px}")
     plan, drawn = _settle(compose(np.random.default_rng(seed)))
-    view = paint(plan, SUPERSAMPLING * size_px)
-    cast_shadows(view, plan)
-    shade(view, drawn, plan.light)
+    view = _paint(plan, SUPERSAMPLING * size_px)
+    if drawn is not None:
+        cast_shadows(view, plan)
+        shade(view, drawn, plan.light)
     image = _develop(view.colour, plan.light, rng=np.random.default_rng([seed, 1]))
     labels, owner = _truth(view.code, plan)
     instances = _instances(owner, plan)
@@ -70,8 +72,24 @@ def render(seed: int, *, size_px: int = 128) -> Scene:
     return Scene(image, labels, instances, words)
 
 
-def _settle(plan: Plan) -> tuple[Plan, Sheet]:
-    """Leaves out the things of which too little would show, and prepares the rest for drawing."""
+def _paint(plan: Plan, canvas_px: int) -> View:
+    """Everything that has no outline of its own, from far to near."""
+    view = View.blank(plan, canvas_px)
+    paint_sky(view)
+    paint_clouds(view, plan.clouds)
+    for mountains in plan.ranges:
+        paint_range(view, mountains)
+    paint_ground(view, plan)
+    for trees in plan.tree_lines:
+        paint_tree_line(view, trees)
+    paint_water(view, plan)
+    return view
+
+
+def _settle(plan: Plan) -> tuple[Plan, Sheet | None]:
+    """Leaves out the things of which too little would show, and prepares the rest, if any, for drawing."""
+    if not (plan.blocks or plan.things):
+        return plan, None
     drawn = sheet(plan)
     counts = visible(draw(drawn, _REFERENCE_PX), drawn)
     hidden = counts < _LEAST_VISIBLE
@@ -86,21 +104,26 @@ def _settle(plan: Plan) -> tuple[Plan, Sheet]:
 def _truth(
     code: Int16[np.ndarray, "Y X"], plan: Plan
 ) -> tuple[Int16[np.ndarray, "y x"], Int16[np.ndarray, "y x"]]:
-    """Class, and index of the thing or -1, of every image pixel: what fills most of it, in a tie the nearer.
+    """Class of every image pixel, and the index of the thing there or -1."""
+    winner = majority(code)
+    stuff = np.arange(FIRST_THING, dtype=np.int16)
+    table = np.concatenate([stuff, np.array([thing.label for thing in plan.things], np.int16)])
+    return table[winner], np.maximum(winner - FIRST_THING, -1).astype(np.int16)
 
-    Codes grow from far to near, so the nearer is the greater.
+
+def majority(code: Int16[np.ndarray, "Y X"]) -> Int16[np.ndarray, "y x"]:
+    """The commonest code of every block of 2 by 2 pixels; of equally common ones the greatest.
+
+    Codes grow from far to near, so a tie goes to what is nearer, and thin near things keep their pixels.
     """
     a, b, c, d = (code[y::2, x::2] for y in (0, 1) for x in (0, 1))
+    # A sorting network for four: least <= low <= high <= most.
     a, b, c, d = np.minimum(a, b), np.maximum(a, b), np.minimum(c, d), np.maximum(c, d)
-    low, high = np.minimum(a, c), np.maximum(b, d)
-    inner, outer = np.maximum(a, c), np.minimum(b, d)
-    lower, upper = np.minimum(inner, outer), np.maximum(inner, outer)
-    winner = np.where(lower == upper, lower, np.where((upper == high) | (low != lower), high, lower))
-    winner = np.where((low == lower) & (upper == high) & (lower != upper), high, winner)
-    table = np.zeros(FIRST_THING + len(plan.things), np.int16)
-    table[: len(CLASSES)] = np.arange(len(CLASSES))
-    table[FIRST_THING:] = [thing.label for thing in plan.things]
-    return table[winner], np.maximum(winner - FIRST_THING, -1).astype(np.int16)
+    least, most = np.minimum(a, c), np.maximum(b, d)
+    a, b = np.maximum(a, c), np.minimum(b, d)
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    only_least = (least == low) & (high != most)
+    return np.where((low == high) | only_least, low, most)
 
 
 def _instances(owner: Int16[np.ndarray, "y x"], plan: Plan) -> tuple[Instance, ...]:

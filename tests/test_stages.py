@@ -1,0 +1,215 @@
+"""The stages, artifact to artifact: what goes in comes out, and nothing depends on shards or order."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from whatwhere.backbones import load_backbone
+from whatwhere.capture import capture
+from whatwhere.datasets import IGNORE, Dataset, Instance, Record, folder, load_dataset
+from whatwhere.datasets import fingerprint as files_fingerprint
+from whatwhere.errors import InputError
+from whatwhere.images import View
+from whatwhere.stages.features import extract, read_features
+from whatwhere.stages.images import write_images, write_index
+from whatwhere.stages.regions import write_regions
+from whatwhere.stages.scores import write_scores
+from whatwhere.stages.vectors import write_vectors
+from whatwhere.store import Store, read_json
+
+VIEW = View("none", 1, 16)
+TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3}
+METHODS = {
+    "exact": {"pathway": "qk", "operator": "normalised", "vectors": 4},
+    "gradient": {"pathway": "vv", "operator": "walk", "vectors": 4, "steps": 20, "learning_rate": 0.01},
+    "final": {},
+}
+
+
+def picture(index, height=64, width=64):
+    rng = np.random.default_rng(index)
+    image = np.zeros((height, width, 3), np.uint8)
+    labels = np.zeros((height, width), np.int16)
+    for label in range(1, 4):
+        y, x = rng.integers(0, (height - 20, width - 20))
+        labels[y : y + 24, x : x + 24] = label
+    image[:] = (np.array([[20, 40, 60], [200, 30, 30], [30, 200, 30], [220, 220, 60]]))[labels]
+    return image + rng.integers(0, 20, image.shape).astype(np.uint8), labels
+
+
+def dataset(indices=range(5), sizes=((64, 64),)):
+    def record(i):
+        image, labels = picture(i, *sizes[i % len(sizes)])
+        return Record(
+            f"image-{i}",
+            image=lambda: image,
+            labels=lambda: (labels,) if i % 2 else (labels, np.where(labels == 3, IGNORE, labels).astype(np.int16)),
+            instances=lambda: (Instance(1, labels == 1),),
+            captions=(f"picture {i}",),
+        )
+
+    return Dataset("planted", tuple(record(i) for i in indices), ("ground", "red", "green", "yellow"))
+
+
+def run(root, data, *, shard_images=512, batch_images=1, methods=("exact",), values=False):
+    """All stages below `root`; answers {shard: {artifact: manifest}} and the scores of each method."""
+    write_index(data, root / "index.json", view=VIEW, shard_images=shard_images, unreadable="stop", settings={})
+    backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+    made = {}
+    for shard, ids in read_json(root / "index.json")["shards"].items():
+        paths = {stage: root / stage / f"{shard}.json" for stage in ("images", "features")}
+        write_images(data, ids, paths["images"], root / f"{shard}.coco.json", view=VIEW, run_images=2, settings={})
+        settings = {"values": values, "batch_images": batch_images, "run_images": 2, "settings": {}}
+        extract(Store(paths["images"]), backbone, paths["features"], **settings)
+        for method in methods:
+            paths[method] = root / method / f"{shard}.json"
+            paths[f"regions-{method}"] = root / f"regions-{method}" / f"{shard}.json"
+            paths[f"scores-{method}"] = root / f"{method}-{shard}.parquet"
+            features = Store(paths["features"])
+            write_vectors(features, paths[method], kind=method, method=METHODS[method], seed=0, settings={})
+            write_regions(
+                Store(paths[method]),
+                paths[f"regions-{method}"],
+                clusters="auto",
+                candidates=(2, 3, 4, 5),
+                restarts=2,
+                seed=0,
+                settings={},
+            )
+            regions = Store(paths[f"regions-{method}"])
+            write_scores(Store(paths["images"]), regions, paths[f"scores-{method}"])
+        made[shard] = paths
+    return made
+
+
+def by_id(made, stage, array):
+    return {
+        name: Store(paths[stage]).read(array, i)
+        for paths in made.values()
+        for i, name in enumerate(Store(paths[stage]).ids)
+    }
+
+
+def test_stored_features_are_the_captured_ones(tmp_path):
+    made = run(tmp_path, dataset(range(3)), values=True)
+    (paths,) = made.values()
+    backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+    for i in range(3):
+        expected = capture(backbone, picture(i)[0][None])
+        found = read_features(Store(paths["features"]), i)
+        assert [a.name for a in found.layers] == [a.name for a in expected.layers]
+        for a, b in zip(found.layers, expected.layers, strict=True):
+            assert (a.grid, a.scale) == (b.grid, b.scale)
+            for x, y in ((a.query, b.query), (a.key, b.key), (a.value, b.value)):
+                assert torch.equal(x, y.half().float())
+        assert torch.equal(found.final, expected.final.half().float())
+
+
+def test_values_are_stored_on_demand_only(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(1))).values()
+    assert set(Store(paths["features"]).description["arrays"]) == {"4x4/q", "4x4/k", "final"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_results_do_not_depend_on_shards_or_order(tmp_path, method):
+    settings = {"methods": (method,), "values": True}
+    whole = run(tmp_path / "whole", dataset(), **settings)
+    pieces = run(tmp_path / "pieces", dataset([3, 1, 4, 0, 2]), shard_images=2, **settings)
+    assert len(whole) == 1
+    assert len(pieces) == 3
+    for stage, array in (("features", "final"), (method, "vectors"), (f"regions-{method}", "regions")):
+        a, b = by_id(whole, stage, array), by_id(pieces, stage, array)
+        assert a.keys() == b.keys()
+        for name in a:
+            assert np.array_equal(a[name], b[name]), (stage, name)
+    frames = [
+        pd.concat(pd.read_parquet(p[f"scores-{method}"]) for p in made.values())
+        .sort_values(["image", "annotator", "label"])
+        .reset_index(drop=True)
+        for made in (whole, pieces)
+    ]
+    pd.testing.assert_frame_equal(*frames)
+
+
+def test_batches_change_no_more_than_the_last_bits(tmp_path):
+    one, three = (run(tmp_path / str(b), dataset(), batch_images=b) for b in (1, 3))
+    a, b = (by_id(made, "features", "final") for made in (one, three))
+    for name in a:
+        np.testing.assert_allclose(a[name].astype(np.float32), b[name].astype(np.float32), atol=2e-3)
+
+
+def test_unequal_shapes_go_into_shards_of_one_grid(tmp_path):
+    made = run(tmp_path, dataset(range(6), sizes=((64, 64), (64, 96))))
+    assert list(made) == ["64x64-000", "64x96-000"]
+    grids = [Store(paths["exact"]).attributes["grid"] for paths in made.values()]
+    assert grids == [[4, 4], [4, 6]]
+
+
+def test_scores_count_every_annotator(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(2))).values()
+    scores = pd.read_parquet(paths["scores-exact"])
+    assert scores.groupby("image").annotator.nunique().to_dict() == {"image-0": 2, "image-1": 1}
+    valid = (dataset(range(1)).records[0].labels()[1] != IGNORE).sum()
+    assert scores[(scores.image == "image-0") & (scores.annotator == 1)].actual.sum() == valid
+
+
+def test_instances_and_captions_are_kept(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(2))).values()
+    coco = json.loads((tmp_path / "64x64-000.coco.json").read_text())
+    assert [a["area"] for a in coco["annotations"]] == [int((picture(i)[1] == 1).sum()) for i in range(2)]
+    assert Store(paths["images"]).attributes["captions"] == [["picture 0"], ["picture 1"]]
+
+
+def test_images_that_do_not_divide_into_patches_are_refused(tmp_path):
+    data = dataset(range(1), sizes=((64, 72),))
+    view = View("none", 1, 8)
+    write_images(data, ["image-0"], tmp_path / "i.json", tmp_path / "c.json", view=view, run_images=1, settings={})
+    backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+    settings = {"values": False, "batch_images": 1, "run_images": 1, "settings": {}}
+    with pytest.raises(InputError, match="multiples of its 16 px patches, got 64 × 72 px"):
+        extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **settings)
+    assert not list(tmp_path.glob("f.*"))
+
+
+def save_pictures(root: Path, count=3):
+    root.mkdir()
+    for i in range(count):
+        Image.fromarray(picture(i)[0]).save(root / f"{i}.png")
+    broken = (root / "1.png").read_bytes()
+    (root / "1.png").write_bytes(broken[: len(broken) // 2])
+
+
+def test_a_broken_image_stops_or_is_skipped_and_listed(tmp_path):
+    save_pictures(tmp_path / "photos")
+    data = folder.load("mine", root=tmp_path / "photos")
+    index = tmp_path / "index.json"
+    settings = {"view": VIEW, "shard_images": 9, "settings": {}}
+    with pytest.raises(InputError, match=r"1\.png.*unreadable: skip") as caught:
+        write_index(data, index, unreadable="stop", **settings)
+    assert "\n" not in str(caught.value)
+    assert not index.exists()
+    write_index(data, index, unreadable="skip", **settings)
+    written = read_json(index)
+    assert sum(map(len, written["shards"].values())) == 2
+    assert len(written["skipped"]) == 1
+    assert "1.png" in written["skipped"][0]["reason"]
+
+
+def test_the_fingerprint_follows_the_files(tmp_path):
+    save_pictures(tmp_path / "photos")
+    values = {"root": str(tmp_path / "photos"), "labels_root": None}
+    before = files_fingerprint(values)
+    assert before == files_fingerprint(values)
+    (tmp_path / "photos" / "0.png").unlink()
+    assert files_fingerprint(values) != before
+    assert files_fingerprint({"images": 3}) == ""
+
+
+def test_data_sets_load_by_kind(tmp_path):
+    save_pictures(tmp_path / "photos")
+    assert len(load_dataset("mine", kind="folder", root=tmp_path / "photos").records) == 3
