@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from scipy import ndimage
 from whatwhere.datasets.coco import coco_json
 from whatwhere.datasets.record import Dataset, Instance, Record
 from whatwhere.datasets.scene_caption import NOUNS, STUFF_SHARE, THING_SHARE, caption
-from whatwhere.datasets.scenes import CLASSES, THINGS, load, render
+from whatwhere.datasets.scenes import CLASSES, THINGS, load, majority, render
 from whatwhere.errors import InputError
 
 SEEDS = range(100)
@@ -27,10 +26,7 @@ def scenes():
 
 def _instances(scenes, name):
     return [
-        (scene, one)
-        for scene in scenes
-        for one in scene.instances
-        if one.category == CLASSES.index(name)
+        (scene, one) for scene in scenes for one in scene.instances if one.category == CLASSES.index(name)
     ]
 
 
@@ -45,11 +41,11 @@ def test_the_same_seed_gives_the_same_bytes(scenes):
 
 
 def test_rendering_leaves_the_global_random_state_alone():
-    np.random.seed(3)  # noqa: NPY002
-    expected = np.random.random()  # noqa: NPY002
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
     render(5)
-    assert np.random.random() == expected  # noqa: NPY002
+    assert np.random.random() == expected
 
 
 def test_different_seeds_give_different_scenes(scenes):
@@ -77,6 +73,15 @@ def test_instances_partition_the_pixels_of_their_classes(scenes):
         assert owners.max() <= 1
         thing = np.isin(scene.labels, [CLASSES.index(name) for name in THINGS])
         assert (np.where(thing, scene.labels, -1) == union).all()
+
+
+def test_a_pixel_takes_the_commonest_code_and_in_a_tie_the_nearer():
+    rng = np.random.default_rng(0)
+    code = rng.integers(0, 4, (128, 128)).astype(np.int16)
+    found = majority(code)
+    for y, x in np.ndindex(64, 64):
+        counts = np.bincount(code[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].ravel(), minlength=4)
+        assert found[y, x] == np.nonzero(counts == counts.max())[0][-1]
 
 
 def test_what_is_drawn_can_be_seen(scenes):
@@ -151,16 +156,18 @@ def test_the_composition_does_not_depend_on_the_size(scenes, seed):
     assert np.abs(blurred - small.image).mean() < 12
 
 
-def test_labels_and_image_agree_at_edges():
-    """Image edges lie on label borders: gradients there exceed those elsewhere."""
-    ratios = []
-    for seed in range(12):
-        scene = render(seed)
-        grey = scene.image.mean(2)
-        step = np.abs(np.diff(grey, axis=1))
+def test_labels_lie_exactly_on_the_image(scenes):
+    """The image changes most where the labels do, and less where they would if moved by one pixel."""
+    change = {-1: 0.0, 0: 0.0, 1: 0.0}
+    elsewhere = 0.0
+    for scene in scenes[:30]:
+        step = np.abs(np.diff(scene.image.mean(2), axis=1))
         border = np.diff(scene.labels, axis=1) != 0
-        ratios.append(step[border].mean() / step[~border].mean())
-    assert np.median(ratios) > 3.0
+        for shift in change:
+            change[shift] += step[np.roll(border, shift, 1)].mean()
+        elsewhere += step[~border].mean()
+    assert change[0] > 1.3 * max(change[-1], change[1])
+    assert change[0] > 3.0 * elsewhere
 
 
 def _named(words):
@@ -189,7 +196,9 @@ def test_captions_tell_left_from_right(scenes):
     sided = 0
     for scene in scenes:
         for noun, side in re.findall(r"(\w+) on the (left|right)\b", scene.caption):
-            name = next(name for name, forms in NOUNS.items() if any(form.split()[-1] == noun for form in forms))
+            name = next(
+                name for name, forms in NOUNS.items() if any(form.split()[-1] == noun for form in forms)
+            )
             masks = [one.mask for one in scene.instances if one.category == CLASSES.index(name)]
             middles = [np.nonzero(mask)[1].mean() for mask in masks if mask.mean() >= THING_SHARE]
             assert all((x < 64) == (side == "left") for x in middles), scene.caption
@@ -241,18 +250,15 @@ def test_coco_json_takes_any_data_set():
     assert (run_lengths.decode(annotation["segmentation"]).astype(bool) == mask).all()
 
 
-def test_a_data_set_is_lazy_and_its_records_are_the_seeds():
-    start = time.perf_counter()
-    dataset = load("scenes", images=20_000, size_px=128, first_seed=100)
-    assert time.perf_counter() - start < 2.0
-    record = dataset.records[23]
-    assert (record.id, len(dataset.records), dataset.classes) == ("scene-000123", 20_000, CLASSES)
+def test_the_records_of_a_data_set_are_the_seeds():
+    dataset = load("scenes", images=3, size_px=128, first_seed=121)
+    record = dataset.records[2]
+    assert (record.id, len(dataset.records), dataset.classes) == ("scene-000123", 3, CLASSES)
     scene = render(123)
     assert (record.image() == scene.image).all()
     assert (record.labels()[0] == scene.labels).all()
     assert len(record.instances()) == len(scene.instances)
-    assert record.captions[0] == scene.caption
-    assert list(record.captions) == [scene.caption]
+    assert record.captions == (scene.caption,)
 
 
 def test_what_a_record_hands_out_may_be_changed():

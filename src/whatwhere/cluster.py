@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int16
@@ -23,14 +23,14 @@ class Regions:
 
 
 def cluster(
-    vectors: Float[np.ndarray, "token vector"],
+    vectors: Float[Any, "token vector"],
     *,
     clusters: int | Literal["auto"] = "auto",
     candidates: Sequence[int] = tuple(range(2, 11)),
     restarts: int = 4,
     seed: int = 0,
 ) -> Regions:
-    """K-means on the rows of `vectors` (a tensor will do); `auto` keeps the K of the best silhouette.
+    """K-means on the rows of `vectors` (array or tensor); `auto` keeps the K of the best silhouette.
 
     The winning fit itself is kept, never refitted. Regions are numbered by decreasing size, so that the
     numbers do not depend on the draw. Raises `InputError` where there are fewer distinct rows than K.

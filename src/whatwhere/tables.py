@@ -37,8 +37,8 @@ def write_table(
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame = frame.drop(columns=[c for c in ("Note", "Operator") if not frame[c].astype(bool).any()])
     notes = [
-        f"ours: data set {table['dataset']}; paper: {table['source']}; the two are on different data.",
-        "95 % interval: bootstrap over images.",
+        f"Ours are on data set {table['dataset']}, the paper's as named under source: not the same images.",
+        f"95 % interval: bootstrap over images, {resamples} resamples.",
     ]
     stem = csv.with_suffix("")
     _write(csv, frame.to_csv(index=False))

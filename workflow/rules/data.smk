@@ -1,22 +1,13 @@
 """Data sets to images and labels at a view's size, in shards of one size."""
 
 
-def dataset_params(wildcards):
-    return values(SETTINGS.datasets[wildcards.dataset])
-
-
-def view_params(wildcards):
-    return values(SETTINGS.views[wildcards.view])
-
-
-def data_code(wildcards):
-    kind = SETTINGS.datasets[wildcards.dataset].kind
-    return code("stages.images", f"datasets.{kind}")
-
-
 checkpoint index:
     output:
         f"{RESULTS}/images/{{dataset}}/{{view}}/index.json",
+    log:
+        f"{RESULTS}/logs/index/{{dataset}}/{{view}}.log",
+    conda:
+        "../../envs/data.yaml"
     params:
         dataset=dataset_params,
         view=view_params,
@@ -24,10 +15,6 @@ checkpoint index:
         unreadable=SETTINGS.unreadable,
         files=lambda w: whatwhere.datasets.fingerprint(dataset_params(w)),
         code=data_code,
-    log:
-        f"{RESULTS}/logs/index/{{dataset}}/{{view}}.log",
-    conda:
-        "../../envs/data.yaml"
     script:
         "../scripts/index.py"
 
@@ -38,14 +25,14 @@ rule images:
     output:
         images=f"{RESULTS}/images/{{dataset}}/{{view}}/{{shard}}.json",
         instances=f"{RESULTS}/images/{{dataset}}/{{view}}/{{shard}}.instances.json",
+    log:
+        f"{RESULTS}/logs/images/{{dataset}}/{{view}}/{{shard}}.log",
+    conda:
+        "../../envs/data.yaml"
     params:
         dataset=dataset_params,
         view=view_params,
         run_images=SETTINGS.features.run_images,
         code=data_code,
-    log:
-        f"{RESULTS}/logs/images/{{dataset}}/{{view}}/{{shard}}.log",
-    conda:
-        "../../envs/data.yaml"
     script:
         "../scripts/images.py"

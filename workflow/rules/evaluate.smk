@@ -7,11 +7,11 @@ rule scores:
         regions=rules.regions.output,
     output:
         f"{RESULTS}/scores/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.parquet",
-    params:
-        code=code("stages.scores"),
     log:
         f"{RESULTS}/logs/scores/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
     conda:
         "../../envs/data.yaml"
+    params:
+        code=code("stages.scores"),
     script:
         "../scripts/scores.py"

@@ -6,13 +6,13 @@ rule regions:
         rules.vectors.output,
     output:
         f"{RESULTS}/regions/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
-    params:
-        regions=values(SETTINGS.regions),
-        seed=SETTINGS.seed,
-        code=code("stages.regions"),
     log:
         f"{RESULTS}/logs/regions/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
     conda:
         "../../envs/data.yaml"
+    params:
+        regions=values(SETTINGS.regions),
+        seed=SETTINGS.seed,
+        code=code("stages.regions"),
     script:
         "../scripts/regions.py"

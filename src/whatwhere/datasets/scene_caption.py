@@ -48,7 +48,7 @@ def caption(
     share = np.bincount(labels.ravel(), minlength=len(CLASSES)) / labels.size
     seen = {name for name in CLASSES if name not in THINGS and share[LABEL[name]] >= STUFF_SHARE}
     subjects = _subjects(instances, rng)
-    grounds = sorted(seen & _GROUNDS.keys(), key=lambda name: -share[LABEL[name]])
+    grounds = sorted((name for name in _GROUNDS if name in seen), key=lambda name: -share[LABEL[name]])
     behind = [NOUNS[name][1] for name in ("building", "tree line", "mountain") if name in seen]
     words = [str(rng.choice(("a photo of", "a picture of", "a view of")))]
     if subjects:

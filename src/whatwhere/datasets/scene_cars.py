@@ -101,18 +101,22 @@ def _tyres(x: float) -> Part:
 
 
 def _end(face: Face, lit: bool) -> list[Part]:
-    """A pair of lamps, white in front and red behind, over a dark bumper and a number plate."""
+    """A pair of lamps, white in front and red behind, a dark bumper, a number plate; on a van, a window."""
     x, low, high = float(face.corners[0, 0]), face.corners[:, 1].min(), face.corners[:, 1].max()
     if high - low < 0.25:
         return []
-    top, bottom = low + 0.92 * (high - low), low + 0.6 * (high - low)
+    rim = min(high - low, 0.7)
     colour = (1.0, 0.95, 0.75) if face.normal[0] > 0 else (0.85, 0.08, 0.06)
-    lamps = _across(x, bottom, top, (-_HALF_WIDTH + 0.06, _HALF_WIDTH - 0.4), 0.34)
-    return [
+    lamps = _across(x, low + 0.6 * rim, low + 0.92 * rim, (-_HALF_WIDTH + 0.06, _HALF_WIDTH - 0.4), 0.34)
+    parts = [
         Part(_across(x, low, low + 0.16, (-_HALF_WIDTH,), 2 * _HALF_WIDTH), (0.12, 0.12, 0.13), face.normal),
         Part(_across(x, low + 0.17, low + 0.3, (-0.26,), 0.52), (0.9, 0.9, 0.8), face.normal),
         Part(lamps, colour, face.normal, glow=1.0 if lit else 0.25),
     ]
+    if high - low > 1.0:
+        panes = _across(x, low + 0.85, high - 0.2, (-0.8, 0.05), 0.75)
+        parts.append(Part(panes, GLASS, face.normal, glow=0.1))
+    return parts
 
 
 def _side(body: _Body, face: Face) -> list[Part]:

@@ -33,11 +33,17 @@ class Model(NamedTuple):
     height_m: float
 
 
-def flat(points: Float[np.ndarray, "corner xy"], colour: Colour | np.ndarray, **look: float) -> Part:
+def flat(
+    points: Float[np.ndarray, "corner xy"],
+    colour: Colour | np.ndarray,
+    *,
+    grain: float = 0.0,
+    round: float = 0.0,
+) -> Part:
     """One upright polygon from (across, up) points."""
     corners = np.zeros((1, len(points), 3))
     corners[0, :, :2] = points
-    return Part(corners, colour, **look)
+    return Part(corners, colour, grain=grain, round=round)
 
 
 def disc(x: float, y: float, rx: float, ry: float) -> Float[np.ndarray, "corner xy"]:
@@ -45,7 +51,9 @@ def disc(x: float, y: float, rx: float, ry: float) -> Float[np.ndarray, "corner 
     return CIRCLE * (rx, ry) + (x, y)
 
 
-def limb(start: tuple[float, float], end: tuple[float, float], wide: float, narrow: float) -> np.ndarray:
+def limb(
+    start: tuple[float, float], end: tuple[float, float], wide: float, narrow: float
+) -> Float[np.ndarray, "corner xy"]:
     """A tapering bar between two points, `wide` thick at the start."""
     (x0, y0), (x1, y1) = start, end
     length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
@@ -60,13 +68,17 @@ def limb(start: tuple[float, float], end: tuple[float, float], wide: float, narr
     )
 
 
-def blob(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, rough: float) -> np.ndarray:
+def blob(
+    rng: np.random.Generator, x: float, y: float, rx: float, ry: float, rough: float
+) -> Float[np.ndarray, "corner xy"]:
     """An ellipse with an uneven edge."""
     radius = 1.0 + rough * rng.uniform(-1.0, 1.0, (len(CIRCLE), 1))
     return CIRCLE * radius * (rx, ry) + (x, y)
 
 
-def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06) -> np.ndarray:
+def pick(
+    rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06
+) -> Float[np.ndarray, " rgb"]:
     """One of the colours, slightly changed."""
     return np.clip(np.array(colours[rng.integers(len(colours))]) + rng.uniform(-spread, spread, 3), 0.02, 1.0)
 

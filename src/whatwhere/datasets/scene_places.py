@@ -54,14 +54,8 @@ def _road(stage: Stage, half_m: float, surface: int = ROAD) -> Band:
         z = stage.camera.focal * stage.camera.height_m / rng.uniform(0.14, 0.3)
         return Band(surface, False, (z, rng.uniform(-0.12, 0.12), 0.0), half_m, 0.0, rng.uniform(0, 6))
     bend = rng.choice((0.0, rng.uniform(-0.006, 0.006)))
-    return Band(
-        surface,
-        True,
-        (rng.uniform(-4.0, 4.0), rng.uniform(-0.25, 0.25), bend),
-        half_m,
-        0.0,
-        rng.uniform(0, 6),
-    )
+    middle = (rng.uniform(-4.0, 4.0), rng.uniform(-0.25, 0.25), bend)
+    return Band(surface, True, middle, half_m, 0.0, rng.uniform(0, 6))
 
 
 def country(stage: Stage) -> None:

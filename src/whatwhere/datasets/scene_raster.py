@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 from PIL import Image, ImageDraw, ImageFilter
 
 from whatwhere.datasets.scene_noise import fractal
@@ -161,9 +161,9 @@ def shade(view: View, drawn: Sheet, light: Light) -> None:
 def _texture(
     view: View,
     drawn: Sheet,
-    part: Int64[np.ndarray, " n"],
-    row: Int64[np.ndarray, " n"],
-    column: Int64[np.ndarray, " n"],
+    part: Int[np.ndarray, " n"],
+    row: Int[np.ndarray, " n"],
+    column: Int[np.ndarray, " n"],
     sun_x: float,
 ) -> Float32[np.ndarray, " n"]:
     """Brightness of covered pixels: leafy grain, and roundness from where they lie within their object."""

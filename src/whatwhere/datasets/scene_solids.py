@@ -52,9 +52,9 @@ def prism(
     return faces
 
 
-def one(face: Face, colour: Colour | np.ndarray, **look: float) -> Part:
+def one(face: Face, colour: Colour | np.ndarray, *, grain: float = 0.0, glow: float = 0.0) -> Part:
     """A face as a part."""
-    return Part(face.corners[None], colour, face.normal, **look)
+    return Part(face.corners[None], colour, face.normal, grain=grain, glow=glow)
 
 
 def rectangles(

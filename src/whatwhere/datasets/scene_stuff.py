@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int16
+from jaxtyping import Float, Float32, Int16
 
 from whatwhere.datasets.scene_noise import fractal, line, sample, smooth_step
 from whatwhere.datasets.scene_world import LABEL, Camera, Clouds, Colour, Light, Plan, Range, TreeLine
@@ -44,19 +44,21 @@ class View:
         return (self.x[None] - 0.5) * (z / np.float32(self.camera.focal)), z
 
 
-def rgb(colour: np.ndarray | Colour) -> Float32[np.ndarray, "3 1 1"]:
+def rgb(colour: Float[np.ndarray, "3"] | Colour) -> Float32[np.ndarray, "3 1 1"]:
     """A colour in the canvas's axes."""
     return np.asarray(colour, np.float32).reshape(3, 1, 1)
 
 
 def blend(
-    low: np.ndarray, high: np.ndarray, share: Float32[np.ndarray, "y x"]
+    low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"], share: Float[np.ndarray, "y x"]
 ) -> Float32[np.ndarray, "3 y x"]:
     """A colour between two, per pixel."""
     return rgb(low) + share.astype(np.float32, copy=False) * rgb(high - low)
 
 
-def over(colour: Float32[np.ndarray, "3 y x"], paint: np.ndarray, opacity: np.ndarray) -> None:
+def over(
+    colour: Float32[np.ndarray, "3 y x"], paint: np.ndarray | np.float32, opacity: Float[np.ndarray, "y #x"]
+) -> None:
     """Lays paint over the canvas, in place."""
     colour += opacity.astype(np.float32, copy=False) * (paint - colour)
 
@@ -91,15 +93,15 @@ def paint_clouds(view: View, clouds: Clouds) -> None:
     density = sample(fractal(1.55, 2.0), v, u)
     # The logistic curve stands in for the Gaussian one: above zero is now about `cover` of the sky.
     density += np.float32(np.log(clouds.cover / (1.0 - clouds.cover)) / 1.7)
-    opacity = smooth_step(density / np.float32(clouds.softness) + 0.5)
+    haze = smooth_step((ceiling - 0.16) * 5.0)
+    opacity = smooth_step(density / np.float32(clouds.softness) + 0.5) * (0.55 + 0.45 * haze)
     view.code[rows][opacity > 0.5] = LABEL["cloud"]
     lit = _lean(density, int(np.sign(light.sun[0]) or 1), len(view.x) // 64) * 0.45 + 0.62
     lit -= clouds.thick * np.clip(density, 0.0, 1.5)
     bright = np.minimum(light.horizon * 0.55 + light.key * 0.35 + light.ambient * 0.35, 1.0)
     dark = light.ambient * 0.75 + light.zenith * 0.2
     tint = blend(dark, bright, np.clip(lit, 0.0, 1.0))
-    haze = smooth_step((ceiling - 0.16) * 5.0)
-    over(view.colour[:, rows], tint, opacity * (0.25 + 0.75 * haze))
+    over(view.colour[:, rows], tint, opacity)
 
 
 def _lean(field: Float32[np.ndarray, "y x"], side: int, reach: int) -> Float32[np.ndarray, "y x"]:
@@ -128,10 +130,8 @@ def paint_range(view: View, mountains: Range) -> None:
     white = smooth_step((height - mountains.snow) * 8.0 + 0.8 * shade)
     over(tint, np.float32(0.93), white)
     tint *= relief * rgb(light.ambient * 0.8 + light.key * 0.5)
-    haze = mountains.haze + (0.75 - 0.75 * mountains.haze) * np.clip(
-        0.55 - 0.8 * rise / mountains.height, 0, 1
-    )
-    over(tint, rgb(light.horizon), haze)
+    mist = 0.75 * np.clip(0.55 - 0.8 * rise / mountains.height, 0.0, 1.0)
+    over(tint, rgb(light.horizon), mountains.haze + (1.0 - mountains.haze) * mist)
     np.copyto(view.colour[:, rows], tint, where=inside)
     view.code[rows][inside] = LABEL["mountain"]
 

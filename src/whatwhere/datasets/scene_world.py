@@ -59,11 +59,11 @@ class Light:
     """Time of day and weather. Colours are RGB from 0 to 1; `sun` is the unit vector toward the sun."""
 
     phrase: str
-    zenith: np.ndarray
-    horizon: np.ndarray
-    key: np.ndarray
-    ambient: np.ndarray
-    sun: np.ndarray
+    zenith: Float[np.ndarray, " rgb"]
+    horizon: Float[np.ndarray, " rgb"]
+    key: Float[np.ndarray, " rgb"]
+    ambient: Float[np.ndarray, " rgb"]
+    sun: Float[np.ndarray, " xyz"]
     haze_m: float
     lamps: float
 
@@ -97,7 +97,7 @@ class Band:
             middle = middle + self.wobble_m * (np.sin(turn) + 0.5 * np.sin(2.3 * turn + 1.0))
         return middle
 
-    def offset(self, x: Float[np.ndarray, "*n"], z: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    def offset(self, x: Float[np.ndarray, "*#n"], z: Float[np.ndarray, "*#n"]) -> Float[np.ndarray, "..."]:
         """Signed distance from the centre line, metres, measured straight across (along x or z)."""
         return x - self.middle(z) if self.along else z - self.middle(x)
 
@@ -109,7 +109,7 @@ class Ground:
     base: int
     bands: tuple[Band, ...] = ()
 
-    def surface(self, x: Float[np.ndarray, "*n"], z: Float[np.ndarray, "*n"]) -> Int[np.ndarray, "*n"]:
+    def surface(self, x: Float[np.ndarray, "*#n"], z: Float[np.ndarray, "*#n"]) -> Int[np.ndarray, "..."]:
         """Material under each ground point."""
         answer = np.full(np.broadcast_shapes(np.shape(x), np.shape(z)), self.base, np.int8)
         for band in self.bands:
@@ -117,8 +117,8 @@ class Ground:
         return answer
 
     def is_any(
-        self, x: Float[np.ndarray, "*n"], z: Float[np.ndarray, "*n"], surfaces: tuple[int, ...]
-    ) -> Bool[np.ndarray, "*n"]:
+        self, x: Float[np.ndarray, "*#n"], z: Float[np.ndarray, "*#n"], surfaces: tuple[int, ...]
+    ) -> Bool[np.ndarray, "..."]:
         """Where the ground is of one of these materials."""
         wanted = np.zeros(len(SURFACE_LABEL), bool)
         wanted[list(surfaces)] = True
@@ -133,7 +133,7 @@ class Part(NamedTuple):
     leaves the labels alone: reflections).
     """
 
-    corners: np.ndarray
+    corners: Float[np.ndarray, "polygon corner xyz"]
     colour: Colour | np.ndarray
     normal: tuple[float, float, float] = TOWARD
     grain: float = 0.0
@@ -188,7 +188,7 @@ class TreeLine:
     """A distant edge of a wood; crowns given by centre, radius, top (image units, up from the base)."""
 
     base: float
-    crowns: np.ndarray
+    crowns: Float[np.ndarray, "crown 3"]
     conifer: bool
     colour: Colour
     haze: float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -46,7 +45,7 @@ def _operator(folds: tuple[Fold, ...], grid: tuple[int, int]) -> np.ndarray | Li
     matrices = [fold.matrix.double().cpu().numpy() for fold in folds]
     sides = [resampling_matrix(grid, fold.grid) for fold in folds]
 
-    def apply(X: Float[np.ndarray, "token vector"]) -> Float[np.ndarray, "token vector"]:
+    def apply(X: np.ndarray) -> np.ndarray:
         image = X.reshape(*grid, -1)
         parts = [_through(M, r.numpy(), c.numpy(), image) for M, (r, c) in zip(matrices, sides, strict=True)]
         return np.sum(parts, axis=0).reshape(X.shape)

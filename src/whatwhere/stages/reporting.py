@@ -42,6 +42,6 @@ def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _caption(figure: dict[str, Any]) -> str:
     return (
-        f"Figure 3 on {figure['dataset']} with backbone {figure['backbone']}, method {figure['method']}: "
-        "photo; eigenvectors three at a time as RGB, by decreasing eigenvalue; regions; ground truth if any."
+        f"Figure 3 on {figure['dataset']}: {figure['backbone']}, {figure['method']}. Photo; eigenvectors three at "
+        "a time as RGB, by decreasing eigenvalue; regions; ground truth if any."
     )

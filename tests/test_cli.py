@@ -1,0 +1,142 @@
+"""The command line as a person uses it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from whatwhere.cli import main
+from whatwhere.images import read_image
+from whatwhere.store import create
+
+BACKBONE = "vit_tiny_patch16_224"
+SEGMENT = ["--backbone", BACKBONE, "--weights", "random", "--size", "96", "--vectors", "5"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, shape in (("wide.jpg", (80, 150, 3)), ("tall.png", (150, 90, 3))):
+        image = np.full(shape, 40, np.uint8)
+        image[: shape[0] // 2] = (200, 80, 60)
+        Image.fromarray(image + rng.integers(0, 9, shape).astype(np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+def test_segment_writes_overlay_vectors_and_labels_at_the_photos_size(photos, capsys):
+    out = photos / "out"
+    main(["segment", str(photos / "wide.jpg"), str(photos / "tall.png"), "--out", str(out), *SEGMENT])
+    assert capsys.readouterr().out.count("regions ->") == 2
+    for name, (height, width) in (("wide", (80, 150)), ("tall", (150, 90))):
+        found = np.load(out / f"{name}.npz")
+        assert found["labels"].shape == (height, width)
+        assert found["vectors"].shape[-1] == 5
+        assert len(np.unique(found["labels"])) <= int(found["clusters"])
+        assert np.array_equal(np.asarray(Image.open(out / f"{name}_labels.png")), found["labels"])
+        assert read_image(out / f"{name}_regions.png").shape == (height, width, 3)
+        assert read_image(out / f"{name}_vectors.png").shape == (height, width, 3)  # one whole triple of five
+    assert len(list(out.iterdir())) == 8
+
+
+def test_segment_takes_k_and_is_repeatable(photos):
+    for out in ("a", "b"):
+        main(["segment", str(photos / "wide.jpg"), "--clusters", "3", "--out", str(photos / out), *SEGMENT])
+    a, b = (np.load(photos / out / "wide.npz") for out in ("a", "b"))
+    assert int(a["clusters"]) == 3
+    assert np.array_equal(a["labels"], b["labels"])
+
+
+def test_a_bad_photo_is_reported_and_leaves_the_others_unharmed(photos, capsys):
+    (photos / "bad.jpg").write_bytes((photos / "wide.jpg").read_bytes()[:300])
+    out = photos / "out"
+    bad, good = str(photos / "bad.jpg"), str(photos / "tall.png")
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", bad, good, str(photos / "none.jpg"), "--out", str(out), *SEGMENT])
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err.strip().split("\n")
+    assert len(errors) == 2
+    assert "bad.jpg" in errors[0]
+    assert "none.jpg" in errors[1]
+    assert {p.stem for p in out.iterdir()} == {"tall", "tall_labels", "tall_regions", "tall_vectors"}
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(photos):
+    (photos / "more").mkdir()
+    (photos / "more" / "wide.jpg").write_bytes((photos / "wide.jpg").read_bytes())
+    files = [str(photos / "wide.jpg"), str(photos / "more" / "wide.jpg")]
+    main(["segment", *files, "--out", str(photos / "out"), *SEGMENT])
+    assert (photos / "out" / "wide.npz").exists()
+    assert (photos / "out" / "wide-2.npz").exists()
+
+
+BAD = {
+    "backbone": (["--backbone", "vit_tny_patch16_224"], "expected the name of a timm model"),
+    "weights": (["--backbone", BACKBONE, "--weights", "none.safetensors"], "expected a checkpoint file, found none"),
+    "vectors": ([*SEGMENT, "--vectors", "999"], "expected 1 to"),
+    "clusters": ([*SEGMENT, "--clusters", "999"], "expected 1 to"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_choices_are_one_line_and_status_2(photos, capsys, case):
+    arguments, message = BAD[case]
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", str(photos / "wide.jpg"), "--out", str(photos / "out"), *arguments])
+    assert caught.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+    assert not list((photos / "out").glob("*"))
+
+
+def test_show_names_everything(tmp_path, capsys):
+    with create(tmp_path / "deep" / "s.json", {"steps": 7}, {"ids": ["a"]}) as store:
+        group = {"layers": ["blocks.0.attn"], "grid": [2, 3]}
+        store.root.create_group("2x3", attributes=group)
+        store.root.attrs["groups"] = {"2x3": group}
+        shape = (1, 1, 2, 6, 4)
+        store.array("2x3/q", shape, "float16", ("image", "layer", "head", "token", "channel"))[:] = 1
+    for path in ("deep/s.zarr", "deep/s.json", "."):
+        main(["show", str(tmp_path / path), "--verify"])
+        text = capsys.readouterr().out
+        for word in ("image: 1, layer: 1, head: 2, token: 6, channel: 4", "chunk 1 × 1 × 2 × 6 × 4", "float16"):
+            assert word in text
+        for word in ("blocks.0.attn", "'steps': 7", "provenance", "intact to the byte"):
+            assert word in text
+    with pytest.raises(SystemExit) as caught:
+        main(["show", str(tmp_path / "nothing")])
+    assert caught.value.code == 2
+
+
+def test_backbones_lists_presets_and_ones_own(tmp_path, capsys):
+    main(["backbones", "--configfile", "config.yaml"])
+    text = capsys.readouterr().out
+    assert "dino-vits16" in text
+    assert "untrained-vits8" in text
+    assert "12 × 6 heads: blocks.0.attn … blocks.11.attn" in text
+
+
+def test_bench_measures_every_solver(capsys):
+    main(["bench", "solve", "--json", "--size", "64", "--steps", "20"])
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["graphs"] == 72
+    for operator in ("normalised", "walk"):
+        numbers = measured[operator]
+        assert min(v for k, v in numbers.items() if k.endswith(("_s", "_extrapolated"))) > 0
+        assert numbers["objective_exact"] >= numbers["objective_gradient"]
+
+
+def test_help_has_examples_and_needs_no_torch():
+    code = "import sys; from whatwhere.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "whatwhere segment photo.jpg" in done.stdout
+
+
+def test_tables_figures_and_reports_need_no_torch():
+    modules = ("tables", "figures", "report", "stages.drawing", "stages.reporting", "stages.scores", "stages.images")
+    names = ", ".join(f"whatwhere.{m}" for m in modules)
+    code = f"import {names}, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
