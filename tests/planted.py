@@ -17,9 +17,7 @@ def features(grid=(6, 5), layers=2, heads=3, channels=8, seed=0, grids=None):
     return Features(tuple(made), final, grid)
 
 
-def blocks(
-    grid=(8, 6), clusters=4, layers=2, heads=2, strength=6.0, noise=0.3, sinks=0, sink_pull=0.0, seed=0
-):
+def blocks(grid=(8, 6), clusters=4, layers=2, heads=2, strength=6.0, noise=0.3, sinks=0, sink_pull=0.0, seed=0):
     """Tokens of `clusters` equal row bands attend to their own band; `sinks` tokens draw `sink_pull` logits.
 
     Channel c of query and key is the band's indicator, so logits are `strength` inside a band and 0 across.

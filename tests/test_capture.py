@@ -118,9 +118,7 @@ def test_capture_does_not_change_the_model():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in backbone.model.modules())
 
 
-@pytest.mark.parametrize(
-    "model", ["vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"]
-)
+@pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"])
 def test_prefix_tokens_are_cut_and_the_grid_follows_the_image(model):
     options = TINY | ({"patch_size": 16, "img_size": 64} if "dinov2" in model else {})
     backbone = load_backbone("tiny", model=model, weights="random", options=options)
@@ -223,9 +221,7 @@ def test_a_masked_layer_is_refused():
 
         def forward(self, x):
             x = self.project(x).flatten(2).transpose(1, 2)
-            return nn.functional.scaled_dot_product_attention(
-                x[:, None], x[:, None], x[:, None], is_causal=True
-            )[:, 0]
+            return nn.functional.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], is_causal=True)[:, 0]
 
     model = Causal()
     backbone = Backbone("causal", model, model, lambda n: slice(0, n), (0.5,) * 3, (0.5,) * 3, 16, "random")

@@ -130,7 +130,9 @@ def test_bench_measures_every_solver(capsys):
 
 
 def test_help_has_examples_and_needs_no_torch():
-    code = "import sys; from whatwhere.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from whatwhere.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "whatwhere segment photo.jpg" in done.stdout
 

@@ -35,7 +35,11 @@ WRONG = {
     "wrong type": (["seed"], "one", r"seed: expected a valid integer.*got 'one'"),
     "out of range": (["methods", "gradient", "learning_rate"], -1, r"learning_rate: expected .*greater than 0, got -1"),
     "wrong choice": (["unreadable"], "ignore", r"unreadable: expected 'stop' or 'skip', got 'ignore'"),
-    "wrong kind": (["datasets", "scenes", "kind"], "scene", r"datasets\.scenes\.kind: .*got 'scene' \(nearest: 'scenes'\)"),
+    "wrong kind": (
+        ["datasets", "scenes", "kind"],
+        "scene",
+        r"datasets\.scenes\.kind: .*got 'scene' \(nearest: 'scenes'\)",
+    ),
     "no such view": (["backbones", "untrained-vits16", "view"], "nativ", r"view: .*got 'nativ' \(nearest: 'native'\)"),
     "no such backbone": (
         ["tables", "table1", "rows", 0, "backbone"],

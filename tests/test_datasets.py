@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whatwhere.datasets import bsds500, camvid, folder, photos
+from whatwhere.datasets import bsds500, camvid, folder, photos, scenes
 from whatwhere.datasets.record import IGNORE
 from whatwhere.errors import InputError
 from whatwhere.images import read_image
@@ -84,7 +84,7 @@ class DatasetContract:
                 assert 0 <= instance.category < len(dataset.classes)
 
     def test_captions_are_words(self, some):
-        assert all(isinstance(caption, str) and caption.strip() for r in some for caption in r.captions)
+        assert all(isinstance(caption, str) and caption.strip() for r in some for caption in r.captions())
 
     def test_reading_again_gives_the_same(self, some, load):
         again = {record.id: record for record in load().records}
@@ -290,9 +290,7 @@ def write_mat(path, maps):
 def write_bsds(data, split="val"):
     for seed, name in enumerate(("8023", "101085", "3096")):
         rng = np.random.default_rng(seed)
-        maps = [
-            rng.permutation(np.arange(54) % 4 + 1).reshape(6, 9).astype(np.uint16) for _ in range(seed + 1)
-        ]
+        maps = [rng.permutation(np.arange(54) % 4 + 1).reshape(6, 9).astype(np.uint16) for _ in range(seed + 1)]
         write(data / "images" / split / f"{name}.jpg", noise(seed))
         write_mat(data / "groundTruth" / split / f"{name}.mat", maps)
     (data / "images" / split / "Thumbs.db").touch()
@@ -419,5 +417,4 @@ class TestCamvidReal(DatasetContract):
 class TestScenes(DatasetContract):
     @pytest.fixture
     def load(self):
-        scenes = pytest.importorskip("whatwhere.datasets.scenes")
         return partial(scenes.load, "any", images=3, size_px=64, first_seed=0)

@@ -185,9 +185,7 @@ class TestBadFiles:
         refused(tmp_path / "text.jpg", read=image_size)
 
     def test_a_format_that_starts_programs_is_not_opened(self, tmp_path):
-        (tmp_path / "script.jpg").write_text(
-            "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
-        )
+        (tmp_path / "script.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
         refused(tmp_path / "script.jpg", "not in")
 
     def test_what_is_no_file(self, tmp_path):

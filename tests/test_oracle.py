@@ -78,10 +78,7 @@ def test_interval_contains_the_mean_and_shrinks(shared):
 
 def test_interval_equals_plain_resampling():
     rng = np.random.default_rng(0)
-    frames = {
-        f"i{i}": counts(rng.integers(0, 3, (6, 6)), rng.integers(0, 3, (6, 6)), image=f"i{i}")
-        for i in range(6)
-    }
+    frames = {f"i{i}": counts(rng.integers(0, 3, (6, 6)), rng.integers(0, 3, (6, 6)), image=f"i{i}") for i in range(6)}
     frame = pd.concat(frames.values())
     times = np.random.default_rng(5).multinomial(6, np.full(6, 1 / 6), size=40)
     scores = [

@@ -158,9 +158,7 @@ class TestTables:
         assert head == ["text", "text", "number", "number", "number", "note"]
         assert [c[0] for c in cells] == head * 3
 
-    @pytest.mark.parametrize(
-        "number", ["-1", "+0.5", "−3", "1e-5", "12 %", "0.3 ± 0.1", "0.2 [0.1, 0.3]", "nan", "7*"]
-    )
+    @pytest.mark.parametrize("number", ["-1", "+0.5", "−3", "1e-5", "12 %", "0.3 ± 0.1", "0.2 [0.1, 0.3]", "nan", "7*"])
     def test_what_counts_as_a_number(self, tmp_path, material, number):
         _, head, _ = self.cells(tmp_path, material, f'a,b\nx,"{number}"\ny,\n')
         assert head == ["text", "number"]

@@ -25,9 +25,7 @@ def scenes():
 
 
 def _instances(scenes, name):
-    return [
-        (scene, one) for scene in scenes for one in scene.instances if one.category == CLASSES.index(name)
-    ]
+    return [(scene, one) for scene in scenes for one in scene.instances if one.category == CLASSES.index(name)]
 
 
 def test_the_same_seed_gives_the_same_bytes(scenes):
@@ -196,9 +194,7 @@ def test_captions_tell_left_from_right(scenes):
     sided = 0
     for scene in scenes:
         for noun, side in re.findall(r"(\w+) on the (left|right)\b", scene.caption):
-            name = next(
-                name for name, forms in NOUNS.items() if any(form.split()[-1] == noun for form in forms)
-            )
+            name = next(name for name, forms in NOUNS.items() if any(form.split()[-1] == noun for form in forms))
             masks = [one.mask for one in scene.instances if one.category == CLASSES.index(name)]
             middles = [np.nonzero(mask)[1].mean() for mask in masks if mask.mean() >= THING_SHARE]
             assert all((x < 64) == (side == "left") for x in middles), scene.caption
@@ -258,7 +254,7 @@ def test_the_records_of_a_data_set_are_the_seeds():
     assert (record.image() == scene.image).all()
     assert (record.labels()[0] == scene.labels).all()
     assert len(record.instances()) == len(scene.instances)
-    assert record.captions == (scene.caption,)
+    assert record.captions() == (scene.caption,)
 
 
 def test_what_a_record_hands_out_may_be_changed():

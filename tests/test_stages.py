@@ -50,7 +50,7 @@ def dataset(indices=range(5), sizes=((64, 64),)):
             image=lambda: image,
             labels=lambda: (labels,) if i % 2 else (labels, np.where(labels == 3, IGNORE, labels).astype(np.int16)),
             instances=lambda: (Instance(1, labels == 1),),
-            captions=(f"picture {i}",),
+            captions=lambda: (f"picture {i}",),
         )
 
     return Dataset("planted", tuple(record(i) for i in indices), ("ground", "red", "green", "yellow"))

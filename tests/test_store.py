@@ -115,7 +115,7 @@ def test_a_missing_or_damaged_manifest_is_named(tmp_path):
         Store(tmp_path / "s.json")
     manifest = write(tmp_path)
     manifest.write_text(manifest.read_text()[:100])
-    with pytest.raises(InputError, match="damaged file.*run: rm"):
+    with pytest.raises(InputError, match=r"damaged file.*run: rm"):
         read_json(manifest)
 
 

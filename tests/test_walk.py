@@ -43,9 +43,7 @@ def test_attention_product_is_the_dense_product():
     X = torch.randn(3, 30, 4)
     A = torch.exp(layer.source @ layer.target.transpose(1, 2) * layer.scale)
     expected = A @ X / A.sum(-1, keepdim=True)
-    torch.testing.assert_close(
-        product(layer.source, layer.target, X, layer.scale), expected, atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(product(layer.source, layer.target, X, layer.scale), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -91,9 +89,7 @@ def test_folding_is_refused_where_quotients_lie_on_both_sides_of_one():
     assert sides_agree(band, graph)
     assert (quotients(band, graph) > 1).all()
     other, _ = blocks(noise=0.0, strength=0.5)
-    mixed = random_walk(
-        type(source)(source.layers + other.layers, source.final, source.final_grid), operator="walk"
-    )
+    mixed = random_walk(type(source)(source.layers + other.layers, source.final, source.final_grid), operator="walk")
     assert not sides_agree(band, mixed)
     unfolded = data_term(quotients(band, mixed))
     folded = data_term(folded_quotients(band, mixed.folds, mixed.grid)[None])
@@ -105,9 +101,7 @@ def test_the_bound_holds():
     for operator in OPERATORS:
         (fold,) = walks(source, operator=operator).folds
         worst = max(
-            float(torch.linalg.eigvalsh(dense(a, h, operator).double()).max())
-            for a in source.layers
-            for h in range(2)
+            float(torch.linalg.eigvalsh(dense(a, h, operator).double()).max()) for a in source.layers for h in range(2)
         )
         assert worst <= fold.bound + 1e-6
     assert worst > 1.5  # the sinks push the walk's symmetric part above 1

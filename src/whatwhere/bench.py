@@ -11,17 +11,18 @@ import numpy as np
 import torch
 
 from whatwhere.backbones import load_backbone
-from whatwhere.capture import capture
+from whatwhere.capture import Features, capture
 from whatwhere.objective import eq3
 from whatwhere.progress import progress
 from whatwhere.solve import Solution, solve
-from whatwhere.walk import random_walk
+from whatwhere.walk import Operator, Walks, random_walk
 
 Result = TypeVar("Result")
 
 #: Steps of the unfolded loop that are timed; the rest is extrapolated, for it would take a quarter hour.
 UNFOLDED_STEPS = 5
 REPEATS = 5
+OPERATORS: tuple[Operator, ...] = ("normalised", "walk")
 
 
 def bench_solve(*, size_px: int = 448, vectors: int = 15, steps: int = 1000) -> dict[str, Any]:
@@ -35,34 +36,36 @@ def bench_solve(*, size_px: int = 448, vectors: int = 15, steps: int = 1000) -> 
     with torch.inference_mode():
         forward, _ = _median(lambda: backbone.run(backbone.prepare(image)))
     captured, features = _median(lambda: capture(backbone, image))
-    results: dict[str, Any] = {}
-    for operator in ("normalised", "walk"):
-        folding, walks = _median(lambda operator=operator: _folded(features, operator))
-        exact_s, exact = _median(lambda walks=walks: solve(walks, vectors=vectors))
-        gradient_s, gradient = _timed(lambda walks=walks: _gradient(walks, vectors, steps, folded=True))
-        loop_s, _ = _timed(lambda walks=walks: _gradient(walks, vectors, UNFOLDED_STEPS, folded=False))
-        results[operator] = {
-            "folding_s": folding,
-            "exact_s": exact_s,
-            "gradient_folded_s": gradient_s,
-            "gradient_unfolded_s_extrapolated": loop_s / UNFOLDED_STEPS * steps,
-            "objective_exact": float(eq3(exact.vectors, walks)),
-            "objective_gradient": float(eq3(gradient.vectors, walks)),
-            "gradient_status": gradient.status,
-        }
+    results: dict[str, Any] = {operator: _bench_operator(features, operator, vectors, steps) for operator in OPERATORS}
+    solver_s = results["normalised"]["folding_s"] + results["normalised"]["exact_s"]
     return {
         "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
         "image_px": size_px,
-        "tokens": walks.folds[0].matrix.shape[0],
-        "graphs": walks.graphs,
+        "tokens": features.layers[0].query.shape[2],
+        "graphs": random_walk(features).graphs,
         "vectors": vectors,
         "gradient_steps": steps,
         "forward_s": forward,
         "capture_s": captured,
         **results,
-        "folding_and_exact_over_forward": (results["normalised"]["folding_s"] + results["normalised"]["exact_s"])
-        / forward,
+        "folding_and_exact_over_forward": solver_s / forward,
+    }
+
+
+def _bench_operator(features: Features, operator: Operator, vectors: int, steps: int) -> dict[str, Any]:
+    folding_s, walks = _median(lambda: _folded(features, operator))
+    exact_s, exact = _median(lambda: solve(walks, vectors=vectors))
+    gradient_s, gradient = _timed(lambda: _gradient(walks, vectors, steps, folded=True))
+    loop_s, _ = _timed(lambda: _gradient(walks, vectors, UNFOLDED_STEPS, folded=False))
+    return {
+        "folding_s": folding_s,
+        "exact_s": exact_s,
+        "gradient_folded_s": gradient_s,
+        "gradient_unfolded_s_extrapolated": loop_s / UNFOLDED_STEPS * steps,
+        "objective_exact": float(eq3(exact.vectors, walks)),
+        "objective_gradient": float(eq3(gradient.vectors, walks)),
+        "gradient_status": gradient.status,
     }
 
 
@@ -83,19 +86,19 @@ def bench_table(measured: dict[str, Any]) -> str:
     lines = ["| step | seconds, `normalised` | seconds, `walk` | Eq. 3, `normalised` | Eq. 3, `walk` |"]
     lines += ["| --- | --- | --- | --- | --- |"]
     for name, once, each, objective in rows:
-        seconds = [measured[once]] * 2 if once else [measured[o][each] for o in ("normalised", "walk")]
-        values = [f"{measured[o][objective]:.4f}" if objective else "" for o in ("normalised", "walk")]
+        seconds = [measured[once]] * 2 if once else [measured[o][each] for o in OPERATORS]
+        values = [f"{measured[o][objective]:.4f}" if objective else "" for o in OPERATORS]
         lines.append(f"| {name} | {' | '.join([f'{s:.3g}' for s in seconds] + values)} |")
     return "\n".join([head, "", *lines])
 
 
-def _folded(features: Any, operator: Any) -> Any:
+def _folded(features: Features, operator: Operator) -> Walks:
     walks = random_walk(features, operator=operator)
     assert walks.folds  # computed at the first use
     return walks
 
 
-def _gradient(walks: Any, vectors: int, steps: int, *, folded: bool) -> Solution:
+def _gradient(walks: Walks, vectors: int, steps: int, *, folded: bool) -> Solution:
     return solve(walks, vectors=vectors, solver="gradient", steps=steps, learning_rate=1e-3, folded=folded)
 
 

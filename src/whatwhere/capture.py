@@ -75,8 +75,7 @@ class Features:
         """The features of one image, its leading axis kept at length 1."""
         keep = slice(index, index + 1)
         layers = (
-            Attention(a.name, a.query[keep], a.key[keep], _cut(a.value, keep), a.scale, a.grid)
-            for a in self.layers
+            Attention(a.name, a.query[keep], a.key[keep], _cut(a.value, keep), a.scale, a.grid) for a in self.layers
         )
         return Features(tuple(layers), self.final[keep], self.final_grid)
 
@@ -97,9 +96,7 @@ def capture(backbone: Backbone, images: UInt8[np.ndarray, "image y x 3"], *, val
             f"backbone {backbone.name}: expected calls of torch's scaled_dot_product_attention, got none; "
             "its attention cannot be read (choose a model that uses the primitive, e.g. a plain ViT)"
         )
-    layers = tuple(
-        _cut_to_image(call, backbone, height, width, values) for call in calls if _selected(call, backbone)
-    )
+    layers = tuple(_cut_to_image(call, backbone, height, width, values) for call in calls if _selected(call, backbone))
     if not layers:
         raise InputError(
             f"backbone {backbone.name}: expected a self-attention layer matching {list(backbone.layers)}, "

@@ -31,9 +31,7 @@ class Strict(BaseModel):
         if isinstance(given, dict):
             for key in given:
                 if key not in cls.model_fields:
-                    raise PydanticCustomError(
-                        "unknown_key", "{words}", {"words": _unknown(key, cls.model_fields)}
-                    )
+                    raise PydanticCustomError("unknown_key", "{words}", {"words": _unknown(key, cls.model_fields)})
         return given
 
 
@@ -177,9 +175,7 @@ class Row(Strict):
     @model_validator(mode="after")
     def _computed_or_explained(self) -> Row:
         if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason):
-            raise PydanticCustomError(
-                "row", "expected `backbone` and `method`, or a `reason` for an empty cell"
-            )
+            raise PydanticCustomError("row", "expected `backbone` and `method`, or a `reason` for an empty cell")
         return self
 
 

@@ -73,9 +73,7 @@ class Panel:
         raise InputError(f"panel {self.id}: expected {expected}, got {got}; make all arrays from one view")
 
 
-def eigenvector_rgb(
-    vectors: Float[np.ndarray, "row column vector"], first: int, height: int, width: int
-) -> Picture:
+def eigenvector_rgb(vectors: Float[np.ndarray, "row column vector"], first: int, height: int, width: int) -> Picture:
     """Vectors `first` … `first + 2` (from 0) as red, green and blue, as in Figures 3 and 5 of the paper.
 
     `height` and `width` in pixels; tokens are interpolated bilinearly (half-pixel convention). A vector
@@ -216,9 +214,7 @@ def _draw_truth(panel: Panel, height: int, width: int, *, classes: tuple[str, ..
 
 
 def _nearest(labels: np.ndarray, height: int, width: int) -> Int[np.ndarray, "y x"]:
-    return np.array(
-        Image.fromarray(labels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
-    )
+    return np.array(Image.fromarray(labels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
 
 
 def _row(panel: Panel, columns: Columns, size: tuple[int, int], pitch: int, width: int) -> Image.Image:

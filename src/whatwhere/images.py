@@ -255,9 +255,7 @@ def _aspect_error(rows: int, columns: int, height_px: int, width_px: int) -> flo
     return max(high, wide) / min(high, wide)
 
 
-def tokens_to_pixels(
-    regions: Int[np.ndarray, "row column"], height_px: int, width_px: int
-) -> Int16[np.ndarray, "y x"]:
+def tokens_to_pixels(regions: Int[np.ndarray, "row column"], height_px: int, width_px: int) -> Int16[np.ndarray, "y x"]:
     """The region of each pixel, from the region of each token.
 
     ASSUME: each region's indicator is interpolated bilinearly and the largest wins (ties: the lower

@@ -36,9 +36,7 @@ def resampling_matrix(grid: Grid, target: Grid) -> tuple[Tensor, Tensor]:
     return rows * _length_factor(grid, target), columns
 
 
-def folded_quotients(
-    X: Float[Tensor, "token vector"], folds: tuple[Fold, ...], grid: Grid
-) -> Float[Tensor, "vector"]:
+def folded_quotients(X: Float[Tensor, "token vector"], folds: tuple[Fold, ...], grid: Grid) -> Float[Tensor, "vector"]:
     """Mean over 𝒜 of the quotients of every column, through one matrix a resolution."""
     resampled = [(resample(X, grid, fold.grid), fold.matrix) for fold in folds]
     return torch.stack([(Y * (M @ Y)).sum(0) for Y, M in resampled]).sum(0)

@@ -79,9 +79,7 @@ def write_report(
         tables=[_read_table(path, anchor) for path, anchor in _anchored("table", tables)],
         figures=[
             _read_figure(path, anchor, caption)
-            for (path, anchor), (_, caption) in zip(
-                _anchored("figure", [f for f, _ in figures]), figures, strict=True
-            )
+            for (path, anchor), (_, caption) in zip(_anchored("figure", [f for f, _ in figures]), figures, strict=True)
         ],
         provenance=provenance,
         settings=settings,

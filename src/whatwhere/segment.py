@@ -122,8 +122,8 @@ def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Pa
     try:
         for file, picture in pictures.items():
             picture.save(partial[out / file], format="PNG")
-        with partial[out / f"{name}.npz"].open("wb") as file:
-            np.savez_compressed(file, **found)
+        with partial[out / f"{name}.npz"].open("wb") as opened:
+            np.savez_compressed(opened, **found)
         for final, temporary in partial.items():
             os.replace(temporary, final)
     finally:

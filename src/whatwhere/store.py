@@ -47,8 +47,7 @@ class Writer:
         assert set(dims) <= set(AXES), dims
         chunks = tuple(1 if d in ("image", "layer") else max(1, n) for d, n in zip(dims, shape, strict=True))
         files = tuple(
-            max(1, min(run_images, n)) if d == "image" else c
-            for d, n, c in zip(dims, shape, chunks, strict=True)
+            max(1, min(run_images, n)) if d == "image" else c for d, n, c in zip(dims, shape, chunks, strict=True)
         )
         return self.root.create_array(
             name,
@@ -168,8 +167,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: expected an artifact, found none; run: snakemake --cores all") from error
     except ValueError as error:
         raise InputError(
-            f"{path}: expected JSON, got a damaged file ({_line(error)}); "
-            f"run: rm {path} && snakemake --cores all"
+            f"{path}: expected JSON, got a damaged file ({_line(error)}); run: rm {path} && snakemake --cores all"
         ) from error
 
 
@@ -187,18 +185,17 @@ def _describe(store: Path, described: dict[str, Any]) -> dict[str, Any]:
         for file in sorted(store.rglob("*"))
         if file.is_file()
     }
-    arrays = {
-        name: {
-            "shape": list(a.shape),
-            "dtype": str(a.dtype),
-            "dims": list(a.metadata.to_dict().get("dimension_names") or ()),
-        }
-        for name, a in sorted(_arrays(zarr.open_group(store, mode="r", use_consolidated=False)))
-    }
+    opened = zarr.open_group(store, mode="r", use_consolidated=False)
+    arrays = {name: _describe_array(array) for name, array in sorted(_arrays(opened))}
     # what was computed, without when or with which versions: equal content has equal hashes
     payload = json.dumps([sorted((n, d) for n, d in files.items() if not n.endswith("zarr.json")), arrays])
     content = hashlib.blake2b(payload.encode(), digest_size=16).hexdigest()
     return {"content": content, "arrays": arrays, "files": files, **described}
+
+
+def _describe_array(array: zarr.Array) -> dict[str, Any]:
+    names = array.metadata.to_dict().get("dimension_names")
+    return {"shape": array.shape, "dtype": str(array.dtype), "dims": names}
 
 
 def _arrays(group: zarr.Group) -> Iterator[tuple[str, zarr.Array]]:

@@ -44,9 +44,7 @@ def write_table(
     _write(csv, frame.to_csv(index=False))
     _write(stem.with_suffix(".md"), _markdown(frame, table["title"], notes))
     _write(stem.with_suffix(".tex"), _latex(frame, table["title"], notes))
-    write_json(
-        stem.with_suffix(".meta.json"), {"title": table["title"], "source": table["source"], "notes": notes}
-    )
+    write_json(stem.with_suffix(".meta.json"), {"title": table["title"], "source": table["source"], "notes": notes})
 
 
 def _by_run(scores: Sequence[str]) -> dict[tuple[str, str], pd.DataFrame]:
@@ -90,16 +88,16 @@ def _row(
 
 def _markdown(frame: pd.DataFrame, title: str, notes: list[str]) -> str:
     filled = frame.fillna("").astype(str)
-    lines = [
-        f"| {' | '.join(row)} |"
-        for row in [list(filled), ["---"] * len(filled.columns), *filled.to_numpy().tolist()]
-    ]
+    rows: list[list[str]] = [list(filled.columns), ["---"] * len(filled.columns), *filled.to_numpy().tolist()]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([f"**{title}**", "", *lines, "", *notes, ""])
 
 
 def _latex(frame: pd.DataFrame, title: str, notes: list[str]) -> str:
     filled = frame.fillna("").astype(str)
-    body = [" & ".join(_escape(str(cell)) for cell in row) + r" \\" for row in [list(filled), *filled.to_numpy().tolist()]]
+    body = [
+        " & ".join(_escape(str(cell)) for cell in row) + r" \\" for row in [list(filled), *filled.to_numpy().tolist()]
+    ]
     return "\n".join(
         [
             r"\begin{table}",

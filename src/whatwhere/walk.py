@@ -127,9 +127,7 @@ def random_walk(
         source, target = (a.query, a.key) if pathway == "qk" else (a.value, a.value)
         assert source is not None
         assert target is not None
-        layers.append(
-            LayerWalk(a.name, source[image].float(), target[image].float(), a.scale, a.grid, operator)
-        )
+        layers.append(LayerWalk(a.name, source[image].float(), target[image].float(), a.scale, a.grid, operator))
     return Walks(tuple(layers))
 
 

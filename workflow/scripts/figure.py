@@ -8,6 +8,4 @@ with job(snakemake.log[0], 1):
     from whatwhere.stages.drawing import draw_figure3
 
     given = snakemake.input
-    draw_figure3(
-        given.images, given.vectors, given.regions, Path(snakemake.output[0]), snakemake.params.figure
-    )
+    draw_figure3(given.images, given.vectors, given.regions, Path(snakemake.output[0]), snakemake.params.figure)

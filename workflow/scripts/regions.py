@@ -10,6 +10,4 @@ with job(snakemake.log[0], 1):
 
     p = snakemake.params
     settings = {"regions": p.regions, "seed": p.seed}
-    write_regions(
-        Store(snakemake.input[0]), Path(snakemake.output[0]), **p.regions, seed=p.seed, settings=settings
-    )
+    write_regions(Store(snakemake.input[0]), Path(snakemake.output[0]), **p.regions, seed=p.seed, settings=settings)

@@ -41,7 +41,6 @@ class Backbone:
         like = next(self.model.parameters())
         pixels = torch.from_numpy(images).to(like.device).permute(0, 3, 1, 2).to(like.dtype) / 255
         mean, std = (
-            torch.tensor(v, device=like.device, dtype=like.dtype)[:, None, None]
-            for v in (self.mean, self.std)
+            torch.tensor(v, device=like.device, dtype=like.dtype)[:, None, None] for v in (self.mean, self.std)
         )
         return (pixels - mean) / std

@@ -65,9 +65,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def load_weights(
-    model: nn.Module, tensors: dict[str, Tensor], *, name: str, optional: tuple[str, ...]
-) -> None:
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], *, name: str, optional: tuple[str, ...]) -> None:
     """Puts `tensors` into `model`, every name and shape matching; names starting with `optional` may be extra.
 
     Raises `InputError` naming the first tensors that are missing, unexpected or of another shape.

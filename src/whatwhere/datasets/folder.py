@@ -41,17 +41,14 @@ def load(
         )
     paths = image_paths(name, root, leave_out=label_dir)
     labels = [
-        partial(
-            _labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label
-        )
+        partial(_labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label)
         if label_dir is not None
         else nothing
         for path in paths
     ]
     ids = _ids([path.relative_to(root) for path in paths])
     records = (
-        Record(id_, partial(read_image, path), label)
-        for id_, path, label in zip(ids, paths, labels, strict=True)
+        Record(id_, partial(read_image, path), label) for id_, path, label in zip(ids, paths, labels, strict=True)
     )
     return Dataset(name, tuple(records), tuple(classes))
 
@@ -64,9 +61,7 @@ def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Pa
     """
     if not root.is_dir():
         got = "a file" if root.exists() else "nothing"
-        raise InputError(
-            f"data set {name}: expected a directory of images, got {got} at {str(root)!r}; check root"
-        )
+        raise InputError(f"data set {name}: expected a directory of images, got {got} at {str(root)!r}; check root")
     files = list(_files(root, leave_out))
     images = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not images:
@@ -108,9 +103,7 @@ def _unique(plain: str, taken: set[str]) -> str:
     return unique
 
 
-def _labels(
-    image: Path, path: Path, classes: Sequence[str], ignore_label: int
-) -> tuple[Int16[np.ndarray, "y x"]]:
+def _labels(image: Path, path: Path, classes: Sequence[str], ignore_label: int) -> tuple[Int16[np.ndarray, "y x"]]:
     """The label map of one image, checked against the image's size and the number of classes."""
     if not path.is_file():
         raise InputError(f"{str(image)!r}: expected its label map {str(path)!r}, got none; add it")

@@ -21,7 +21,7 @@ class Instance:
 
 
 def nothing() -> tuple:
-    """What a record answers for labels or instances that its data set does not have."""
+    """What a record answers for labels, instances or captions that its data set does not have."""
     return ()
 
 
@@ -39,7 +39,7 @@ class Record:
     image: Callable[[], UInt8[np.ndarray, "y x 3"]]
     labels: Callable[[], tuple[Int16[np.ndarray, "y x"], ...]] = nothing
     instances: Callable[[], tuple[Instance, ...]] = nothing
-    captions: tuple[str, ...] = ()
+    captions: Callable[[], tuple[str, ...]] = nothing
 
 
 @dataclass(frozen=True)

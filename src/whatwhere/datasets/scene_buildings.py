@@ -51,9 +51,7 @@ def house(rng: np.random.Generator, setting: Setting) -> Model:
 def _roof(face: Face, tip: np.ndarray, ridge: float, depth: float, colour: np.ndarray) -> Part:
     side = 1.0 if face.edge == 2 else -1.0
     corners = [(side * tip[0], tip[1], -depth), (side * tip[0], tip[1], depth)]
-    return Part(
-        np.array([[*corners, (0.0, ridge, depth), (0.0, ridge, -depth)]]), colour, face.normal, grain=0.06
-    )
+    return Part(np.array([[*corners, (0.0, ridge, depth), (0.0, ridge, -depth)]]), colour, face.normal, grain=0.06)
 
 
 def _bargeboard(face: Face, tip: np.ndarray, ridge: float, colour: np.ndarray) -> Part:
@@ -67,9 +65,7 @@ def _bargeboard(face: Face, tip: np.ndarray, ridge: float, colour: np.ndarray) -
     return Part(np.concatenate([left, right]), colour, face.normal)
 
 
-def _openings(
-    rng: np.random.Generator, face: Face, eaves: float, trim: np.ndarray, lamps: float
-) -> list[Part]:
+def _openings(rng: np.random.Generator, face: Face, eaves: float, trim: np.ndarray, lamps: float) -> list[Part]:
     """Framed windows on every floor of a wall and, on some, a door."""
     span, floors = foot(face)[2], 1 if eaves < 4 else 2
     count = max(int(span / 2.6), 1)

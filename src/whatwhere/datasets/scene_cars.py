@@ -128,6 +128,5 @@ def _side(body: _Body, face: Face) -> list[Part]:
         shapes.append((disc(x, 0.32, 0.32, 0.32), (0.09, 0.09, 0.1)))
         shapes.append((disc(x, 0.32, 0.17, 0.17), (0.55, 0.56, 0.58)))
     return [
-        Part(np.column_stack([points, np.full(len(points), z)])[None], colour, face.normal)
-        for points, colour in shapes
+        Part(np.column_stack([points, np.full(len(points), z)])[None], colour, face.normal) for points, colour in shapes
     ]

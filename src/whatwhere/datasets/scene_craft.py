@@ -65,8 +65,7 @@ def boat(rng: np.random.Generator, setting: Setting) -> Model:
     build = (_sailing, _motor, _fishing, _ferry)[kind]
     parts, half, tall = build(rng, setting)
     mirror = [
-        part._replace(corners=part.corners * (side, -0.7, 1.0), opacity=0.4, glow=0.0)
-        for part in reversed(parts)
+        part._replace(corners=part.corners * (side, -0.7, 1.0), opacity=0.4, glow=0.0) for part in reversed(parts)
     ]
     upright = [part._replace(corners=part.corners * (side, 1.0, 1.0)) for part in parts]
     return Model(mirror + upright, (half, 0.0), tall)

@@ -76,9 +76,7 @@ def blob(
     return CIRCLE * radius * (rx, ry) + (x, y)
 
 
-def pick(
-    rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06
-) -> Float[np.ndarray, " rgb"]:
+def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 0.06) -> Float[np.ndarray, " rgb"]:
     """One of the colours, slightly changed."""
     return np.clip(np.array(colours[rng.integers(len(colours))]) + rng.uniform(-spread, spread, 3), 0.02, 1.0)
 
@@ -106,9 +104,7 @@ def person(rng: np.random.Generator, setting: Setting) -> Model:
         flat(limb((0.035, hip), (stride * 0.5, 0.0), 0.1 * stout, 0.065), trousers, round=0.5),
         flat(disc(-stride * 0.5 + 0.02 * side, 0.02, 0.055, 0.022), (0.1, 0.08, 0.08)),
         flat(disc(stride * 0.5 + 0.02 * side, 0.012, 0.055, 0.022), (0.1, 0.08, 0.08)),
-        flat(
-            limb((-0.1 * stout, 0.79), (-0.13 * stout - swing, 0.46), 0.06, 0.045), sleeve * 0.85, round=0.5
-        ),
+        flat(limb((-0.1 * stout, 0.79), (-0.13 * stout - swing, 0.46), 0.06, 0.045), sleeve * 0.85, round=0.5),
     ]
     waist, shoulder = 0.085 * stout, 0.125 * stout
     torso = [(-waist, hip - 0.03), (waist, hip - 0.03), (shoulder, neck - 0.05), (0.05, neck), (-0.05, neck)]

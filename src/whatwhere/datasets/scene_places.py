@@ -66,9 +66,7 @@ def country(stage: Stage) -> None:
     bands = [band]
     if stage.chance(0.45):
         z = rng.uniform(25.0, 60.0)
-        bands.insert(
-            0, Band(FIELD, False, (z + 40.0, rng.uniform(-0.3, 0.3), 0.0), 40.0, 1.0, rng.uniform(0, 6))
-        )
+        bands.insert(0, Band(FIELD, False, (z + 40.0, rng.uniform(-0.3, 0.3), 0.0), 40.0, 1.0, rng.uniform(0, 6)))
     stage.ground = Ground(GRASS, tuple(bands))
     _mountains(stage, 0.45)
     _woods(stage, 0.65)
@@ -139,9 +137,7 @@ def meadow(stage: Stage) -> None:
     bands = []
     if stage.chance(0.35):
         centre = (rng.uniform(-4.0, 4.0), rng.uniform(-0.3, 0.3), 0.0)
-        bands.append(
-            Band(WATER, True, centre, rng.uniform(1.2, 3.0), rng.uniform(0.5, 1.5), rng.uniform(0, 6))
-        )
+        bands.append(Band(WATER, True, centre, rng.uniform(1.2, 3.0), rng.uniform(0.5, 1.5), rng.uniform(0, 6)))
     elif stage.chance(0.4):
         bands.append(_road(stage, 1.4, DIRT))
     stage.ground = Ground(GRASS, tuple(bands))

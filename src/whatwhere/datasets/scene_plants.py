@@ -60,10 +60,7 @@ def _clumps(
     shapes[..., :2] = (centres[:, None] + edge * CIRCLE * spread[:, None]) * size + middle
     tones = leaf * np.array([[0.66], [0.84], [1.04]]) * rng.uniform(0.94, 1.06, (3, 1))
     third = -(-count // 3)
-    return [
-        Part(shapes[i * third : (i + 1) * third], tone, grain=0.26, round=0.45)
-        for i, tone in enumerate(tones)
-    ]
+    return [Part(shapes[i * third : (i + 1) * third], tone, grain=0.26, round=0.45) for i, tone in enumerate(tones)]
 
 
 def _conifer(rng: np.random.Generator, leaf: Float[np.ndarray, " rgb"]) -> Model:

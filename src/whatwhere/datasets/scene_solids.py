@@ -26,9 +26,7 @@ class Face(NamedTuple):
     edge: int
 
 
-def prism(
-    profile: Float[np.ndarray, "corner xy"], half_width: float, eye: Float[np.ndarray, " xyz"]
-) -> list[Face]:
+def prism(profile: Float[np.ndarray, "corner xy"], half_width: float, eye: Float[np.ndarray, " xyz"]) -> list[Face]:
     """The faces of an extruded outline that look toward the eye, far to near, the cap last.
 
     The outline runs counter-clockwise and is almost convex: what little it is not, the order hides.

@@ -129,9 +129,7 @@ def beside(stage: Stage, name: str, band: Band, offset_m: float, count: int = 24
     return spots[shown & (z >= near * 0.9) & (z <= far * 1.1)]
 
 
-def put(
-    stage: Stage, name: str, spots: Spots, surfaces: tuple[int, ...], *, reach_m: float | None = None
-) -> None:
+def put(stage: Stage, name: str, spots: Spots, surfaces: tuple[int, ...], *, reach_m: float | None = None) -> None:
     """Places one thing at the first candidate that is free and on one of these materials, if any is."""
     kind = _KINDS[name]
     reach = kind.reach_m if reach_m is None else reach_m

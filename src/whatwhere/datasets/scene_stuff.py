@@ -139,9 +139,7 @@ def paint_range(view: View, mountains: Range) -> None:
 def _crest(x: Float32[np.ndarray, " x"], mountains: Range) -> Float32[np.ndarray, " x"]:
     """Height of the ridge over the horizon per column, in image heights."""
     rough = line(fractal(1.75, 1.0), x, texels=mountains.texels, origin=mountains.origin)
-    folded = 1.0 - np.abs(
-        line(fractal(1.75, 2.0), x, texels=mountains.texels, origin=mountains.origin + 91.0)
-    )
+    folded = 1.0 - np.abs(line(fractal(1.75, 2.0), x, texels=mountains.texels, origin=mountains.origin + 91.0))
     profile = 0.5 + (0.3 - 0.12 * mountains.sharp) * rough + mountains.sharp * 0.36 * folded
     left, right = mountains.window
     envelope = smooth_step((x - left) * 5.0) * smooth_step((right - x) * 5.0)

@@ -45,9 +45,7 @@ class Camera:
     def project(self, points: Float[np.ndarray, "point xyz"]) -> Float[np.ndarray, "point xy"]:
         """Image coordinates of world points; points behind the viewer are moved just in front of him."""
         scale = self.focal / np.maximum(points[:, 2], 0.3)
-        return np.stack(
-            [0.5 + scale * points[:, 0], self.horizon + scale * (self.height_m - points[:, 1])], 1
-        )
+        return np.stack([0.5 + scale * points[:, 0], self.horizon + scale * (self.height_m - points[:, 1])], 1)
 
     def depth(self, y: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Distance in metres of the ground seen at image row y below the horizon."""

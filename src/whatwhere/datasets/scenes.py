@@ -99,9 +99,7 @@ def _settle(plan: Plan) -> tuple[Plan, Sheet | None]:
     return kept, without(drawn, hidden, kept)
 
 
-def _truth(
-    code: Int16[np.ndarray, "Y X"], plan: Plan
-) -> tuple[Int16[np.ndarray, "y x"], Int16[np.ndarray, "y x"]]:
+def _truth(code: Int16[np.ndarray, "Y X"], plan: Plan) -> tuple[Int16[np.ndarray, "y x"], Int16[np.ndarray, "y x"]]:
     """Class of every image pixel, and the index of the thing there or -1."""
     winner = majority(code)
     stuff = np.arange(FIRST_THING, dtype=np.int16)
@@ -126,9 +124,7 @@ def majority(code: Int16[np.ndarray, "Y X"]) -> Int16[np.ndarray, "y x"]:
 
 def _instances(owner: Int16[np.ndarray, "y x"], plan: Plan) -> tuple[Instance, ...]:
     found = np.bincount(owner.ravel() + 1, minlength=len(plan.things) + 1)[1:]
-    return tuple(
-        Instance(thing.label, owner == index) for index, thing in enumerate(plan.things) if found[index]
-    )
+    return tuple(Instance(thing.label, owner == index) for index, thing in enumerate(plan.things) if found[index])
 
 
 def _develop(
@@ -181,11 +177,14 @@ def _masks(seed: int, size_px: int) -> tuple[Instance, ...]:
     return tuple(Instance(one.category, one.mask.copy()) for one in _rendered(seed, size_px).instances)
 
 
+def _captions(seed: int, size_px: int) -> tuple[str, ...]:
+    return (_rendered(seed, size_px).caption,)
+
+
 def load(name: str, *, images: int, size_px: int, first_seed: int) -> Dataset:
     """`images` scenes of the seeds from `first_seed` on.
 
-    A record's captions are words, not a way to get them, so every scene is rendered once here (13 ms at 128
-    pixels) for its caption and dropped; images, labels and instances are rendered again when they are read.
+    Each is rendered when it is read (13 ms at 128 pixels).
     Raises `InputError` for a negative number of images or seed, or a size below 16 pixels.
     """
     if images < 0 or size_px < 16 or first_seed < 0:
@@ -197,7 +196,7 @@ def load(name: str, *, images: int, size_px: int, first_seed: int) -> Dataset:
             image=partial(_image, seed, size_px),
             labels=partial(_labels, seed, size_px),
             instances=partial(_masks, seed, size_px),
-            captions=(render(seed, size_px=size_px).caption,),
+            captions=partial(_captions, seed, size_px),
         )
         for seed in range(first_seed, first_seed + images)
     )

@@ -14,9 +14,7 @@ __all__ = ["SOLVERS", "Solution", "solve"]
 SOLVERS = ("exact", "gradient")
 
 
-def solve(
-    walks: Walks, *, vectors: int = 10, solver: str = "exact", seed: int = 0, **settings: Any
-) -> Solution:
+def solve(walks: Walks, *, vectors: int = 10, solver: str = "exact", seed: int = 0, **settings: Any) -> Solution:
     """X of Eq. 3–4 for one image, `vectors` columns, by the named solver with its own `settings`."""
     if solver not in SOLVERS:
         raise InputError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")

@@ -26,9 +26,7 @@ def solve_exact(walks: Walks, *, vectors: int, seed: int = 0) -> Solution:
         raise InputError(f"vectors: expected 1 to {tokens - 1} on a grid of {tokens} tokens, got {vectors}")
     operator = _operator(walks.folds, walks.grid)
     if tokens <= DENSE_TOKENS:
-        values, columns = linalg.eigh(
-            operator @ np.eye(tokens), subset_by_index=(tokens - vectors, tokens - 1)
-        )
+        values, columns = linalg.eigh(operator @ np.eye(tokens), subset_by_index=(tokens - vectors, tokens - 1))
     else:
         start = np.random.default_rng(seed).standard_normal(tokens)
         values, columns = eigsh(operator, k=vectors, which="LA", v0=start)

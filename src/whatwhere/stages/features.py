@@ -98,9 +98,7 @@ def _allocate(
                 run_images=run_images,
             )
     shape = (images, *like.final.shape[1:])
-    arrays["", "final"] = store.array(
-        "final", shape, "float16", ("image", "token", "channel"), run_images=run_images
-    )
+    arrays["", "final"] = store.array("final", shape, "float16", ("image", "token", "channel"), run_images=run_images)
     store.root.attrs.update({"groups": groups, "final_grid": like.final_grid})
     return arrays
 

@@ -81,7 +81,7 @@ def write_images(
         "ids": ids,
         "dataset": dataset.name,
         "classes": list(dataset.classes),
-        "captions": [list(record.captions) for record in chosen],
+        "captions": [list(record.captions()) for record in chosen],
         "annotators": annotators,
     }
     with create(output, settings, attributes) as store:

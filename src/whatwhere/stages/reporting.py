@@ -12,9 +12,7 @@ from whatwhere.report import write_report
 from whatwhere.store import provenance
 
 
-def write_run_report(
-    output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]
-) -> None:
+def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]) -> None:
     """One HTML file with what was run on what, every table, every figure, versions and settings."""
     captions = {name: _caption(figure) for name, figure in settings["figures"].items()}
     write_report(
@@ -29,9 +27,7 @@ def write_run_report(
 
 
 def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    backbones = (
-        f"{name} ({b['model']}, weights: {b['weights']})" for name, b in settings["backbones"].items()
-    )
+    backbones = (f"{name} ({b['model']}, weights: {b['weights']})" for name, b in settings["backbones"].items())
     return [
         ("Data sets", ", ".join(settings["datasets"])),
         ("Backbones", "; ".join(backbones)),

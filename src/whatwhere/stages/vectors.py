@@ -45,9 +45,7 @@ def write_vectors(
 
 def _solve(features: Store, index: int, kind: str, method: dict[str, Any], seed: int) -> Solution:
     choice = {key: value for key, value in method.items() if key not in ("pathway", "operator")}
-    walks = random_walk(
-        read_features(features, index), pathway=method["pathway"], operator=method["operator"]
-    )
+    walks = random_walk(read_features(features, index), pathway=method["pathway"], operator=method["operator"])
     return solve(walks, solver=kind, seed=seed, **choice)
 
 
@@ -55,9 +53,7 @@ def _write_final(features: Store, output: Path, settings: dict[str, Any]) -> Non
     final = features.read("final").astype(np.float32)
     attributes = _attributes(features) | {"grid": features.attributes["final_grid"]}
     with create(output, settings, attributes) as store:
-        array = store.array(
-            "vectors", final.shape, "float32", ("image", "token", "vector"), run_images=len(final)
-        )
+        array = store.array("vectors", final.shape, "float32", ("image", "token", "vector"), run_images=len(final))
         array[:] = final
 
 
