@@ -59,6 +59,7 @@ class Project:
 
     def __init__(self, folder: Path, **changes):
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         for name in ("Snakefile", "workflow", "envs", "profiles", "src"):
             source = ROOT / name
             if source.is_dir():
@@ -157,7 +158,7 @@ CODE = {
     "evaluate/oracle.py": {"scores", "table", "report"},
     "figures.py": {"figure", "report"},
     "report.py": {"report"},
-    "datasets/scenes.py": {"index", "images"},
+    "datasets/scenes.py": {"index"},
     "datasets/camvid.py": set(),
 }
 
@@ -240,14 +241,15 @@ def test_a_wrong_overlay_stops_too(project):
     assert "methods.gradient.steps: expected a valid integer" in text
 
 
-def test_damage_is_named_and_the_named_command_repairs_it(project):
+def test_damage_is_named_and_the_named_command_repairs_it(project, tmp_path):
     before = project.contents()
     (store,) = (project.folder / "results/small/features/scenes/tiny").glob("*.zarr")
     chunk = sorted(p for p in store.rglob("*") if p.is_file() and p.name != "zarr.json")[0]
     content = bytearray(chunk.read_bytes())
     content[7] ^= 1
     chunk.write_bytes(content)
-    project.configure(methods={**SMALL["methods"], "exact": {"kind": "exact", "vectors": 5}})
+    five = {**SMALL["methods"], "exact": {"kind": "exact", "vectors": 5}}
+    project.configure(methods=five)
     text = project.snakemake("--cores", "2", status=1)
     manifest = str(store.with_suffix(".json").relative_to(project.folder))
     (line,) = {found for found in text.splitlines() if found.startswith("whatwhere: ")}
@@ -256,7 +258,21 @@ def test_damage_is_named_and_the_named_command_repairs_it(project):
     assert line.endswith(f"run: {command}")
     (project.folder / manifest).unlink()
     project.run()
-    assert project.contents()[manifest.removeprefix("results/small/")] == before[manifest.removeprefix("results/small/")]
+    after = project.contents()
+    assert after[manifest.removeprefix("results/small/")] == before[manifest.removeprefix("results/small/")]
+    fresh = Project(tmp_path / "fresh", methods=five)
+    fresh.run()
+    assert after == fresh.contents()
+
+
+@pytest.mark.parametrize("stage", ["images", "features", "vectors", "regions", "scores"])
+def test_a_lost_manifest_is_made_again(project, stage):
+    before = project.contents()
+    lost = next(p for p in (project.folder / "results/small" / stage).rglob("64x64-000.*") if p.is_file())
+    lost.unlink()
+    project.run()
+    assert lost.exists()
+    assert project.contents() == before
 
 
 def test_a_bad_image_names_itself_and_leaves_no_output(tmp_path):
@@ -268,7 +284,8 @@ def test_a_bad_image_names_itself_and_leaves_no_output(tmp_path):
         Image.linear_gradient("L").resize((64, 64)).save(photos / f"{name}.png")
     (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:80])
     mine = {"mine": {"kind": "folder", "root": str(photos)}}
-    changes = {"datasets": mine, "tables": {}, "figures": {"figure3": {**SMALL["figures"]["figure3"], "dataset": "mine"}}}
+    figures = {"figure3": {**SMALL["figures"]["figure3"], "dataset": "mine"}}
+    changes = {"datasets": mine, "tables": {}, "figures": figures}
     project = Project(tmp_path / "p", **changes)
     text = project.snakemake("--cores", "2", status=1)
     assert "b.png" in next(line for line in text.splitlines() if line.startswith("whatwhere: "))

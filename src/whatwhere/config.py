@@ -231,15 +231,17 @@ class Config(Strict):
             self._check_values(where, used[2])
         return self
 
-    def _uses(self) -> list[tuple[str, tuple[str, str, str]]]:
-        rows = [
+    def _rows(self) -> list[tuple[str, tuple[str, str, str]]]:
+        return [
             (f"tables.{name}.rows[{i}]", (table.dataset, row.backbone, row.method))
             for name, table in self.tables.items()
             for i, row in enumerate(table.rows)
             if row.backbone and row.method
         ]
+
+    def _uses(self) -> list[tuple[str, tuple[str, str, str]]]:
         figures = [(f"figures.{k}", (f.dataset, f.backbone, f.method)) for k, f in self.figures.items()]
-        return rows + figures
+        return self._rows() + figures
 
     def _check_values(self, where: str, method: str) -> None:
         if getattr(self.methods[method], "pathway", "qk") == "vv" and not self.features.values:
@@ -252,6 +254,10 @@ class Config(Strict):
     def runs(self) -> list[tuple[str, str, str]]:
         """Every (data set, backbone, method) that a table or figure needs, once each, in order."""
         return list(dict.fromkeys(used for _, used in self._uses()))
+
+    def scored_runs(self) -> list[tuple[str, str, str]]:
+        """Those of `runs` that stand in a table."""
+        return list(dict.fromkeys(used for _, used in self._rows()))
 
 
 def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -118,6 +119,8 @@ class Store:
         try:
             return np.asarray(self.root[name][index])
         except Exception as error:
+            # zarr leaves its other reads pending, and each would be complained of when the process ends
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             bad = self._first_bad_file() or name
             raise self._fault(_place(bad), f"unreadable ({_line(error)})") from error
 

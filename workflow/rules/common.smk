@@ -98,3 +98,30 @@ def figure_stores(stage):
         return every_shard(pattern, f.dataset, f.backbone)
 
     return manifests
+
+
+def every_artifact(wildcards):
+    """Each manifest and score by name: an intermediate file that nobody names would, when it is lost or its
+    job failed, not be made again, and what was computed from its former content would pass for current.
+    """
+    patterns = {}
+    for dataset, backbone, method in SETTINGS.runs():
+        view, run = SETTINGS.backbones[backbone].view, f"{dataset}/{backbone}"
+        made = [
+            f"images/{dataset}/{view}",
+            f"features/{run}",
+            f"vectors/{run}/{method}",
+            f"regions/{run}/{method}",
+        ]
+        patterns |= {
+            f"{RESULTS}/{folder}/{{shard}}.json": (dataset, backbone) for folder in made
+        }
+    for dataset, backbone, method in SETTINGS.scored_runs():
+        patterns[
+            f"{RESULTS}/scores/{dataset}/{backbone}/{method}/{{shard}}.parquet"
+        ] = (dataset, backbone)
+    return [
+        path
+        for pattern, where in patterns.items()
+        for path in every_shard(pattern, *where)
+    ]
