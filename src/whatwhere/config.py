@@ -187,6 +187,10 @@ class Table(Strict):
     source: str
     rows: tuple[Row, ...]
 
+    def runs(self) -> list[tuple[str, str, str]]:
+        """The (data set, backbone, method) behind every computed row, once each."""
+        return list(dict.fromkeys((self.dataset, r.backbone, r.method) for r in self.rows if r.backbone and r.method))
+
 
 class Figure(Strict):
     """Images of one data set through one backbone and method."""
@@ -231,17 +235,15 @@ class Config(Strict):
             self._check_values(where, used[2])
         return self
 
-    def _rows(self) -> list[tuple[str, tuple[str, str, str]]]:
-        return [
+    def _uses(self) -> list[tuple[str, tuple[str, str, str]]]:
+        rows = [
             (f"tables.{name}.rows[{i}]", (table.dataset, row.backbone, row.method))
             for name, table in self.tables.items()
             for i, row in enumerate(table.rows)
             if row.backbone and row.method
         ]
-
-    def _uses(self) -> list[tuple[str, tuple[str, str, str]]]:
         figures = [(f"figures.{k}", (f.dataset, f.backbone, f.method)) for k, f in self.figures.items()]
-        return self._rows() + figures
+        return rows + figures
 
     def _check_values(self, where: str, method: str) -> None:
         if getattr(self.methods[method], "pathway", "qk") == "vv" and not self.features.values:
@@ -254,10 +256,6 @@ class Config(Strict):
     def runs(self) -> list[tuple[str, str, str]]:
         """Every (data set, backbone, method) that a table or figure needs, once each, in order."""
         return list(dict.fromkeys(used for _, used in self._uses()))
-
-    def scored_runs(self) -> list[tuple[str, str, str]]:
-        """Those of `runs` that stand in a table."""
-        return list(dict.fromkeys(used for _, used in self._rows()))
 
 
 def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:

@@ -20,9 +20,7 @@ RESULTS = f"results/{SETTINGS.run}"
 
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
-os.environ.update(
-    PYTHONPATH=os.pathsep.join([str(SOURCE), dict(os.environ).get("PYTHONPATH", "")])
-)
+os.environ.update(PYTHONPATH=os.pathsep.join([str(SOURCE), dict(os.environ).get("PYTHONPATH", "")]))
 
 
 wildcard_constraints:
@@ -43,12 +41,17 @@ def values(model, *left_out):
     return model.model_dump(mode="json", exclude=set(left_out))
 
 
-def every_shard(pattern, dataset, backbone):
-    """`pattern` for each shard of a data set as `backbone` sees it, once the index says which there are."""
+def every_shard(pattern, dataset, backbone, method=None):
+    """An output's pattern filled in for a run, for each shard of the data set as the backbone sees it.
+
+    The shards are known once the index is: asking for them makes the workflow wait for it.
+    """
     view = SETTINGS.backbones[backbone].view
     index = checkpoints.index.get(dataset=dataset, view=view).output[0]
     with open(index) as file:
-        return expand(pattern, shard=json.load(file)["shards"])
+        shards = json.load(file)["shards"]
+    run = {"dataset": dataset, "view": view, "backbone": backbone, "method": method}
+    return expand(pattern, shard=shards, **run)
 
 
 def dataset_params(wildcards):
@@ -79,49 +82,26 @@ def solver_code(wildcards):
 
 
 def table_scores(wildcards):
-    table = SETTINGS.tables[wildcards.table]
-    runs = dict.fromkeys((r.backbone, r.method) for r in table.rows if r.backbone)
-    pattern = f"{RESULTS}/scores/{table.dataset}/{{}}/{{}}/{{{{shard}}}}.parquet"
-    return [
-        p for b, m in runs for p in every_shard(pattern.format(b, m), table.dataset, b)
-    ]
+    runs = SETTINGS.tables[wildcards.table].runs()
+    return [path for run in runs for path in every_shard(rules.scores.output[0], *run)]
 
 
-def figure_stores(stage):
-    """The manifests that a figure draws from: images at the backbone's view, vectors or regions."""
+def figure_stores(step):
+    """The manifests of one step that a figure draws from."""
 
     def manifests(wildcards):
         f = SETTINGS.figures[wildcards.figure]
-        view = SETTINGS.backbones[f.backbone].view
-        folder = view if stage == "images" else f"{f.backbone}/{f.method}"
-        pattern = f"{RESULTS}/{stage}/{f.dataset}/{folder}/{{shard}}.json"
-        return every_shard(pattern, f.dataset, f.backbone)
+        return every_shard(step.output[0], f.dataset, f.backbone, f.method)
 
     return manifests
 
 
 def every_artifact(wildcards):
-    """Each manifest and score by name: an intermediate file that nobody names would, when it is lost or its
-    job failed, not be made again, and what was computed from its former content would pass for current.
+    """Every output by name: an intermediate file that nobody names would, when it is lost or its job failed,
+    not be made again, and what was computed from its former content would pass for current.
     """
-    patterns = {}
-    for dataset, backbone, method in SETTINGS.runs():
-        view, run = SETTINGS.backbones[backbone].view, f"{dataset}/{backbone}"
-        made = [
-            f"images/{dataset}/{view}",
-            f"features/{run}",
-            f"vectors/{run}/{method}",
-            f"regions/{run}/{method}",
-        ]
-        patterns |= {
-            f"{RESULTS}/{folder}/{{shard}}.json": (dataset, backbone) for folder in made
-        }
-    for dataset, backbone, method in SETTINGS.scored_runs():
-        patterns[
-            f"{RESULTS}/scores/{dataset}/{backbone}/{method}/{{shard}}.parquet"
-        ] = (dataset, backbone)
-    return [
-        path
-        for pattern, where in patterns.items()
-        for path in every_shard(pattern, *where)
-    ]
+    steps = (rules.images, rules.features, rules.vectors, rules.regions)
+    wanted = [(pattern, run) for run in SETTINGS.runs() for step in steps for pattern in step.output]
+    scored = [run for table in SETTINGS.tables.values() for run in table.runs()]
+    wanted += [(rules.scores.output[0], run) for run in scored]
+    return list(dict.fromkeys(path for pattern, run in wanted for path in every_shard(pattern, *run)))

@@ -24,9 +24,9 @@ rule table:
 
 rule figure:
     input:
-        images=figure_stores("images"),
-        vectors=figure_stores("vectors"),
-        regions=figure_stores("regions"),
+        images=figure_stores(rules.images),
+        vectors=figure_stores(rules.vectors),
+        regions=figure_stores(rules.regions),
     output:
         f"{RESULTS}/figures/{{figure}}.png",
     log:
