@@ -61,7 +61,10 @@ class Photos(Strict):
 
 
 class Folder(Strict):
-    """A directory of one's own, with label maps under `labels_root` if there are any."""
+    """A directory of one's own, with label maps under `labels_root` if there are any.
+
+    With `classes`, labels mean the same in every image; without, they are segments of one image each.
+    """
 
     kind: Literal["folder"]
     root: Path
@@ -139,7 +142,7 @@ class Gradient(Strict):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     data_weight: Annotated[float, Field(ge=0)] = 1.0
     orthogonality_weight: Annotated[float, Field(ge=0)] = 1.0
-    check_every: Positive = 50
+    check_every: Positive = 100
     """Steps between two checks that folding is exact."""
 
 

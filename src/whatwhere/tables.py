@@ -75,8 +75,7 @@ def _row(
     if found.empty:
         return cells | {"Note": "the data set has no labels"}
     rng = np.random.default_rng(seed_for(seed, "bootstrap", row["backbone"], row["method"]))
-    # a label that one annotator alone drew has no meaning beyond that drawing
-    shared = found.annotator.max() == 0
+    shared = bool(found.named.all())
     low, high = bootstrap_interval(found, shared_classes=shared, resamples=resamples, rng=rng)
     return cells | {
         "mIoU (ours)": f"{mean_iou(found, shared_classes=shared):.3f}",

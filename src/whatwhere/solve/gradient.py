@@ -20,7 +20,7 @@ def solve_gradient(
     learning_rate: float = 1e-3,
     data_weight: float = 1.0,
     orthogonality_weight: float = 1.0,
-    check_every: int = 50,
+    check_every: int = 100,
     folded: bool = True,
 ) -> Solution:
     """`steps` steps of Adam on Eq. 4 from a normal start; every graph's quotient enters the loss.
@@ -36,7 +36,7 @@ def solve_gradient(
     generator = torch.Generator().manual_seed(seed)
     X = (torch.randn(tokens, vectors, generator=generator) / tokens**0.5).to(walks.layers[0].source.device)
     X.requires_grad_(True)
-    optimiser = torch.optim.Adam([X], lr=learning_rate)
+    optimiser = torch.optim.Adam([X], lr=learning_rate, fused=True)
     history = np.empty(steps, np.float32)
     unfolded_steps = 0
     use_fold = folded

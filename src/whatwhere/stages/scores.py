@@ -14,8 +14,11 @@ from whatwhere.store import Store
 
 
 def write_scores(images: Store, regions: Store, output: Path) -> None:
-    """Oracle counts of every image and annotator, with the number of regions; empty without labels."""
-    frames = [pd.DataFrame(columns=[*COUNTS, "clusters"])]
+    """Oracle counts of every image and annotator, with the number of regions, and whether labels are classes
+    with names (the same in every image) or segments of one drawing; empty without labels.
+    """
+    frames = [pd.DataFrame(columns=[*COUNTS, "clusters", "named"])]
+    named = bool(images.attributes["classes"])
     depths = images.attributes["annotators"]
     grid = regions.attributes["grid"]
     for i, name in enumerate(progress(images.ids, "scoring")):
@@ -27,7 +30,7 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
             counts = oracle_counts(pixels, truth)
             counts.insert(0, "annotator", annotator)
             counts.insert(0, "image", name)
-            frames.append(counts.assign(clusters=regions.attributes["clusters"][i]))
+            frames.append(counts.assign(clusters=regions.attributes["clusters"][i], named=named))
     table = pd.concat(frames[1:] or frames, ignore_index=True)
     partial = output.with_name(f"{output.name}.partial")
     table.to_parquet(partial, index=False)
