@@ -51,6 +51,19 @@ def test_imports_are_followed_also_inside_functions(package):
     assert moved(package, "b.py", "thing = 2\n") == {"a", "b", "c"}
 
 
+def test_versions_of_computing_libraries_count(package, monkeypatch):
+    (package / "b.py").write_text("import torch.nn\nthing = 1\n")
+    before = hashes()
+    monkeypatch.setattr(codehash, "_version", lambda name: "99")
+    after = hashes()
+    assert {name for name in before if before[name] != after[name]} == {"a", "b", "c"}
+
+
+def test_a_modules_own_files_count(package):
+    assert moved(package, "a.html.j2", "<p>") == {"a"}
+    assert moved(package, "a.html.j2", "<p></p>") == {"a"}
+
+
 def test_one_solver_does_not_touch_the_other():
     used = {kind: code_hash("whatwhere.stages.vectors", f"whatwhere.solve.{kind}") for kind in ("exact", "gradient")}
     assert used["exact"] != used["gradient"]

@@ -1,7 +1,8 @@
 """What a workflow rule's code is: the syntax trees of the modules it uses, comments and docstrings aside.
 
 The workflow engine watches its own scripts, not this package; each rule carries this hash as a parameter,
-so that changing a module reruns exactly the stages that use it.
+so that changing a module reruns exactly the stages that use it. The versions of the libraries that compute
+numbers, and files that belong to a module (`report.html.j2` to `report.py`), count as its code.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import ast
 import hashlib
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 PACKAGE = "whatwhere"
+#: Libraries whose version may change a result: import name to distribution.
+COMPUTING = {name: name for name in ("torch", "timm", "diffusers", "transformers", "numpy", "scipy", "pandas")}
+COMPUTING |= {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow"}
 ROOT = Path(__file__).parent
 
 
@@ -29,20 +34,30 @@ def code_hash(*modules: str) -> str:
 
 @lru_cache
 def _tree(module: str) -> tuple[str, tuple[str, ...]]:
-    """The module's tree as text, without docstrings and positions, and the package's modules it imports."""
-    tree = ast.parse(_file(module).read_text("utf-8"))
-    imported = [name for node in ast.walk(tree) for name in _imports(node)]
+    """The module as text - its tree without docstrings and positions, its libraries' versions, its files -
+    and the package's modules that it imports.
+    """
+    file = _file(module)
+    tree = ast.parse(file.read_text("utf-8"))
+    imported = dict.fromkeys(name for node in ast.walk(tree) for name in _imports(node))
     for node in ast.walk(tree):
         _drop_docstring(node)
-    return ast.dump(tree), tuple(dict.fromkeys(imported))
+    libraries = {name.partition(".")[0] for name in imported} & set(COMPUTING)
+    versions = [f"{name} {_version(COMPUTING[name])}" for name in sorted(libraries)]
+    beside = [other.read_text("utf-8") for other in sorted(file.parent.glob(f"{file.stem}.*.j2"))]
+    return "\n".join([ast.dump(tree), *versions, *beside]), tuple(filter(_is_module, imported))
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    return version(distribution)
 
 
 def _imports(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
-        return [a.name for a in node.names if _is_module(a.name)]
-    if isinstance(node, ast.ImportFrom) and _is_module(node.module or ""):
-        inner = [f"{node.module}.{a.name}" for a in node.names]
-        return [str(node.module), *(name for name in inner if _is_module(name))]
+        return [a.name for a in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
     return []
 
 

@@ -72,6 +72,12 @@ def images_of(wildcards):
     return f"{RESULTS}/images/{wildcards.dataset}/{view}/{wildcards.shard}.json"
 
 
+def weights_of(wildcards):
+    """A local checkpoint is an input: when it changes, so do the features."""
+    weights = SETTINGS.backbones[wildcards.backbone].weights
+    return [] if weights in ("hub", "random") else weights
+
+
 def gpus(wildcards):
     return int(SETTINGS.features.device.startswith("cuda"))
 

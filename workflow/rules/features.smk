@@ -3,7 +3,8 @@
 
 rule features:
     input:
-        images_of,
+        images=images_of,
+        weights=weights_of,
     output:
         f"{RESULTS}/features/{{dataset}}/{{backbone}}/{{shard}}.json",
     log:

@@ -13,4 +13,4 @@ with job(snakemake.log[0], snakemake.params.threads):
     choice = dict(p.features)
     backbone = load_backbone(snakemake.wildcards.backbone, **p.backbone, device=choice.pop("device"))
     settings = {"backbone": p.backbone, "features": p.features}
-    extract(Store(snakemake.input[0]), backbone, Path(snakemake.output[0]), **choice, settings=settings)
+    extract(Store(snakemake.input.images), backbone, Path(snakemake.output[0]), **choice, settings=settings)
