@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,9 +26,9 @@ def resample(X: Float[Tensor, "token vector"], grid: Grid, target: Grid) -> Floa
     """
     if grid == target:
         return X
-    image = X.T.reshape(1, -1, *grid)
+    image = rearrange(X, "(row column) vector -> 1 vector row column", row=grid[0])
     resized = F.interpolate(image, size=target, mode="bilinear", align_corners=False)
-    return resized.flatten(2)[0].T * _length_factor(grid, target)
+    return rearrange(resized, "1 vector row column -> (row column) vector") * _length_factor(grid, target)
 
 
 def resampling_matrix(grid: Grid, target: Grid) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -90,7 +91,7 @@ def segment(
     regions = cluster(X, clusters=clusters, seed=seed)
     return {
         "labels": tokens_to_pixels(regions.labels.reshape(solution.grid), *image.shape[:2]),
-        "vectors": X.numpy().reshape(*solution.grid, -1),
+        "vectors": rearrange(X.numpy(), "(row column) vector -> row column vector", row=solution.grid[0]),
         "values": solution.values.numpy(),
         "clusters": regions.clusters,
     }

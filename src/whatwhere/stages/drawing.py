@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from einops import rearrange
+
 from whatwhere.figures import Panel, figure3
 from whatwhere.images import tokens_to_pixels
 from whatwhere.store import Store
@@ -35,7 +37,7 @@ def _panel(images: Store, vectors: Store, regions: Store, index: int) -> Panel:
     return Panel(
         id=images.ids[index],
         image=image,
-        vectors=vectors.read("vectors", index).reshape(*grid, -1),
+        vectors=rearrange(vectors.read("vectors", index), "(row column) vector -> row column vector", row=grid[0]),
         regions=tokens_to_pixels(regions.read("regions", index).reshape(grid), *image.shape[:2]),
         truth=images.read("labels", (index, 0)) if labelled else None,
     )
