@@ -36,9 +36,10 @@ def cluster(
     numbers do not depend on the draw. Raises `InputError` where there are fewer distinct rows than K.
     """
     rows = np.asarray(vectors, dtype=np.float64)
-    tried = [k for k in candidates if k < len(rows)] if clusters == "auto" else [clusters]
-    if not tried or not all(1 <= k <= len(rows) for k in tried):
-        raise InputError(f"clusters: expected 1 to {len(rows)} (tokens of the image), got {clusters}")
+    most = len(np.unique(rows, axis=0))
+    tried = [k for k in candidates if k <= most] if clusters == "auto" else [clusters]
+    if not tried or not all(1 <= k <= most for k in tried):
+        raise InputError(f"clusters: expected 1 to {most} (different tokens in the image), got {clusters}")
     # one thread: the order of a parallel sum would make results depend on the machine's cores
     with threadpool_limits(1):
         fits = {k: _kmeans(rows, k, restarts, seed) for k in tried}

@@ -109,6 +109,11 @@ class BackboneSettings(Strict):
     view: Name
     """One of `views`."""
 
+    @property
+    def local_weights(self) -> str | None:
+        """The checkpoint's path, where weights come from a file."""
+        return None if self.weights in ("hub", "random") else self.weights
+
 
 class FeatureSettings(Strict):
     """What extraction keeps and how it runs."""
@@ -142,7 +147,7 @@ class Gradient(Strict):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     data_weight: Annotated[float, Field(ge=0)] = 1.0
     orthogonality_weight: Annotated[float, Field(ge=0)] = 1.0
-    check_every: Positive = 100
+    check_every: Positive = 50
     """Steps between two checks that folding is exact."""
 
 
@@ -159,7 +164,7 @@ class RegionSettings(Strict):
     """K-means over the rows of X."""
 
     clusters: Positive | Literal["auto"] = "auto"
-    candidates: tuple[Annotated[int, Field(ge=2)], ...] = tuple(range(2, 11))
+    candidates: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = tuple(range(2, 11))
     """The K that `auto` chooses among, by silhouette."""
     restarts: Positive = 4
 
@@ -273,6 +278,16 @@ def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:
         faults = error.errors()
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"{where}: {_explain(faults[0], tree)}{more}") from None
+
+
+def check_files(config: Config) -> None:
+    """Raises `InputError` for a checkpoint that the configuration names and nobody put there."""
+    for name, backbone in config.backbones.items():
+        if backbone.local_weights and not Path(backbone.local_weights).is_file():
+            raise InputError(
+                f"backbones.{name}.weights: expected hub, random or a checkpoint's path, got "
+                f"{backbone.local_weights!r}, which is no file; correct the path"
+            )
 
 
 def read(path: Path) -> Config:

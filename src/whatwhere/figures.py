@@ -6,7 +6,6 @@ the size in pixels at which it is printed, so that nothing is resampled twice; `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from whatwhere.atomic import replacing
 from whatwhere.errors import InputError
 
 Picture = UInt8[np.ndarray, "y x 3"]
@@ -289,7 +289,5 @@ def _save(strips: Sequence[Image.Image], output: Path) -> None:
     margins = ((0, GAP_PX), (MARGIN_PX, MARGIN_PX), (0, 0))
     page = np.concatenate([np.pad(np.asarray(strip), margins, constant_values=255) for strip in strips])
     page = np.pad(page, ((MARGIN_PX, MARGIN_PX - GAP_PX), (0, 0), (0, 0)), constant_values=255)
-    beside = output.with_name(f"{output.name}.partial")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(page).save(beside, "PNG", dpi=(DPI, DPI))
-    os.replace(beside, output)
+    with replacing(output) as partial:
+        Image.fromarray(page).save(partial, "PNG", dpi=(DPI, DPI))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import struct
 from base64 import b64encode
@@ -18,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whatwhere.atomic import replacing
 from whatwhere.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,10 +85,8 @@ def write_report(
         settings=settings,
         notes=notes,
     )
-    partial = output.with_name(f"{output.name}.partial")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(page, "utf-8", newline="\n")
-    os.replace(partial, output)
+    with replacing(output) as partial:
+        partial.write_text(page, "utf-8", newline="\n")
 
 
 def _template() -> Template:

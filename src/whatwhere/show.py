@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from whatwhere.errors import InputError
-from whatwhere.store import Store
+from whatwhere.store import Store, is_manifest, read_json
 
 
 def describe(path: Path, *, verify: bool = False) -> str:
@@ -55,7 +55,9 @@ def _manifests(path: Path) -> list[Path]:
     if path.suffix in (".zarr", ".json"):
         manifest = path.with_suffix(".json")
         return [manifest] if manifest.is_file() or path.exists() else []
-    return sorted(p for p in path.rglob("*.json") if p.with_suffix(".zarr").exists())
+    # zarr.json files are inside stores; other JSON (indices, COCO annotations) describes none
+    outside = (p for p in path.rglob("*.json") if not any(parent.suffix == ".zarr" for parent in p.parents))
+    return sorted(p for p in outside if p.with_suffix(".zarr").exists() or is_manifest(read_json(p)))
 
 
 def _describe(store: Store, verify: bool) -> str:

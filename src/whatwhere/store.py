@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
 
+import whatwhere
+from whatwhere.atomic import replacing
 from whatwhere.errors import InputError
 
 #: The axis vocabulary; every array's dimension names come from it.
@@ -100,7 +102,7 @@ class Store:
         """Raises `InputError` naming the store and the array and chunk at fault, and what to run."""
         self.manifest = Path(manifest)
         self.path = self.manifest.with_suffix(".zarr")
-        self.description = read_json(self.manifest)
+        self.description = _read_manifest(self.manifest)
         self._check_files()
         self.root = zarr.open_group(self.path, mode="r", use_consolidated=False)
 
@@ -112,7 +114,7 @@ class Store:
     @property
     def ids(self) -> list[str]:
         """Image ids, in the order of the image axis."""
-        return self.description["ids"]
+        return list(self.attributes["ids"])
 
     def read(self, name: str, index: Any = slice(None)) -> np.ndarray:
         """`array[index]` into memory. Raises `InputError` where a chunk's checksum does not match."""
@@ -154,12 +156,15 @@ class Store:
 
 
 def provenance() -> dict[str, str]:
-    """Versions that a result may depend on."""
+    """Versions that a result may depend on, of what is installed (not every stage's environment has all)."""
     import platform
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    names = ("whatwhere", "torch", "timm", "numpy", "scipy", "scikit-learn", "zarr")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+    found = {"python": platform.python_version(), "whatwhere": whatwhere.__version__}
+    for name in ("torch", "timm", "numpy", "scipy", "scikit-learn", "zarr"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -174,12 +179,22 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from error
 
 
+def _read_manifest(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not is_manifest(content):
+        raise InputError(f"{path}: expected the manifest of a store, got other JSON; name a store or its manifest")
+    return content
+
+
+def is_manifest(content: Any) -> bool:
+    """Whether JSON content describes a store."""
+    return isinstance(content, dict) and all(isinstance(content.get(key), dict) for key in ("files", "arrays"))
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes beside and renames, so that the file is whole or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-    os.replace(partial, path)
+    """A JSON artifact, whole or absent."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _describe(store: Path, described: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whatwhere.atomic import replacing
 from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
 from whatwhere.seeding import seed_for
 from whatwhere.store import write_json
@@ -21,9 +21,9 @@ COLUMNS += ["Mean K", "Images", "Note"]
 def write_table(
     csv: Path,
     scores: Sequence[str],
+    *,
     table: dict[str, Any],
     methods: dict[str, dict[str, Any]],
-    *,
     seed: int,
     resamples: int,
 ) -> None:
@@ -121,6 +121,5 @@ def _escape(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(text, "utf-8")

@@ -12,6 +12,7 @@ import whatwhere.errors
 
 try:
     SETTINGS = whatwhere.config.parse(config, where="config")
+    whatwhere.config.check_files(SETTINGS)
 except whatwhere.errors.InputError as error:
     sys.stderr.write(f"whatwhere: {error}\n")
     sys.exit(2)
@@ -33,7 +34,7 @@ wildcard_constraints:
 
 def code(*modules):
     """The hash that makes a rule rerun when the code it uses changes."""
-    return whatwhere.codehash.code_hash(*(f"whatwhere.{module}" for module in modules))
+    return whatwhere.codehash.code_hash(*(f"whatwhere.{module}" for module in ("job", *modules)))
 
 
 def values(model, *left_out):
@@ -54,12 +55,22 @@ def every_shard(pattern, dataset, backbone, method=None):
     return expand(pattern, shard=shards, **run)
 
 
-def dataset_params(wildcards):
-    return values(SETTINGS.datasets[wildcards.dataset])
+def index_settings(wildcards):
+    """What the index of a data set depends on; `files` changes when the files under its root do."""
+    data = values(SETTINGS.datasets[wildcards.dataset])
+    return {
+        "dataset": data,
+        "files": whatwhere.datasets.fingerprint(data),
+        "view": values(SETTINGS.views[wildcards.view]),
+        "shard_images": SETTINGS.shard_images,
+        "unreadable": SETTINGS.unreadable,
+    }
 
 
-def view_params(wildcards):
-    return values(SETTINGS.views[wildcards.view])
+def image_settings(wildcards):
+    wanted = ("dataset", "files", "view")
+    chosen = {key: value for key, value in index_settings(wildcards).items() if key in wanted}
+    return {**chosen, "run_images": SETTINGS.features.run_images}
 
 
 def data_code(wildcards):
@@ -72,14 +83,28 @@ def images_of(wildcards):
     return f"{RESULTS}/images/{wildcards.dataset}/{view}/{wildcards.shard}.json"
 
 
-def weights_of(wildcards):
-    """A local checkpoint is an input: when it changes, so do the features."""
-    weights = SETTINGS.backbones[wildcards.backbone].weights
-    return [] if weights in ("hub", "random") else weights
+def feature_inputs(wildcards):
+    """The images, and a local checkpoint: when it changes, so do the features."""
+    weights = SETTINGS.backbones[wildcards.backbone].local_weights
+    return {"images": images_of(wildcards), **({"weights": weights} if weights else {})}
 
 
-def gpus(wildcards):
-    return int(SETTINGS.features.device.startswith("cuda"))
+def feature_settings(wildcards):
+    return {
+        "backbone": values(SETTINGS.backbones[wildcards.backbone], "view"),
+        "features": values(SETTINGS.features),
+        "threads": SETTINGS.threads,
+    }
+
+
+def feature_threads(wildcards):
+    """All cores for a job on a GPU, so that no two share it."""
+    return workflow.cores if SETTINGS.features.device.startswith("cuda") else SETTINGS.threads
+
+
+def solver_settings(wildcards):
+    method = values(SETTINGS.methods[wildcards.method])
+    return {"method": method, "seed": SETTINGS.seed, "threads": SETTINGS.threads}
 
 
 def solver_code(wildcards):
@@ -87,19 +112,28 @@ def solver_code(wildcards):
     return code("stages.vectors", *([] if kind == "final" else [f"solve.{kind}"]))
 
 
+TABLE_KINDS = ("csv", "md", "tex", "meta.json")
+
+
 def table_scores(wildcards):
     runs = SETTINGS.tables[wildcards.table].runs()
     return [path for run in runs for path in every_shard(rules.scores.output[0], *run)]
 
 
-def figure_stores(step):
-    """The manifests of one step that a figure draws from."""
+def table_settings(wildcards):
+    return {
+        "table": values(SETTINGS.tables[wildcards.table]),
+        "methods": {name: values(method) for name, method in SETTINGS.methods.items()},
+        "seed": SETTINGS.seed,
+        "resamples": SETTINGS.bootstrap,
+    }
 
-    def manifests(wildcards):
-        f = SETTINGS.figures[wildcards.figure]
-        return every_shard(step.output[0], f.dataset, f.backbone, f.method)
 
-    return manifests
+def figure_inputs(wildcards):
+    """The manifests that a figure draws from."""
+    f = SETTINGS.figures[wildcards.figure]
+    steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
+    return {k: every_shard(step.output[0], f.dataset, f.backbone, f.method) for k, step in steps.items()}
 
 
 def every_artifact(wildcards):

@@ -9,11 +9,7 @@ checkpoint index:
     conda:
         "../../envs/data.yaml"
     params:
-        dataset=dataset_params,
-        view=view_params,
-        shard_images=SETTINGS.shard_images,
-        unreadable=SETTINGS.unreadable,
-        files=lambda w: whatwhere.datasets.fingerprint(dataset_params(w)),
+        settings=index_settings,
         code=data_code,
     script:
         "../scripts/index.py"
@@ -30,9 +26,7 @@ rule images:
     conda:
         "../../envs/data.yaml"
     params:
-        dataset=dataset_params,
-        view=view_params,
-        run_images=SETTINGS.features.run_images,
+        settings=image_settings,
         code=data_code,
     script:
         "../scripts/images.py"

@@ -4,7 +4,7 @@
 rule scores:
     input:
         images=images_of,
-        regions=rules.regions.output,
+        regions=rules.regions.output[0],
     output:
         f"{RESULTS}/scores/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.parquet",
     log:

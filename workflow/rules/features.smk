@@ -3,21 +3,16 @@
 
 rule features:
     input:
-        images=images_of,
-        weights=weights_of,
+        unpack(feature_inputs),
     output:
         f"{RESULTS}/features/{{dataset}}/{{backbone}}/{{shard}}.json",
     log:
         f"{RESULTS}/logs/features/{{dataset}}/{{backbone}}/{{shard}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: SETTINGS.threads
-    resources:
-        gpu=gpus,
+    threads: feature_threads
     params:
-        backbone=lambda w: values(SETTINGS.backbones[w.backbone], "view"),
-        features=values(SETTINGS.features),
-        threads=SETTINGS.threads,
+        settings=feature_settings,
         code=code("stages.features"),
     script:
         "../scripts/features.py"

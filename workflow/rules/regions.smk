@@ -11,8 +11,7 @@ rule regions:
     conda:
         "../../envs/data.yaml"
     params:
-        regions=values(SETTINGS.regions),
-        seed=SETTINGS.seed,
+        settings={**values(SETTINGS.regions), "seed": SETTINGS.seed},
         code=code("stages.regions"),
     script:
         "../scripts/regions.py"

@@ -5,18 +5,13 @@ rule table:
     input:
         table_scores,
     output:
-        expand(
-            f"{RESULTS}/tables/{{{{table}}}}.{{kind}}",
-            kind=["csv", "md", "tex", "meta.json"],
-        ),
+        expand(f"{RESULTS}/tables/{{{{table}}}}.{{kind}}", kind=TABLE_KINDS),
     log:
         f"{RESULTS}/logs/tables/{{table}}.log",
     conda:
         "../../envs/data.yaml"
     params:
-        table=lambda w: values(SETTINGS.tables[w.table]),
-        methods={k: values(m) for k, m in SETTINGS.methods.items()},
-        statistics={"seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap},
+        settings=table_settings,
         code=code("tables"),
     script:
         "../scripts/table.py"
@@ -24,9 +19,7 @@ rule table:
 
 rule figure:
     input:
-        images=figure_stores(rules.images),
-        vectors=figure_stores(rules.vectors),
-        regions=figure_stores(rules.regions),
+        unpack(figure_inputs),
     output:
         f"{RESULTS}/figures/{{figure}}.png",
     log:
@@ -34,7 +27,7 @@ rule figure:
     conda:
         "../../envs/data.yaml"
     params:
-        figure=lambda w: values(SETTINGS.figures[w.figure]),
+        settings=lambda w: values(SETTINGS.figures[w.figure]),
         code=code("stages.drawing"),
     script:
         "../scripts/figure.py"

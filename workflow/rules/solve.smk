@@ -12,9 +12,7 @@ rule vectors:
         "../../envs/torch.yaml"
     threads: SETTINGS.threads
     params:
-        method=lambda w: values(SETTINGS.methods[w.method]),
-        seed=SETTINGS.seed,
-        threads=SETTINGS.threads,
+        settings=solver_settings,
         code=solver_code,
     script:
         "../scripts/vectors.py"

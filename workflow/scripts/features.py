@@ -2,15 +2,15 @@
 
 from whatwhere.job import job
 
-with job(snakemake.log[0], snakemake.params.threads):
+with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
     from whatwhere.backbones import load_backbone
     from whatwhere.stages.features import extract
     from whatwhere.store import Store
 
-    p = snakemake.params
-    choice = dict(p.features)
-    backbone = load_backbone(snakemake.wildcards.backbone, **p.backbone, device=choice.pop("device"))
-    settings = {"backbone": p.backbone, "features": p.features}
+    settings = snakemake.params.settings
+    choice = dict(settings["features"])
+    device = choice.pop("device")
+    backbone = load_backbone(snakemake.wildcards.backbone, **settings["backbone"], device=device)
     extract(Store(snakemake.input.images), backbone, Path(snakemake.output[0]), **choice, settings=settings)

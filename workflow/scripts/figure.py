@@ -7,5 +7,5 @@ with job(snakemake.log[0], 1):
 
     from whatwhere.stages.drawing import draw_figure3
 
-    given = snakemake.input
-    draw_figure3(given.images, given.vectors, given.regions, Path(snakemake.output[0]), snakemake.params.figure)
+    given, settings = snakemake.input, snakemake.params.settings
+    draw_figure3(given.images, given.vectors, given.regions, Path(snakemake.output[0]), settings)

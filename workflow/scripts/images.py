@@ -10,9 +10,9 @@ with job(snakemake.log[0], 1):
     from whatwhere.stages.images import write_images
     from whatwhere.store import read_json
 
-    p, out = snakemake.params, snakemake.output
-    dataset = load_dataset(snakemake.wildcards.dataset, **p.dataset)
+    settings, out = snakemake.params.settings, snakemake.output
+    dataset = load_dataset(snakemake.wildcards.dataset, **settings["dataset"])
     ids = read_json(Path(snakemake.input[0]))["shards"][snakemake.wildcards.shard]
-    settings = {"dataset": p.dataset, "view": p.view}
-    paths = (Path(out.images), Path(out.instances))
-    write_images(dataset, ids, *paths, view=View(**p.view), run_images=p.run_images, settings=settings)
+    view = View(**settings["view"])
+    choice = {"view": view, "run_images": settings["run_images"], "settings": settings}
+    write_images(dataset, ids, Path(out.images), Path(out.instances), **choice)

@@ -9,12 +9,12 @@ with job(snakemake.log[0], 1):
     from whatwhere.images import View
     from whatwhere.stages.images import write_index
 
-    p = snakemake.params
+    settings = snakemake.params.settings
     write_index(
-        load_dataset(snakemake.wildcards.dataset, **p.dataset),
+        load_dataset(snakemake.wildcards.dataset, **settings["dataset"]),
         Path(snakemake.output[0]),
-        view=View(**p.view),
-        shard_images=p.shard_images,
-        unreadable=p.unreadable,
-        settings={"dataset": p.dataset, "view": p.view},
+        view=View(**settings["view"]),
+        shard_images=settings["shard_images"],
+        unreadable=settings["unreadable"],
+        settings=settings,
     )

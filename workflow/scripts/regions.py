@@ -8,6 +8,5 @@ with job(snakemake.log[0], 1):
     from whatwhere.stages.regions import write_regions
     from whatwhere.store import Store
 
-    p = snakemake.params
-    settings = {"regions": p.regions, "seed": p.seed}
-    write_regions(Store(snakemake.input[0]), Path(snakemake.output[0]), **p.regions, seed=p.seed, settings=settings)
+    settings = snakemake.params.settings
+    write_regions(Store(snakemake.input[0]), Path(snakemake.output[0]), **settings, settings=settings)

@@ -9,4 +9,4 @@ with job(snakemake.log[0], 1):
     from whatwhere.store import Store
 
     found = snakemake.input
-    write_scores(Store(found.images), Store(found.regions[0]), Path(snakemake.output[0]))
+    write_scores(Store(found.images), Store(found.regions), Path(snakemake.output[0]))

@@ -7,5 +7,4 @@ with job(snakemake.log[0], 1):
 
     from whatwhere.tables import write_table
 
-    p = snakemake.params
-    write_table(Path(snakemake.output[0]), snakemake.input, p.table, p.methods, **p.statistics)
+    write_table(Path(snakemake.output[0]), snakemake.input, **snakemake.params.settings)

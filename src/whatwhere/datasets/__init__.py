@@ -23,6 +23,6 @@ def fingerprint(values: dict[str, Any]) -> str:
     roots = [Path(value) for key, value in sorted(values.items()) if key.endswith("root") and value]
     for root in roots:
         for file in sorted(root.rglob("*")):
-            found = file.stat()
+            found = file.lstat()  # a dangling link is the reader's to report
             digest.update(f"{file.relative_to(root)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest() if roots else ""

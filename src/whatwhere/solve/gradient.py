@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from whatwhere.objective import data_term, folded_quotients, orthogonality, quotients, sides_agree
+from whatwhere.progress import progress
 from whatwhere.solve.solution import Solution
 from whatwhere.walk import Walks
 
@@ -20,14 +21,15 @@ def solve_gradient(
     learning_rate: float = 1e-3,
     data_weight: float = 1.0,
     orthogonality_weight: float = 1.0,
-    check_every: int = 100,
+    check_every: int = 50,
     folded: bool = True,
 ) -> Solution:
     """`steps` steps of Adam on Eq. 4 from a normal start; every graph's quotient enters the loss.
 
-    Folding (see `walk.fold`) replaces the sum over graphs wherever it is exact: that is checked every
-    `check_every` steps, and the steps up to the next check are unfolded where it fails. `folded=False`
-    never folds.
+    Folding (see `walk.fold`) replaces the sum over graphs where it is exact. A bound proves that at most
+    steps; where it cannot, the quotients themselves are compared, but only every `check_every` steps
+    (`check_every=1`: always), and the steps up to the next comparison follow its outcome: folded, or every
+    graph by itself. `folded=False` never folds.
 
     ASSUME: X starts at N(0, 1/tokens), columns of about unit length; the paper gives the family only, and
     a start of unit variance would spend its steps shrinking X.
@@ -40,7 +42,7 @@ def solve_gradient(
     history = np.empty(steps, np.float32)
     unfolded_steps = 0
     use_fold = folded
-    for step in range(steps):
+    for step in progress(range(steps), "gradient steps"):
         if folded and step % check_every == 0:
             use_fold = sides_agree(X, walks)
         data = data_term(_quotients(X, walks, use_fold))

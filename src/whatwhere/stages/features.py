@@ -126,7 +126,19 @@ def _gather(run: list[Features]) -> dict[tuple[str, str, int | None], np.ndarray
                 pieces[group, "k", i].append(layer.key)
                 if layer.value is not None:
                     pieces[group, "v", i].append(layer.value)
-    return {where: torch.cat(rows).to(torch.float16).cpu().numpy() for where, rows in pieces.items()}
+    return {where: _as_float16(torch.cat(rows), where) for where, rows in pieces.items()}
+
+
+def _as_float16(rows: Tensor, where: tuple[str, str, int | None]) -> np.ndarray:
+    """Half the space; raises `InputError` where a number does not fit, rather than storing an infinity."""
+    halved = rows.to(torch.float16)
+    if not halved.isfinite().all():
+        group, name, layer = where
+        raise InputError(
+            f"features: expected numbers within float16's range, got up to {float(rows.abs().max()):.3g} in array "
+            f"{name}, layer {layer} of grid {group}; check the weights, or leave the layer out by `layers`"
+        )
+    return halved.cpu().numpy()
 
 
 def _check_patches(backbone: Backbone, height: int, width: int) -> None:

@@ -27,7 +27,7 @@ def write_index(
     unreadable: Literal["stop", "skip"],
     settings: dict[str, Any],
 ) -> None:
-    """Reads every image once and says which go into which shard: `output`, JSON.
+    """Reads every image and its labels once and says which go into which shard: `output`, JSON.
 
     Raises `InputError` for an unreadable image under `stop`; under `skip` it is listed with its reason.
     """
@@ -36,6 +36,7 @@ def write_index(
     for record in progress(dataset.records, f"reading {dataset.name}"):
         try:
             height, width = record.image().shape[:2]
+            record.labels()
             sizes.setdefault(view_size(view, height, width), []).append(record.id)
         except InputError as error:
             if unreadable == "stop":

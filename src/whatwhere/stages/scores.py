@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
+from whatwhere.atomic import replacing
 from whatwhere.evaluate.oracle import COUNTS, oracle_counts
 from whatwhere.images import tokens_to_pixels
 from whatwhere.progress import progress
@@ -32,6 +32,5 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
             counts.insert(0, "image", name)
             frames.append(counts.assign(clusters=regions.attributes["clusters"][i], named=named))
     table = pd.concat(frames[1:] or frames, ignore_index=True)
-    partial = output.with_name(f"{output.name}.partial")
-    table.to_parquet(partial, index=False)
-    os.replace(partial, output)
+    with replacing(output) as partial:
+        table.to_parquet(partial, index=False)
