@@ -30,11 +30,14 @@ $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
 run: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores all
 
-test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+# SLOW= (empty) also runs the tests that take minutes
+SLOW ?= not slow
 
-test-all: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n 2
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n 2 -m "$(SLOW)"
+
+test-all:
+	$(MAKE) test SLOW=
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check

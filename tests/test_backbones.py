@@ -123,6 +123,14 @@ def test_damaged_and_foreign_checkpoints_are_refused_and_never_executed(tmp_path
     assert "executed" not in capsys.readouterr().out
 
 
+def test_wrong_options_and_devices_are_refused():
+    for options in ({"depht": 3}, {"embed_dim": 25, "num_heads": 3}):
+        with pytest.raises(InputError, match=r"with options .* cannot be one"):
+            load_backbone("tiny", model=MODEL, weights="random", options=options)
+    with pytest.raises(InputError, match="expected a device of this machine, got 'cudaa'"):
+        load(weights="random", device="cudaa")
+
+
 def test_random_weights_follow_their_seed_and_leave_the_global_one_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -172,6 +180,7 @@ def test_every_preset_can_be_built_and_captured(name):
     [
         ("vit_smal_patch16_224", "expected the name of a timm model"),
         ("resnet18", "plain vision transformer|patch grid"),
+        ("vit_small_patch16_224.nothing", "cannot be one"),
         ("swin_tiny_patch4_window7_224", "vision transformer"),
     ],
 )

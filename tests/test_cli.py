@@ -72,7 +72,29 @@ def test_photos_of_one_name_do_not_overwrite_each_other(photos):
     assert (photos / "out" / "wide-2.npz").exists()
 
 
+def test_a_photo_that_fails_later_leaves_the_others_unharmed(photos, capsys):
+    Image.new("RGB", (4, 9000)).save(photos / "strip.png")
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", str(photos / "strip.png"), str(photos / "tall.png"), "--out", str(photos / "o"), *SEGMENT[:4]])
+    assert caught.value.code == 2
+    assert "strip.png: " in capsys.readouterr().err
+    assert (photos / "o" / "tall.npz").exists()
+
+
+def test_nothing_of_the_users_is_written_over(photos, capsys):
+    (photos / "file").write_text("mine")
+    for out in (photos, photos / "file", photos / "file" / "below"):
+        with pytest.raises(SystemExit) as caught:
+            main(["segment", str(photos / "wide.jpg"), "--out", str(out), *SEGMENT])
+        assert caught.value.code == 2
+        assert f"--out {out}: expected a folder" in capsys.readouterr().err
+    assert {p.name for p in photos.iterdir()} == {"wide.jpg", "tall.png", "file"}
+
+
 BAD = {
+    "seed": ([*SEGMENT, "--seed", "-1"], "expected a whole number from 0, got '-1'"),
+    "tag": (["--backbone", "vit_small_patch16_224.nothing"], "cannot be one"),
+    "no vectors": ([*SEGMENT, "--vectors", "0"], "expected 1 to"),
     "backbone": (["--backbone", "vit_tny_patch16_224"], "expected the name of a timm model"),
     "weights": (["--backbone", BACKBONE, "--weights", "none.safetensors"], "expected a checkpoint file, found none"),
     "vectors": ([*SEGMENT, "--vectors", "999"], "expected 1 to"),
@@ -87,8 +109,8 @@ def test_bad_choices_are_one_line_and_status_2(photos, capsys, case):
         main(["segment", str(photos / "wide.jpg"), "--out", str(photos / "out"), *arguments])
     assert caught.value.code == 2
     error = capsys.readouterr().err.strip()
-    assert message in error
-    assert "\n" not in error
+    assert message in error.split("\n")[-1]
+    assert "Traceback" not in error
     assert not list((photos / "out").glob("*"))
 
 
@@ -106,9 +128,12 @@ def test_show_names_everything(tmp_path, capsys):
             assert word in text
         for word in ("blocks.0.attn", "'steps': 7", "provenance", "intact to the byte"):
             assert word in text
-    with pytest.raises(SystemExit) as caught:
-        main(["show", str(tmp_path / "nothing")])
-    assert caught.value.code == 2
+    (tmp_path / "index.json").write_text('{"shards": {}}')
+    for wrong in ("nothing", "index.json"):
+        with pytest.raises(SystemExit) as caught:
+            main(["show", str(tmp_path / wrong)])
+        assert caught.value.code == 2
+    main(["show", str(tmp_path)])  # other JSON beside the stores is none of them
 
 
 def test_backbones_lists_presets_and_ones_own(tmp_path, capsys):

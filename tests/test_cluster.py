@@ -59,6 +59,15 @@ def test_small_grids_try_only_what_fits():
         cluster(rows, clusters=6)
 
 
+def test_equal_rows_are_one_token():
+    rows = np.repeat([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], 5, axis=0)
+    assert set(cluster(rows).silhouettes) <= {2, 3}
+    with pytest.raises(InputError, match="expected 1 to 3"):
+        cluster(rows, clusters=4)
+    with pytest.raises(InputError, match="expected 1 to 1"):
+        cluster(np.ones((6, 2)))
+
+
 def test_one_region_is_allowed():
     regions = cluster(np.random.default_rng(0).standard_normal((5, 3)), clusters=1)
     assert regions.clusters == 1

@@ -37,6 +37,44 @@ def test_environments_have_the_pins_of_the_requirements(file):
         assert pinned[name] == version
 
 
+USES = {
+    "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid")]
+    + [f"stages.{s}" for s in ("images", "regions", "scores", "drawing", "reporting")]
+    + ["tables", "job"],
+    "torch": ["stages.features", "stages.vectors", "solve.exact", "solve.gradient", "backbones", "job"],
+}
+
+
+@pytest.mark.parametrize("environment", USES)
+def test_environments_hold_all_that_their_stages_import(environment):
+    """Whatever a stage imports from outside, at any depth and inside any function, is in its environment."""
+    import ast
+    from importlib.metadata import packages_distributions
+
+    from whatwhere.codehash import _file, _imports, _is_module
+
+    pending = [f"whatwhere.{module}" for module in USES[environment]]
+    seen, outside = set(), set()
+    while pending:
+        module = pending.pop()
+        if module not in seen:
+            seen.add(module)
+            tree = ast.parse(_file(module).read_text())
+            names = {name for node in ast.walk(tree) for name in _imports(node)}
+            pending += filter(_is_module, names)
+            outside |= {name.partition(".")[0] for name in names}
+    distributions = packages_distributions()
+    wanted = {
+        distributions[name][0].lower().replace("_", "-") for name in outside - {"whatwhere"} if name in distributions
+    }
+    (inner,) = (
+        d["pip"]
+        for d in yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())["dependencies"]
+        if isinstance(d, dict)
+    )
+    assert wanted <= {requirement.split("==")[0] for requirement in inner}
+
+
 def test_every_dependency_is_pinned_within_its_range():
     import tomllib
 
@@ -62,8 +100,10 @@ def test_every_environment_of_a_rule_exists():
 
 
 def test_rules_and_scripts_are_short():
+    for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in re.findall(r"^(?:rule|checkpoint) \w+:\n(?:    .*\n|\n)*", rules.read_text(), re.M):
+            assert len([line for line in rule.splitlines() if line.strip()]) <= 15, rule
     for script in (ROOT / "workflow" / "scripts").glob("*.py"):
-        assert len(script.read_text().splitlines()) <= 20 + 5, script.name  # docstring and blank lines aside
         code = [line for line in script.read_text().splitlines() if line.strip()]
         assert len(code) <= 20, script.name
 

@@ -176,12 +176,37 @@ def test_images_that_do_not_divide_into_patches_are_refused(tmp_path):
     assert not list(tmp_path.glob("f.*"))
 
 
-def save_pictures(root: Path, count=3):
+def test_numbers_beyond_float16_are_refused(tmp_path, monkeypatch):
+    write_images(
+        dataset(range(1)), ["image-0"], tmp_path / "i.json", tmp_path / "c.json", view=VIEW, run_images=1, settings={}
+    )
+    backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+    backbone.model.blocks[1].attn.qkv.weight.mul_(1e7)
+    settings = {"values": False, "batch_images": 1, "run_images": 1, "settings": {}}
+    with pytest.raises(InputError, match=r"float16's range, got up to .* in array q, layer 1 of grid 4x4"):
+        extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **settings)
+    assert not list(tmp_path.glob("f.*"))
+
+
+def test_a_broken_label_map_counts_as_a_broken_image(tmp_path):
+    save_pictures(tmp_path / "photos", broken=False)
+    (tmp_path / "labels").mkdir()
+    for i in range(3):
+        Image.fromarray(picture(i)[1].astype(np.uint8)).save(tmp_path / "labels" / f"{i}.png")
+    (tmp_path / "labels" / "2.png").write_bytes(b"")
+    data = folder.load("mine", root=tmp_path / "photos", labels_root=tmp_path / "labels")
+    settings = {"view": VIEW, "shard_images": 9, "settings": {}}
+    write_index(data, tmp_path / "index.json", unreadable="skip", **settings)
+    assert [s["id"] for s in read_json(tmp_path / "index.json")["skipped"]] == ["2"]
+
+
+def save_pictures(root: Path, count=3, broken=True):
     root.mkdir()
     for i in range(count):
         Image.fromarray(picture(i)[0]).save(root / f"{i}.png")
-    broken = (root / "1.png").read_bytes()
-    (root / "1.png").write_bytes(broken[: len(broken) // 2])
+    if broken:
+        content = (root / "1.png").read_bytes()
+        (root / "1.png").write_bytes(content[: len(content) // 2])
 
 
 def test_a_broken_image_stops_or_is_skipped_and_listed(tmp_path):

@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure this machine")
     bench.add_argument("what", choices=["solve"], help="solve: one ViT-S/16 image at 448 px, all layers and heads")
     bench.add_argument("--json", action="store_true", help="numbers only, as JSON")
-    bench.add_argument("--size", type=int, default=448, metavar="PX", help="side of the image (448)")
-    bench.add_argument("--steps", type=int, default=1000, help="gradient steps (1000)")
+    bench.add_argument("--size", type=_whole, default=448, metavar="PX", help="side of the image (448)")
+    bench.add_argument("--steps", type=_whole, default=1000, help="gradient steps (1000)")
     bench.set_defaults(run=_bench)
     schema = commands.add_parser("schema", help="JSON schema of config.yaml, for editors")
     schema.set_defaults(run=_schema)
@@ -73,14 +73,22 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
         help="a name of `whatwhere backbones` or any ViT of timm (untrained-vits16: needs no download, knows nothing)",
     )
     command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of the hub's; or: random")
-    command.add_argument("--vectors", type=int, default=10, metavar="C", help="eigenvectors (10)")
+    command.add_argument("--vectors", type=_whole, default=10, metavar="C", help="eigenvectors (10)")
     command.add_argument("--clusters", default="auto", type=_clusters, metavar="K", help="auto (2 to 10) or a number")
-    command.add_argument("--size", type=int, default=448, metavar="PX", help="short side shown to the backbone (448)")
+    command.add_argument(
+        "--size", type=_whole, default=448, metavar="PX", help="short side shown to the backbone (448)"
+    )
     command.add_argument("--pathway", choices=["qk", "vv"], default="qk", help="where (qk) or what (vv)")
     command.add_argument("--solver", choices=["exact", "gradient"], default="exact")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--seed", type=_whole, default=0)
     command.add_argument("--out", type=Path, default=Path("segments"), metavar="DIR", help="default: segments")
     command.set_defaults(run=_segment)
+
+
+def _whole(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
 
 
 def _clusters(text: str) -> int | str:

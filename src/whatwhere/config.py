@@ -298,6 +298,8 @@ def read(path: Path) -> Config:
         tree = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a configuration, found no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: expected a configuration file, got {error.strerror}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):

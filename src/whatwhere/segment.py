@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
+from whatwhere.atomic import replacing
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.errors import InputError
 from whatwhere.figures import eigenvector_rgb, label_colours, region_overlay
@@ -48,23 +48,28 @@ def segment_photos(
 
     A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a photo.
     """
-    failures = []
-    images = {}
-    for photo in photos:
-        try:
-            images[photo] = read_image(photo)
-        except InputError as error:
-            failures.append(str(error))
-    if not images:
-        return failures
+    _check_output(out, photos)
     model = load_backbone(backbone, **backbone_settings)
-    names = _output_names(list(images))
-    for photo, image in progress(images.items(), "segmenting", total=len(images)):
-        found = segment(
-            model, image, vectors=vectors, clusters=clusters, size_px=size_px, pathway=pathway, solver=solver, seed=seed
-        )
-        written = _write(out, names[photo], image, found)
-        report(f"{photo}: {found['clusters']} regions -> {written}")
+    names = _output_names(photos)
+    failures = []
+    for photo in progress(photos, "segmenting"):
+        try:
+            image = read_image(photo)
+            found = segment(
+                model,
+                image,
+                vectors=vectors,
+                clusters=clusters,
+                size_px=size_px,
+                pathway=pathway,
+                solver=solver,
+                seed=seed,
+            )
+            written = _write(out, names[photo], image, found)
+        except InputError as error:
+            failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+        else:
+            report(f"{photo}: {found['clusters']} regions -> {written}")
     return failures
 
 
@@ -97,7 +102,7 @@ def segment(
     }
 
 
-def _output_names(photos: list[Path]) -> dict[Path, str]:
+def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
     """A name for each photo's files; a number is added where two photos share a stem."""
     names: dict[Path, str] = {}
     for photo in photos:
@@ -108,29 +113,42 @@ def _output_names(photos: list[Path]) -> dict[Path, str]:
     return names
 
 
-def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Path:
-    """All four files or none: they are written under other names and renamed together."""
-    out.mkdir(parents=True, exist_ok=True)
-    palette = label_colours(np.arange(found["clusters"])[None], found["clusters"])[0]
-    indexed = Image.fromarray(found["labels"].astype(np.uint8), mode="P")
-    indexed.putpalette(palette.astype(np.uint8).tobytes())
-    pictures = {
-        f"{name}_regions.png": Image.fromarray(region_overlay(image, found["labels"])),
-        f"{name}_vectors.png": Image.fromarray(_vector_strip(found["vectors"], *image.shape[:2])),
-        f"{name}_labels.png": indexed,
-    }
-    partial = {out / file: out / f".{file}.partial" for file in [*pictures, f"{name}.npz"]}
+def _check_output(out: Path, photos: Sequence[Path]) -> None:
+    """The folder can be made, and is none that a photo lies in: nothing of the user's is ever written over."""
     try:
-        for file, picture in pictures.items():
-            picture.save(partial[out / file], format="PNG")
-        with partial[out / f"{name}.npz"].open("wb") as opened:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: expected a folder that can be made, got {error.strerror}") from error
+    inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]
+    if inside:
+        raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")
+
+
+def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Path:
+    """All four files, or none that is not whole."""
+    pictures = {
+        "regions": Image.fromarray(region_overlay(image, found["labels"])),
+        "vectors": Image.fromarray(_vector_strip(found["vectors"], *image.shape[:2])),
+        "labels": _label_map(found["labels"], found["clusters"]),
+    }
+    try:
+        for kind, picture in pictures.items():
+            with replacing(out / f"{name}_{kind}.png") as partial:
+                picture.save(partial, format="PNG")
+        with replacing(out / f"{name}.npz") as partial, partial.open("wb") as opened:
             np.savez_compressed(opened, **found)
-        for final, temporary in partial.items():
-            os.replace(temporary, final)
-    finally:
-        for temporary in partial.values():
-            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: expected to write {name}'s files there, got {error.strerror}") from error
     return out / f"{name}_regions.png"
+
+
+def _label_map(labels: np.ndarray, clusters: int) -> Image.Image:
+    """Region numbers as an indexed PNG in the overlay's colours; as 16-bit grey where there are over 256."""
+    if clusters > 256:
+        return Image.fromarray(labels.astype(np.uint16))
+    indexed = Image.fromarray(labels.astype(np.uint8), mode="P")
+    indexed.putpalette(label_colours(np.arange(clusters)[None], clusters)[0].astype(np.uint8).tobytes())
+    return indexed
 
 
 def _vector_strip(vectors: np.ndarray, height: int, width: int) -> UInt8[np.ndarray, "y x 3"]:

@@ -41,7 +41,7 @@ def load(
         network: Any = _create(name, model, options or {})
     config: dict[str, Any] = network.pretrained_cfg
     source = _load(network, name, model, weights, revision, seed, config)
-    network.eval().requires_grad_(False).to(device)
+    _move(network.eval().requires_grad_(False), name, device)
     return Backbone(
         name=name,
         model=network,
@@ -71,10 +71,11 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
         )
     try:
         network = timm.create_model(model, pretrained=False, num_classes=0, dynamic_img_size=True, **options)
-    except TypeError as error:
+    except Exception as error:  # timm refuses names and options with whatever its constructors raise
+        text = (str(error) or type(error).__name__).split("\n")[0]
         raise InputError(
-            f"backbone {name}: timm's {model} cannot be built for images of any size ({error}); "
-            "choose a plain vision transformer (see `whatwhere backbones`)"
+            f"backbone {name}: expected a plain vision transformer for images of any size, timm's {model} with "
+            f"options {options} cannot be one ({text}); see `whatwhere backbones`"
         ) from error
     if not hasattr(network, "patch_embed") or not hasattr(network, "num_prefix_tokens"):
         raise InputError(
@@ -82,6 +83,14 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
             "see `whatwhere backbones`"
         )
     return network
+
+
+def _move(network: nn.Module, name: str, device: str) -> None:
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        line = str(error).split("\n")[0]
+        raise InputError(f"backbone {name}: expected a device of this machine, got {device!r} ({line})") from error
 
 
 def _load(
