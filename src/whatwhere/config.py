@@ -6,13 +6,13 @@ Interior functions never see these models: the workflow takes values out of them
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from whatwhere.config_faults import explain, must_exist, unknown_key
 from whatwhere.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -31,7 +31,7 @@ class Strict(BaseModel):
         if isinstance(given, dict):
             for key in given:
                 if key not in cls.model_fields:
-                    raise PydanticCustomError("unknown_key", "{words}", {"words": _unknown(key, cls.model_fields)})
+                    raise PydanticCustomError("unknown_key", "{words}", {"words": unknown_key(key, cls.model_fields)})
         return given
 
 
@@ -181,7 +181,7 @@ class Row(Strict):
     reason: str = ""
 
     @model_validator(mode="after")
-    def _computed_or_explained(self) -> Row:
+    def _computed_orexplained(self) -> Row:
         if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason):
             raise PydanticCustomError("row", "expected `backbone` and `method`, or a `reason` for an empty cell")
         return self
@@ -235,11 +235,11 @@ class Config(Strict):
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         for name, backbone in self.backbones.items():
-            _must_exist(f"backbones.{name}.view", backbone.view, self.views)
+            must_exist(f"backbones.{name}.view", backbone.view, self.views)
         for where, used in self._uses():
-            _must_exist(f"{where}.dataset", used[0], self.datasets)
-            _must_exist(f"{where}.backbone", used[1], self.backbones)
-            _must_exist(f"{where}.method", used[2], self.methods)
+            must_exist(f"{where}.dataset", used[0], self.datasets)
+            must_exist(f"{where}.backbone", used[1], self.backbones)
+            must_exist(f"{where}.method", used[2], self.methods)
             self._check_values(where, used[2])
         return self
 
@@ -277,7 +277,7 @@ def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:
     except ValidationError as error:
         faults = error.errors()
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(f"{where}: {_explain(faults[0], tree)}{more}") from None
+        raise InputError(f"{where}: {explain(faults[0], tree)}{more}") from None
 
 
 def check_files(config: Config) -> None:
@@ -310,46 +310,3 @@ def read(path: Path) -> Config:
 def schema() -> str:
     """The JSON schema of `config.yaml`, for editors."""
     return json.dumps(Config.model_json_schema(), indent=1) + "\n"
-
-
-def _explain(fault: Any, tree: Any) -> str:
-    path = _path(fault["loc"], tree)
-    if fault["type"] == "union_tag_invalid":
-        expected, tag = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
-        known = expected.replace("'", "").split(", ")
-        return f"{path}.kind: expected one of {expected}, got {tag!r}{_nearest(tag, known)}"
-    if fault["type"] in ("unknown_key", "unknown_name", "values", "row"):
-        return f"{path}: {fault['msg']}" if path else fault["msg"]
-    if fault["type"] == "missing":
-        return f"{path}: expected a value, got none; add the key"
-    wish = fault["msg"].replace("Input should be ", "").replace("Input should ", "")
-    got = repr(fault["input"])
-    return f"{path}: expected {wish}, got {got if len(got) < 80 else got[:77] + '…'}"
-
-
-def _path(location: tuple[Any, ...], tree: Any) -> str:
-    """`methods.gradient.steps`, `rows[0]`; pydantic's own tags for the kinds of a union are left out."""
-    path = ""
-    for part in location:
-        is_tag = isinstance(tree, dict) and part not in tree and tree.get("kind") == part
-        if not is_tag:
-            path += f"[{part}]" if isinstance(part, int) else f".{part}"
-            known = part in tree if isinstance(tree, dict) else isinstance(tree, list)
-            tree = tree[part] if known else None
-    return path.removeprefix(".")
-
-
-def _unknown(key: Any, known: Any) -> str:
-    return f"unknown key {key!r}{_nearest(key, known)}; expected one of {', '.join(known)}"
-
-
-def _must_exist(where: str, name: str, known: dict[str, Any]) -> None:
-    if name not in known:
-        names = ", ".join(known) or "none defined"
-        words = f"{where}: expected one of {names}, got {name!r}{_nearest(name, known)}"
-        raise PydanticCustomError("unknown_name", "{words}", {"words": words})
-
-
-def _nearest(name: Any, known: Any) -> str:
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.4)
-    return f" (nearest: {near[0]!r})" if near else ""

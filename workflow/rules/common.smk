@@ -99,7 +99,8 @@ def feature_settings(wildcards):
 
 def feature_threads(wildcards):
     """All cores for a job on a GPU, so that no two share it."""
-    return workflow.cores if SETTINGS.features.device.startswith("cuda") else SETTINGS.threads
+    on_gpu = SETTINGS.features.device.startswith("cuda")
+    return (on_gpu and workflow.cores) or SETTINGS.threads
 
 
 def solver_settings(wildcards):
