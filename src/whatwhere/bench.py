@@ -21,7 +21,7 @@ from whatwhere.walk import Operator, Walks, random_walk
 
 Result = TypeVar("Result")
 
-#: Steps of the unfolded loop that are timed; the rest is extrapolated, for it would take a quarter hour.
+#: Steps of the unfolded loop that are timed; the rest is extrapolated, for it would take minutes.
 UNFOLDED_STEPS = 5
 REPEATS = 5
 OPERATORS: tuple[Operator, ...] = ("normalised", "walk")

@@ -115,8 +115,11 @@ def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
 
 def _check_output(out: Path, photos: Sequence[Path]) -> None:
     """The folder can be made, and is none that a photo lies in: nothing of the user's is ever written over."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for folder in missing:  # only tried: the first photo's files bring the folder with them
+            folder.rmdir()
     except OSError as error:
         raise InputError(f"--out {out}: expected a folder that can be made, got {error.strerror}") from error
     inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]

@@ -26,10 +26,10 @@ def solve_gradient(
 ) -> Solution:
     """`steps` steps of Adam on Eq. 4 from a normal start; every graph's quotient enters the loss.
 
-    Folding (see `walk.fold`) replaces the sum over graphs where it is exact. A bound proves that at most
-    steps; where it cannot, the quotients themselves are compared, but only every `check_every` steps
-    (`check_every=1`: always), and the steps up to the next comparison follow its outcome: folded, or every
-    graph by itself. `folded=False` never folds.
+    Folding (see `walk.fold`) replaces the sum over graphs where it is exact. That is checked every
+    `check_every` steps (a comparison may cost as much as an unfolded step), and the steps up to the next
+    check follow its outcome: folded, or every graph by itself. So a folded step between two checks can be
+    inexact; `check_every=1` leaves no such step. `folded=False` never folds.
 
     ASSUME: X starts at N(0, 1/tokens), columns of about unit length; the paper gives the family only, and
     a start of unit variance would spend its steps shrinking X.
