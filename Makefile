@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test test-all check clean
+.PHONY: help run zoo ship-zoo test test-all check clean
 
 help:
 	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/)"
 	@echo "make test      own environment in $(VENV), then: the tests"
 	@echo "make test-all  the slow tests as well"
 	@echo "make check     linters and type check"
+	@echo "make zoo       trains the small backbones again (hours; goes on where it was stopped)  (results/zoo/)"
+	@echo "make ship-zoo  makes what was trained the package's own"
 	@echo "make clean     takes $(VENV) away (results/ stays)"
 
 $(BIN)/python:
@@ -29,6 +31,14 @@ $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
 
 run: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores all
+
+zoo: $(VENV)/run.stamp
+	$(BIN)/snakemake --cores all zoo
+
+ship-zoo:
+	for member in dino mae clip diffusion; do \
+	    rm -rf src/whatwhere/zoo/$$member && cp -r results/zoo/$$member src/whatwhere/zoo/; done
+	rm -rf docs/zoo && cp -r results/zoo/docs/zoo docs/ && cp results/zoo/ZOO.md .
 
 # SLOW= (empty) also runs the tests that take minutes
 SLOW ?= not slow

@@ -140,7 +140,7 @@ def test_backbones_lists_presets_and_ones_own(tmp_path, capsys):
     main(["backbones", "--configfile", "config.yaml"])
     text = capsys.readouterr().out
     assert "dino-vits16" in text
-    assert "untrained-vits8" in text
+    assert "untrained-vit" in text
     assert "12 × 6 heads: blocks.0.attn … blocks.11.attn" in text
 
 

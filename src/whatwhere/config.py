@@ -9,30 +9,18 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config_faults import explain, must_exist, unknown_key
+from whatwhere.config_base import Name, Positive, Strict
+from whatwhere.config_faults import explain, must_exist
+from whatwhere.config_zoo import Zoo
 from whatwhere.errors import InputError
+from whatwhere.zoo import folder_of
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Positive = Annotated[int, Field(gt=0)]
+#: Endings of what a checkpoint's folder consists of.
+CHECKPOINTS = (".json", ".safetensors", ".bin", ".txt")
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            for key in given:
-                if key not in cls.model_fields:
-                    raise PydanticCustomError("unknown_key", "{words}", {"words": unknown_key(key, cls.model_fields)})
-        return given
 
 
 class ViewSettings(Strict):
@@ -93,26 +81,37 @@ DatasetSettings = Annotated[Scenes | Photos | Folder | Bsds500 | CamVid, Field(d
 
 
 class BackboneSettings(Strict):
-    """A timm vision transformer and the view of the images that it is shown."""
+    """A model and the view of the images that it is shown."""
 
     model: str
-    """timm's name, e.g. vit_small_patch16_224.dino"""
+    """timm's name (vit_small_patch16_224.dino), or a repository in timm's, transformers' or diffusers' layout:
+    zoo/dino, a folder, or owner/name on the hub."""
     weights: str = "hub"
-    """`hub`, `random`, or the path of a checkpoint."""
+    """`hub` (the repository's own), `random`, or for timm's names the path of a checkpoint."""
     revision: str = "main"
     seed: int = 0
-    """Initialises `weights: random`."""
+    """Initialises `weights: random`; draws the noise of a diffusion model."""
     layers: Patterns = ("*",)
     """Name patterns of the attention layers to read."""
-    options: dict[str, Any] = {}
-    """Passed to the model's constructor."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the model's constructor; of a diffusion model `step`, the noise step."""
     view: Name
     """One of `views`."""
 
-    @property
-    def local_weights(self) -> str | None:
-        """The checkpoint's path, where weights come from a file."""
-        return None if self.weights in ("hub", "random") else self.weights
+    def local_files(self) -> list[str]:
+        """The checkpoint and its descriptions, where they are files of this machine.
+
+        Raises `InputError` where the configuration names a place and nothing is there.
+        """
+        if "/" in self.model:
+            folder = folder_of(self.model)
+            files = [] if folder is None else [file for file in folder.rglob("*") if file.suffix in CHECKPOINTS]
+            return sorted(map(str, files))
+        if self.weights in ("hub", "random"):
+            return []
+        if not Path(self.weights).is_file():
+            raise InputError(f"expected hub, random or a checkpoint's path, got {self.weights!r}, which is no file")
+        return [self.weights]
 
 
 class FeatureSettings(Strict):
@@ -229,8 +228,9 @@ class Config(Strict):
     regions: RegionSettings = RegionSettings()
     bootstrap: Positive = 1000
     """Resamples of the images behind every 95 % interval."""
-    tables: dict[Name, Table] = {}
-    figures: dict[Name, Figure] = {}
+    tables: dict[Name, Table] = Field(default_factory=dict)
+    figures: dict[Name, Figure] = Field(default_factory=dict)
+    zoo: Zoo = Zoo()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
@@ -283,11 +283,10 @@ def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:
 def check_files(config: Config) -> None:
     """Raises `InputError` for a checkpoint that the configuration names and nobody put there."""
     for name, backbone in config.backbones.items():
-        if backbone.local_weights and not Path(backbone.local_weights).is_file():
-            raise InputError(
-                f"backbones.{name}.weights: expected hub, random or a checkpoint's path, got "
-                f"{backbone.local_weights!r}, which is no file; correct the path"
-            )
+        try:
+            backbone.local_files()
+        except InputError as error:
+            raise InputError(f"backbones.{name}: {error}; correct it") from None
 
 
 def read(path: Path) -> Config:

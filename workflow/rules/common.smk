@@ -18,6 +18,8 @@ except whatwhere.errors.InputError as error:
     sys.exit(2)
 
 RESULTS = f"results/{SETTINGS.run}"
+ZOO = "results/zoo"
+FAMILIES = ("dino", "mae", "clip", "diffusion")
 
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
@@ -30,6 +32,8 @@ wildcard_constraints:
     backbone="[^/]+",
     method="[^/]+",
     shard=r"\d+x\d+-\d+",
+    stage="|".join(SETTINGS.zoo.recipes),
+    family="|".join(FAMILIES),
 
 
 def code(*modules):
@@ -85,8 +89,7 @@ def images_of(wildcards):
 
 def feature_inputs(wildcards):
     """The images, and a local checkpoint: when it changes, so do the features."""
-    weights = SETTINGS.backbones[wildcards.backbone].local_weights
-    return {"images": images_of(wildcards), **({"weights": weights} if weights else {})}
+    return {"images": images_of(wildcards), "weights": SETTINGS.backbones[wildcards.backbone].local_files()}
 
 
 def feature_settings(wildcards):
@@ -111,6 +114,25 @@ def solver_settings(wildcards):
 def solver_code(wildcards):
     kind = SETTINGS.methods[wildcards.method].kind
     return code("stages.vectors", *([] if kind == "final" else [f"solve.{kind}"]))
+
+
+def zoo_inputs(wildcards):
+    """The scenes; for diffusion also the autoencoder that it works in."""
+    inputs = {"scenes": rules.zoo_scenes.output[0]}
+    if wildcards.stage == "diffusion":
+        inputs["autoencoder"] = f"{ZOO}/autoencoder/training.json"
+    return inputs
+
+
+def zoo_settings(wildcards):
+    """The recipe, and what it is trained on. Not the code: hours of training do not rerun for a changed word."""
+    zoo = SETTINGS.zoo
+    return {
+        "recipe": values(zoo.recipes[wildcards.stage]),
+        "described": values(zoo, "recipes", "evidence", "device"),
+        "seed": SETTINGS.seed,
+        "threads": SETTINGS.threads,
+    }
 
 
 TABLE_KINDS = ("csv", "md", "tex", "meta.json")

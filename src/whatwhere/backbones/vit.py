@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from whatwhere.backbones.backbone import Backbone
-from whatwhere.backbones.weights import fingerprint, hub_file, load_weights, read_tensors
+from whatwhere.backbones.repository import Repository, built, channel_numbers, moved
+from whatwhere.backbones.weights import fingerprint, first_line, load_weights, read_tensors
 from whatwhere.errors import InputError
 
 #: Tensors of a classifier, which no backbone needs.
@@ -19,7 +19,8 @@ CLASSIFIER = ("head.", "fc_norm.", "head_dist.")
 def load(
     name: str,
     *,
-    model: str,
+    model: str | None = None,
+    repository: Repository | None = None,
     weights: str = "hub",
     revision: str = "main",
     seed: int = 0,
@@ -27,28 +28,34 @@ def load(
     options: dict[str, Any] | None = None,
     device: str = "cpu",
 ) -> Backbone:
-    """A timm vision transformer, ready to capture.
+    """A timm vision transformer, ready to capture: by timm's name, or from a `repository` in timm's layout.
 
     `model` is timm's name (`vit_small_patch16_224.dino`); `weights` is `hub` (timm's own repository at
-    `revision`), `random` (initialised from `seed`) or a checkpoint's path; `options` go to the model's
-    constructor. Positional embeddings are interpolated bicubically to other image sizes (appendix B.1).
+    `revision`, or `repository`'s file), `random` (initialised from `seed`) or a checkpoint's path; `options`
+    go to the model's constructor. Positional embeddings are interpolated bicubically to other image sizes
+    (appendix B.1).
 
     Raises `InputError` for an unknown name, a model without a patch grid, or weights that do not fit.
     """
-    # on the meta device a model has shapes but no memory: enough to ask which layers it has
-    with torch.random.fork_rng(devices=[]), torch.device("meta" if device == "meta" else "cpu"):
-        torch.manual_seed(seed)
-        network: Any = _create(name, model, options or {})
-    config: dict[str, Any] = network.pretrained_cfg
-    source = _load(network, name, model, weights, revision, seed, config)
-    _move(network.eval().requires_grad_(False), name, device)
+    described: dict[str, Any] = repository.read_json("config.json") if repository else {"architecture": model}
+    arguments = {**_section(name, described, "model_args"), **(options or {})}
+    network: Any = built(name, lambda: _create(name, described["architecture"], arguments), seed=seed, device=device)
+    config: dict[str, Any] = {**network.pretrained_cfg, **_section(name, described, "pretrained_cfg")}
+    source = f"random (seed {seed})"
+    if weights == "hub":
+        found = repository or _repository(name, described["architecture"], revision, config)
+        source = found.origin(found.fill(network, found.file("model.safetensors"), optional=CLASSIFIER))
+    elif weights != "random":
+        load_weights(network, read_tensors(Path(weights)), name=name, optional=CLASSIFIER)
+        source = f"{Path(weights).name} (sha256 {fingerprint(Path(weights))})"
+    moved(network, name, device)
     return Backbone(
         name=name,
         model=network,
         run=lambda pixels: _final(network, pixels),
         image_tokens=lambda tokens: slice(prefix_tokens(network), tokens),
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+        mean=channel_numbers(name, config, "mean"),
+        std=channel_numbers(name, config, "std"),
         patch_px=int(network.patch_embed.patch_size[0]),
         weights=source,
         layers=layers,
@@ -58,6 +65,13 @@ def load(
 def prefix_tokens(network: Any) -> int:
     """How many class and register tokens stand before the image's."""
     return int(network.num_prefix_tokens)
+
+
+def _section(name: str, described: dict[str, Any], key: str) -> dict[str, Any]:
+    found = described.get(key) or {}
+    if not isinstance(found, dict):
+        raise InputError(f"backbone {name}: expected an object as {key}, got {found!r}; config.json is damaged")
+    return found
 
 
 def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
@@ -70,12 +84,13 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
             + (f"; near it are {', '.join(near)}" if near else "; see timm.list_models()")
         )
     try:
-        network = timm.create_model(model, pretrained=False, num_classes=0, dynamic_img_size=True, **options)
+        # fixed here, so that no configuration can name another file to load
+        fixed = {"pretrained": False, "checkpoint_path": None, "num_classes": 0, "dynamic_img_size": True}
+        network = timm.create_model(model, **fixed, **options)
     except Exception as error:  # timm refuses names and options with whatever its constructors raise
-        text = (str(error) or type(error).__name__).split("\n")[0]
         raise InputError(
             f"backbone {name}: expected a plain vision transformer for images of any size, timm's {model} with "
-            f"options {options} cannot be one ({text}); see `whatwhere backbones`"
+            f"options {options} cannot be one ({first_line(error)}); see `whatwhere backbones`"
         ) from error
     if not hasattr(network, "patch_embed") or not hasattr(network, "num_prefix_tokens"):
         raise InputError(
@@ -85,32 +100,14 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _move(network: nn.Module, name: str, device: str) -> None:
-    try:
-        network.to(device)
-    except (RuntimeError, AssertionError) as error:
-        line = str(error).split("\n")[0]
-        raise InputError(f"backbone {name}: expected a device of this machine, got {device!r} ({line})") from error
-
-
-def _load(
-    network: nn.Module, name: str, model: str, weights: str, revision: str, seed: int, config: dict[str, Any]
-) -> str:
-    if weights == "random":
-        return f"random (seed {seed})"
-    path = Path(weights) if weights != "hub" else _from_hub(name, model, revision, config)
-    load_weights(network, read_tensors(path), name=name, optional=CLASSIFIER)
-    origin = f"{config['hf_hub_id']}@{revision}" if weights == "hub" else path.name
-    return f"{origin} (sha256 {fingerprint(path)})"
-
-
-def _from_hub(name: str, model: str, revision: str, config: dict[str, Any]) -> Path:
+def _repository(name: str, model: str, revision: str, config: dict[str, Any]) -> Repository:
+    """timm's own repository of a model."""
     if not config.get("hf_hub_id"):
         raise InputError(
             f"backbone {name}: timm names no hub repository for {model}; name a pre-trained variant "
             "(such as vit_small_patch16_224.dino), or give `weights: random` or a checkpoint's path"
         )
-    return hub_file(config["hf_hub_id"], "model.safetensors", revision=revision)
+    return Repository(config["hf_hub_id"], None, revision)
 
 
 def _final(network: Any, pixels: Tensor) -> Tensor:

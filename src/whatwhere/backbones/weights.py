@@ -43,8 +43,10 @@ def hub_file(repository: str, filename: str, *, revision: str) -> Path:
         raise InputError(
             f"weights {where}: the hub has no such repository, revision or file; correct the name, {local}"
         ) from error
+    except ValueError as error:  # the hub's client refuses what cannot be a repository's name
+        raise InputError(f"weights {where}: expected owner/name, got {first_line(error)}; correct the name") from error
     except OSError as error:
-        raise InputError(f"weights {where}: download failed ({_line(error)}); try again, {local}") from error
+        raise InputError(f"weights {where}: download failed ({first_line(error)}); try again, {local}") from error
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -61,7 +63,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise InputError(
             f"weights {path}: expected a readable checkpoint of tensors, got {type(error).__name__} "
-            f"({_line(error)}); the file is damaged or not a plain checkpoint: fetch it again"
+            f"({first_line(error)}); the file is damaged or not a plain checkpoint: fetch it again"
         ) from error
 
 
@@ -94,6 +96,11 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def first_line(error: Exception) -> str:
+    """What a library's error says, short enough for one of ours."""
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:160]
+
+
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
@@ -110,7 +117,3 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model", "teacher"):  # what public training scripts wrap their tensors in
         content = content.get(key, content)
     return {k: v for k, v in content.items() if isinstance(v, Tensor)}
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:160]

@@ -1,0 +1,60 @@
+"""The part of the configuration that says how the small backbones of the zoo are trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from whatwhere.config_base import Positive, Strict
+
+#: What is trained: the four families, and the autoencoder that diffusion works in.
+Stage = Literal["dino", "mae", "clip", "autoencoder", "diffusion"]
+
+
+class ZooRecipe(Strict):
+    """How one network of the zoo is trained."""
+
+    steps: Positive
+    batch_images: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup_steps: Positive = 100
+    bfloat16: bool = False
+    """Multiply in bfloat16: faster where the processor has it."""
+
+
+class ZooEvidence(Strict):
+    """The scenes that show what was learned; none of them is trained or evaluated on elsewhere."""
+
+    first_seed: Annotated[int, Field(ge=0)] = 2_000_000
+    train_images: Positive = 120
+    """For the linear probe."""
+    select_images: Positive = 40
+    """To choose the layer."""
+    test_images: Positive = 80
+
+
+class Zoo(Strict):
+    """What `snakemake zoo` trains. Not part of `all`."""
+
+    scenes: Positive = 16_000
+    first_seed: Annotated[int, Field(ge=0)] = 1_000_000
+    size_px: Annotated[int, Field(ge=64)] = 128
+    device: str = "cpu"
+    recipes: dict[Stage, ZooRecipe] = Field(default_factory=dict)
+    evidence: ZooEvidence = ZooEvidence()
+
+    @model_validator(mode="after")
+    def _seeds_apart(self) -> Zoo:
+        trained = range(self.first_seed, self.first_seed + self.scenes)
+        shown = self.evidence
+        last = shown.first_seed + shown.train_images + shown.select_images + shown.test_images - 1
+        if shown.first_seed in trained or last in trained or shown.first_seed < trained.start < last:
+            raise PydanticCustomError(
+                "seeds",
+                "expected evidence.first_seed away from the training scenes (seeds {first}-{last}), got {got}",
+                {"first": trained.start, "last": trained.stop - 1, "got": shown.first_seed},
+            )
+        return self
