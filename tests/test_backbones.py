@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from whatwhere.backbones import PRESETS, load_backbone
 from whatwhere.capture import capture
 from whatwhere.errors import InputError
+from whatwhere.zoo import members
 
 MODEL = "vit_small_patch16_224.dino"
 TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3}
@@ -166,13 +167,19 @@ def test_pixels_are_normalised_as_the_model_was_trained():
     np.testing.assert_allclose(backbone.prepare(images).numpy(), expected, atol=1e-5)
 
 
+#: Self-attention layers where there are not twelve.
+LAYERS = {"zoo-dino": 6, "zoo-mae": 6, "zoo-clip": 6, "zoo-diffusion": 7}
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_can_be_built_and_captured(name):
+    if name.startswith("zoo-") and name.removeprefix("zoo-") not in members():
+        pytest.skip(f"{name} is not shipped yet")
     backbone = load_backbone(name, weights="random", device="meta")
     side = 2 * backbone.patch_px
     features = capture(backbone, np.zeros((1, side, side, 3), np.uint8))
-    assert len(features.layers) == 12
-    assert features.final_grid == (2, 2)
+    assert len(features.layers) == LAYERS.get(name, 12)
+    assert features.final_grid == ((4, 4) if name == "zoo-diffusion" else (2, 2))  # its second up block is the finest
 
 
 @pytest.mark.parametrize(

@@ -314,16 +314,25 @@ def test_entropy_tells_a_collapsed_teacher_from_an_undecided_one(scenes, others,
     assert float(losses(trainer, scenes)["entropy"]) == pytest.approx(entropy, abs=1e-4)
 
 
-def test_the_centre_follows_the_teachers_answers(scenes):
+def test_the_centres_follow_the_teachers_answers(scenes):
     trainer = family("dino", None).train()
     losses(trainer, scenes)
-    answer = trainer.batch_centre.clone()
-    assert answer.abs().max() > 0
+    answer = trainer.batch_centres.clone()
+    assert (answer.abs().amax(1) > 0).all()
     trainer.after_step(0.0)
-    torch.testing.assert_close(trainer.centre, (1 - dino.CENTRE_MOMENTUM) * answer)
+    torch.testing.assert_close(trainer.centres, (1 - dino.CENTRE_MOMENTUM) * answer)
     trainer.eval()
     losses(trainer, scenes, seed=1)
-    assert torch.equal(trainer.batch_centre, answer)
+    assert torch.equal(trainer.batch_centres, answer)
+
+
+def test_just_the_hidden_patches_are_hidden():
+    pixels, hidden = torch.rand(2, 3, 24, 24) + 1, torch.zeros(2, 9, dtype=torch.bool)
+    hidden[0, 5] = hidden[1, 6] = True  # of 3 x 3 patches: second row, third column; third row, first column
+    expected = pixels.clone()
+    expected[0, :, 8:16, 16:] = 0
+    expected[1, :, 16:, :8] = 0
+    assert torch.equal(dino.hide(pixels, hidden), expected)
 
 
 # MAE

@@ -12,8 +12,8 @@ from whatwhere.errors import InputError
 
 EPILOGUE = """examples:
   whatwhere segment photo.jpg
-  whatwhere segment *.jpg --backbone dino-vits16 --clusters 6 --out regions
-  whatwhere show results/embedded/features/scenes/untrained-vits16
+  whatwhere segment *.jpg --backbone zoo-mae --clusters 6 --out regions
+  whatwhere show results/embedded/features/scenes/zoo-dino
   whatwhere backbones
   whatwhere bench solve --json
 """
@@ -69,14 +69,18 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
     command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
     command.add_argument(
         "--backbone",
-        default="untrained-vits16",
-        help="a name of `whatwhere backbones` or any ViT of timm (untrained-vits16: needs no download, knows nothing)",
+        default="zoo-dino",
+        help="a name of `whatwhere backbones`, any ViT of timm, a folder, or owner/name on the hub (zoo-dino: small, "
+        "comes with the package)",
     )
     command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of the hub's; or: random")
     command.add_argument("--vectors", type=_whole, default=10, metavar="C", help="eigenvectors (10)")
     command.add_argument("--clusters", default="auto", type=_clusters, metavar="K", help="auto (2 to 10) or a number")
     command.add_argument(
-        "--size", type=_whole, default=448, metavar="PX", help="short side shown to the backbone (448)"
+        "--size",
+        type=_whole,
+        metavar="PX",
+        help="short side shown to the backbone (twice its training images': 128 for the zoo, 448 for the others)",
     )
     command.add_argument("--pathway", choices=["qk", "vv"], default="qk", help="where (qk) or what (vv)")
     command.add_argument("--solver", choices=["exact", "gradient"], default="exact")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config_base import Positive, Strict
-
-#: What is trained: the four families, and the autoencoder that diffusion works in.
-Stage = Literal["dino", "mae", "clip", "autoencoder", "diffusion"]
 
 
 class ZooRecipe(Strict):
@@ -23,6 +20,18 @@ class ZooRecipe(Strict):
     warmup_steps: Positive = 100
     bfloat16: bool = False
     """Multiply in bfloat16: faster where the processor has it."""
+
+
+class ZooRecipes(Strict):
+    """The four families, and the autoencoder that diffusion works in."""
+
+    dino: ZooRecipe = ZooRecipe(
+        steps=700, batch_images=32, learning_rate=4e-4, weight_decay=0.04, warmup_steps=50, bfloat16=True
+    )
+    mae: ZooRecipe = ZooRecipe(steps=4000, batch_images=64, learning_rate=1.2e-3, warmup_steps=150, bfloat16=True)
+    clip: ZooRecipe = ZooRecipe(steps=750, batch_images=128, learning_rate=1e-3, bfloat16=True)
+    autoencoder: ZooRecipe = ZooRecipe(steps=1500, batch_images=16, learning_rate=1.5e-3, weight_decay=0, bfloat16=True)
+    diffusion: ZooRecipe = ZooRecipe(steps=1900, batch_images=32, learning_rate=1e-3, weight_decay=0.01)
 
 
 class ZooEvidence(Strict):
@@ -43,7 +52,7 @@ class Zoo(Strict):
     first_seed: Annotated[int, Field(ge=0)] = 1_000_000
     size_px: Annotated[int, Field(ge=64)] = 128
     device: str = "cpu"
-    recipes: dict[Stage, ZooRecipe] = Field(default_factory=dict)
+    recipes: ZooRecipes = ZooRecipes()
     evidence: ZooEvidence = ZooEvidence()
 
     @model_validator(mode="after")

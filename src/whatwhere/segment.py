@@ -38,7 +38,7 @@ def segment_photos(
     backbone_settings: dict[str, Any],
     vectors: int,
     clusters: int | Literal["auto"],
-    size_px: int,
+    size_px: int | None,
     pathway: Literal["qk", "vv"],
     solver: str,
     seed: int,
@@ -79,17 +79,17 @@ def segment(
     *,
     vectors: int = 10,
     clusters: int | Literal["auto"] = "auto",
-    size_px: int = 448,
+    size_px: int | None = None,
     pathway: Literal["qk", "vv"] = "qk",
     solver: str = "exact",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The five steps on one photograph shown at short side `size_px`.
+    """The five steps on one photograph shown at short side `size_px` (by default the backbone's own).
 
     Answers `labels` `[y, x]` at the photograph's own size, `vectors` `[row, column, vector]`, `values`
     `[vector]`, `clusters`.
     """
-    view = View("short_side", size_px, backbone.patch_px)
+    view = View("short_side", size_px or backbone.size_px, backbone.patch_px)
     features = capture(backbone, view_image(image, view)[None], values=pathway == "vv")
     solution = solve(random_walk(features, pathway=pathway), vectors=vectors, solver=solver, seed=seed)
     X = orthogonalise(solution.vectors)

@@ -29,11 +29,18 @@ def describe_backbones(own: dict[str, dict[str, Any]]) -> str:
     from whatwhere.progress import progress
 
     known = PRESETS | own
-    rows = [("name", "timm model", "weights", "layers read")]
+    rows = [("name", "model", "weights", "layers read")]
     rows += [(name, *_backbone_row(name, known[name])) for name in progress(known, "reading models")]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
-    return "\n".join([*lines, "", "Any other vision transformer of timm goes by timm's own name."])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Any other vision transformer of timm goes by timm's own name; a CLIP or a latent diffusion model by its "
+            "folder or its name on the hub (owner/name).",
+        ]
+    )
 
 
 def _backbone_row(name: str, settings: dict[str, Any]) -> tuple[str, str, str]:

@@ -32,7 +32,7 @@ wildcard_constraints:
     backbone="[^/]+",
     method="[^/]+",
     shard=r"\d+x\d+-\d+",
-    stage="|".join(SETTINGS.zoo.recipes),
+    stage="|".join([*FAMILIES, "autoencoder"]),
     family="|".join(FAMILIES),
 
 
@@ -117,18 +117,17 @@ def solver_code(wildcards):
 
 
 def zoo_inputs(wildcards):
-    """The scenes; for diffusion also the autoencoder that it works in."""
+    """The scenes, and the network that a stage builds on: diffusion's autoencoder, the MAE that DINO starts from."""
     inputs = {"scenes": rules.zoo_scenes.output[0]}
-    if wildcards.stage == "diffusion":
-        inputs["autoencoder"] = f"{ZOO}/autoencoder/training.json"
-    return inputs
+    before = {"diffusion": "autoencoder", "dino": "mae"}.get(wildcards.stage)
+    return {**inputs, **({"before": f"{ZOO}/{before}/training.json"} if before else {})}
 
 
 def zoo_settings(wildcards):
     """The recipe, and what it is trained on. Not the code: hours of training do not rerun for a changed word."""
     zoo = SETTINGS.zoo
     return {
-        "recipe": values(zoo.recipes[wildcards.stage]),
+        "recipe": values(getattr(zoo.recipes, wildcards.stage)),
         "described": values(zoo, "recipes", "evidence", "device"),
         "seed": SETTINGS.seed,
         "threads": SETTINGS.threads,

@@ -13,6 +13,6 @@ with job(snakemake.log[0], snakemake.params.settings["threads"]):
     stage = snakemake.wildcards.stage
     checkpoint = folder.parent / "checkpoints" / f"{stage}.pt"
     scenes = Path(snakemake.input.scenes).parent
-    before = snakemake.input.get("autoencoder")
+    before = snakemake.input.get("before")
     settings |= {"checkpoint": checkpoint, "device": snakemake.config.get("zoo", {}).get("device", "cpu")}
-    train_family(stage, scenes, folder, autoencoder=before and Path(before).parent, **settings)
+    train_family(stage, scenes, folder, before=before and Path(before).parent, **settings)

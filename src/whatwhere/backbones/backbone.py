@@ -22,6 +22,8 @@ class Backbone:
     `[image, token, channel]`, image tokens only; `image_tokens` says which of an attention layer's tokens
     belong to the image. `layers` are name patterns (`*` matches anything) of the layers to read,
     `excluded` of those never to read. `patch_px`: image sides must be multiples of it.
+    `size_px` is the short side at which it reads photographs unless told otherwise: for a transformer twice the
+    side that it was trained at, as in the paper (448 for 224).
     `weights`: where they came from, word for word in every artifact's provenance.
     """
 
@@ -33,6 +35,7 @@ class Backbone:
     std: tuple[float, float, float]
     patch_px: int
     weights: str
+    size_px: int = 448
     layers: tuple[str, ...] = ("*",)
     excluded: tuple[str, ...] = field(default=())
 

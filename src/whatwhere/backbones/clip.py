@@ -53,6 +53,7 @@ def load(
         mean=channel_numbers(name, preprocessing, "image_mean"),
         std=channel_numbers(name, preprocessing, "image_std"),
         patch_px=int(network.config.vision_config.patch_size),
+        size_px=2 * int(network.config.vision_config.image_size),
         weights=source,
         layers=layers,
     )

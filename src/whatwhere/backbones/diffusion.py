@@ -88,6 +88,7 @@ def load(
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         patch_px=_halvings(network.vae) * _halvings(network.unet),
+        size_px=int(network.unet.config.sample_size) * _halvings(network.vae),
         weights=source,
         layers=layers,
         excluded=EXCLUDED,
@@ -156,7 +157,8 @@ def _kept(name: str, repository: Repository) -> Float[Tensor, "step"]:
     wanted = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
     fault = "betas outside 0 and 1"
     try:
-        kept = DDPMScheduler(**{key: config[key] for key in wanted if key in config}).alphas_cumprod
+        schedule: Any = DDPMScheduler(**{key: config[key] for key in wanted if key in config})
+        kept: Tensor = schedule.alphas_cumprod
         if bool(((kept >= 0) & (kept <= 1)).all()):
             return kept
     except Exception as error:  # the scheduler refuses values with whatever its arithmetic raises

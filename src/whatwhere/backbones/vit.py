@@ -57,6 +57,7 @@ def load(
         mean=channel_numbers(name, config, "mean"),
         std=channel_numbers(name, config, "std"),
         patch_px=int(network.patch_embed.patch_size[0]),
+        size_px=2 * int(config["input_size"][-1]),
         weights=source,
         layers=layers,
     )
@@ -85,7 +86,12 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
         )
     try:
         # fixed here, so that no configuration can name another file to load
-        fixed = {"pretrained": False, "checkpoint_path": None, "num_classes": 0, "dynamic_img_size": True}
+        fixed: dict[str, Any] = {
+            "pretrained": False,
+            "checkpoint_path": None,
+            "num_classes": 0,
+            "dynamic_img_size": True,
+        }
         network = timm.create_model(model, **fixed, **options)
     except Exception as error:  # timm refuses names and options with whatever its constructors raise
         raise InputError(

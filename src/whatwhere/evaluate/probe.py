@@ -8,6 +8,7 @@ counts in the form of `oracle.COUNTS`, so `oracle.mean_iou` and `oracle.bootstra
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import pandas as pd
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, Int16, UInt8
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -102,6 +104,9 @@ def sample_tokens(
 def fit(features: Float[np.ndarray, "token channel"], labels: Int[np.ndarray, "token"], *, l2: float = L2) -> Pipeline:
     """The probe: features standardised, then multinomial logistic regression by L-BFGS; deterministic.
 
+    ASSUME: a fit that is not done after `MOST_ITERATIONS` counts as it is; by then the scores no longer move, and
+    all features get as many.
+
     Raises `InputError` where the tokens are of fewer than two classes.
     """
     if len(np.unique(labels)) < 2:
@@ -111,7 +116,9 @@ def fit(features: Float[np.ndarray, "token channel"], labels: Int[np.ndarray, "t
         )
     # sklearn's C multiplies the sum of the tokens' losses
     model = LogisticRegression(C=1 / (l2 * len(labels)), max_iter=MOST_ITERATIONS)
-    return make_pipeline(StandardScaler(), model).fit(features, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return make_pipeline(StandardScaler(), model).fit(features, labels)
 
 
 def predict(
@@ -175,8 +182,9 @@ def compare_layers(
             "grid": list(grid),
             "select": mean_iou(select[name], shared_classes=True),
             "test": mean_iou(test[name], shared_classes=True),
+            "iterations": int(fitted[-1].n_iter_[0]),
         }
-        for name, (grid, _) in probes.items()
+        for name, (grid, fitted) in probes.items()
     ]
     best = max(layers, key=lambda layer: layer["select"])
     rng = np.random.default_rng(seed_for(seed, "bootstrap"))

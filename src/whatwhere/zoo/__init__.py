@@ -26,7 +26,8 @@ def folder_of(model: str) -> Path | None:
     member = model.removeprefix("zoo/")
     if member != model:
         if member not in members():
-            raise InputError(f"model {model}: expected one of {', '.join(f'zoo/{name}' for name in members())}")
+            known = ", ".join(f"zoo/{name}" for name in members()) or "none that are shipped"
+            raise InputError(f"model {model}: expected one of {known}; `snakemake zoo` trains them")
         return ZOO / member
     if Path(model).is_dir():
         return Path(model)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from whatwhere.atomic import replacing
-from whatwhere.zoo_training import autoencoder, clip, diffusion, dino, loop, mae, pairs
 from whatwhere.zoo_training.evidence import FAMILIES, FINAL
+from whatwhere.zoo_training.loop import VALIDATION_SCENES
 
 TITLES = {"dino": "DINO", "mae": "MAE", "clip": "CLIP", "diffusion": "Latent diffusion"}
 #: What was asked for before anything was measured: mIoU over the untrained network's, and CLIP's mean AUC.
@@ -19,6 +19,8 @@ RATIO_GOAL, AUC_GOAL = 1.5, 0.85
 #: Largest weights of a member, and of all of them, in megabytes.
 MEMBER_MB, ZOO_MB = 6.0, 18.0
 UNKNOWN = "not recorded"
+SUMMARY = ["family", "parameters", "MB", "steps", "images seen", "hours", "mIoU (95 %)", "untrained", "raw pixels"]
+SUMMARY += ["× untrained", "AUC (95 %)", "goal", "reached"]
 
 
 def write_cards(
@@ -27,20 +29,17 @@ def write_cards(
     pictures: dict[str, list[str]],
     output: Path,
 ) -> None:
-    """Writes `output`: an introduction, a table of all families in `evidence`, and a card for each.
+    """Writes `output`: an introduction, a table of all families in `evidence` (at least one), and a card for each.
 
     `training` holds the `training.json` of each family (and of `autoencoder`, diffusion's first half, if that is
     kept apart), `evidence` what `evidence.measure` answered, `pictures` paths relative to `output`.
     """
     families = [family for family in FAMILIES if family in evidence]
-    parts = [INTRODUCTION, _summary(families, training, evidence), _method(evidence, families)]
+    parts = [INTRODUCTION, _summary(families, training, evidence), _method(evidence[families[0]])]
     for family in families:
         parts.append(_card(family, _stages(family, training), evidence[family], pictures.get(family, [])))
     with replacing(output) as partial:
         partial.write_text("\n\n".join(parts) + "\n", "utf-8")
-
-
-# ----------------------------------------------------------------------------------------------- the page
 
 
 INTRODUCTION = """# The zoo
@@ -52,17 +51,16 @@ know nothing but these scenes: they show the method at work, and say nothing abo
 
 
 def _summary(families: Sequence[str], training: dict[str, dict[str, Any]], evidence: dict[str, dict[str, Any]]) -> str:
-    head = ["family", "parameters", "MB", "steps", "images seen", "hours", "mIoU (95 %)"]
-    head += ["untrained", "raw pixels", "× untrained", "goal"]
     rows = [_summary_row(family, _stages(family, training), evidence[family]) for family in families]
     total = sum(_megabytes(evidence[family]) for family in families)
     size = f"Weights together: {total:.1f} MB, {_met(total <= ZOO_MB)} of at most {ZOO_MB:g} MB."
     verdicts = [f"- **{TITLES[family]}** {verdict(family, evidence[family])}" for family in families]
-    return "\n\n".join([_table(head, rows), size, "\n".join(verdicts)])
+    return "\n\n".join([_table(SUMMARY, rows), size, "\n".join(verdicts)])
 
 
 def _summary_row(family: str, stages: dict[str, dict[str, Any]], found: dict[str, Any]) -> list[str]:
     probe, recipes = found["probe"], [history["recipe"] for history in stages.values()]
+    words = found.get("presence", {}).get("trained")
     return [
         f"[{TITLES[family]}](#{TITLES[family].lower().replace(' ', '-')})",
         f"{found['parameters'] / 1e6:.2f} M",
@@ -74,14 +72,14 @@ def _summary_row(family: str, stages: dict[str, dict[str, Any]], found: dict[str
         f"{probe['untrained']['miou']:.3f}",
         f"{probe['raw_pixels']['miou']:.3f}",
         f"{found['ratio']['untrained']:.2f}",
-        "met" if reached(family, found) else "**short of**",
+        f"{words['auc']:.3f} ({_interval(words)})" if words else "–",
+        f"AUC {AUC_GOAL:g}" if family == "clip" else f"{RATIO_GOAL:g} × untrained",
+        "yes" if reached(family, found) else "**no**",
     ]
 
 
-def _method(evidence: dict[str, dict[str, Any]], families: Sequence[str]) -> str:
-    if not families:
-        return "## How it was measured\n\nNothing was."
-    scenes, settings = evidence[families[0]]["scenes"], evidence[families[0]]["settings"]
+def _method(found: dict[str, Any]) -> str:
+    scenes, settings = found["scenes"], found["settings"]
     last = scenes["first_seed"] + scenes["train"] + scenes["select"] + scenes["test"] - 1
     return (
         "## How it was measured\n\n"
@@ -97,9 +95,6 @@ def _method(evidence: dict[str, dict[str, Any]], families: Sequence[str]) -> str
         f"all untrained does not. The goal was {RATIO_GOAL:g} times the untrained network's mIoU, and for CLIP "
         f"a mean AUC of {AUC_GOAL:g} in telling which classes an image shows."
     )
-
-
-# ----------------------------------------------------------------------------------------------- verdicts
 
 
 def reached(family: str, found: dict[str, Any]) -> bool:
@@ -127,9 +122,6 @@ def _met(met: bool) -> str:
     return "within the limit" if met else "**over the limit**"
 
 
-# ----------------------------------------------------------------------------------------------- a card
-
-
 def _card(family: str, stages: dict[str, dict[str, Any]], found: dict[str, Any], pictures: list[str]) -> str:
     size = _megabytes(found)
     parts = [
@@ -137,15 +129,15 @@ def _card(family: str, stages: dict[str, dict[str, Any]], found: dict[str, Any],
         f"It {verdict(family, found)}",
         f"**Architecture.** {found.get('architecture', UNKNOWN)} {found['parameters']:,} parameters, {size:.2f} MB as "
         f"float16, {_met(size <= MEMBER_MB)} of {MEMBER_MB:g} MB.",
-        f"**Method.** {RECIPES[family]}",
+        f"**Method.** {_recipe(family)}",
         *(_training(name, history) for name, history in stages.items()),
         f"**Linear probe.** {_probe_words(found)}",
         _layers(found),
     ]
     if "presence" in found:
         parts += [f"**Zero-shot presence.** {_presence_words(found)}", _presence(found)]
-    parts += [f"![{Path(picture).stem.replace('-', ' ')}]({picture})" for picture in pictures]
-    hashes = [[f"`{name}`", f"`{digest}`"] for name, digest in found["sha256"].items()]
+    parts += [f"![{Path(picture).stem.replace('_', ' ')}]({picture})" for picture in pictures]
+    hashes = ([f"`{name}`", f"`{digest}`"] for name, digest in found["sha256"].items())
     return "\n\n".join([*parts, _table(["weights", "sha256"], hashes)])
 
 
@@ -181,11 +173,11 @@ def _scenes(scenes: dict[str, Any]) -> str:
     first, count = scenes["first_seed"], scenes["scenes"]
     return (
         f"Drawn from {count:,} rendered scenes of {scenes['size_px']} px (seeds {first:,} to {first + count - 1:,}), "
-        f"the last {loop.VALIDATION_SCENES} of them kept for validation."
+        f"the last {VALIDATION_SCENES} of them kept for validation."
     )
 
 
-def _curve_rows(kind: str, curves: dict[str, list[list[float]]]) -> Iterable[list[str]]:
+def _curve_rows(kind: str, curves: dict[str, Any]) -> Iterable[list[str]]:
     for name, curve in curves.items():
         (first_step, first), (last_step, last) = curve[0], curve[-1]
         yield [f"{kind}: {name}", f"{first:.4g}", f"{first_step:,.0f}", f"{last:.4g}", f"{last_step:,.0f}"]
@@ -199,11 +191,9 @@ def _probe_words(found: dict[str, Any]) -> str:
         for name, ratio in found["ratio"].items()
         if name in names
     ]
-    step = found["settings"].get("noise_step")
-    return (
-        f"Best layer: {_layer(probe['trained']['best'])}, mIoU {_score(probe['trained'])}. Beside it: "
-        f"{'; '.join(others)}." + (f" Noise step {step}." if step is not None else "")
-    )
+    step = f" at noise step {found['settings']['noise_step']}" if "noise_step" in found["settings"] else ""
+    best = f"Best layer{step}: {_layer(probe['trained']['best'])}, mIoU {_score(probe['trained'])}."
+    return f"{best} Beside it: {'; '.join(others)}."
 
 
 def _layers(found: dict[str, Any]) -> str:
@@ -240,14 +230,14 @@ def _presence_words(found: dict[str, Any]) -> str:
 def _presence(found: dict[str, Any]) -> str:
     trained, untrained = (found["presence"][name]["classes"] for name in ("trained", "untrained"))
     rows = [
-        [one["label"], str(one["present"]), str(one["absent"]), _auc(one["auc"]), _auc(other["auc"])]
+        [one["label"], str(one["present"]), str(one["absent"]), *(_auc(each["auc"]) for each in (one, other))]
         for one, other in zip(trained, untrained, strict=True)
     ]
     return _table(["class", "scenes with", "without", "AUC", "AUC, untrained"], rows)
 
 
 def _auc(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _score(probe: dict[str, Any]) -> str:
@@ -255,8 +245,7 @@ def _score(probe: dict[str, Any]) -> str:
 
 
 def _interval(found: dict[str, Any]) -> str:
-    low, high = found["interval"]
-    return f"{low:.3f}–{high:.3f}"
+    return "–".join(f"{end:.3f}" for end in found["interval"])
 
 
 def _megabytes(found: dict[str, Any]) -> float:
@@ -268,36 +257,44 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-# ----------------------------------------------------------------------------------------------- methods
+def _recipe(family: str) -> str:
+    """What was done with the scenes, with the numbers of the module that did it (each imports its library)."""
+    if family == "dino":
+        from whatwhere.zoo_training import dino
 
+        (many, wide, large_px), (more, narrow, small_px) = dino.GLOBAL_CROPS, dino.LOCAL_CROPS
+        return (
+            "Student and teacher (Caron et al. 2021), centred and sharpened, with hidden patches (Zhou et al. 2022). "
+            f"Of a window of {_span(dino.WINDOW_PX)} px of each scene, {many} crops of {_span(wide)} of its side "
+            f"shown at {large_px} px, {dino.HIDDEN:.0%} of the patches hidden from the student, and {more} "
+            f"of {_span(narrow)} at {small_px} px; {dino.PROTOTYPES} prototypes, temperatures "
+            f"{dino.STUDENT_TEMPERATURE} and {dino.TEACHER_TEMPERATURE}. The teacher is kept."
+        )
+    if family == "mae":
+        from whatwhere.zoo_training import mae
 
-def _span(sides_px: tuple[int, int]) -> str:
-    return f"{sides_px[0]} to {sides_px[1]} px"
+        return (
+            f"Masked autoencoding (He et al. 2022): {mae.MASKED:.0%} of the patches of a crop of "
+            f"{_span(mae.SIDES_PX)} px, shown at {mae.SIZE} px, are hidden and painted by a decoder of "
+            f"{mae.DECODER_DEPTH} layers and {mae.DECODER_WIDTH} channels, which is thrown away."
+        )
+    if family == "clip":
+        from whatwhere.zoo_training import clip, pairs
 
+        return (
+            f"Symmetric InfoNCE (Radford et al. 2021) between images at {clip.SIZE_PX} px and texts: "
+            f"{1 - pairs.CROPPED:.0%} whole scenes with their captions, {pairs.CROPPED:.0%} crops of "
+            f'{_span(pairs.SIDES_PX)} px with "a photo of a …" of one to {pairs.MOST_NAMED} classes that they show.'
+        )
+    from whatwhere.zoo_training import autoencoder, diffusion
 
-_GLOBAL, _LOCAL = dino.GLOBAL_CROPS, dino.LOCAL_CROPS
-#: What was done with the scenes, with the numbers of the modules that did it.
-RECIPES = {
-    "dino": (
-        f"Student and teacher (Caron et al. 2021), centred and sharpened: {_GLOBAL[0]} crops of {_span(_GLOBAL[1])} "
-        f"shown at {_GLOBAL[2]} px and {_LOCAL[0]} of {_span(_LOCAL[1])} at {_LOCAL[2]} px of each scene, "
-        f"{dino.PROTOTYPES} prototypes, temperatures {dino.STUDENT_TEMPERATURE} and {dino.TEACHER_TEMPERATURE}. The "
-        "teacher is kept."
-    ),
-    "mae": (
-        f"Masked autoencoding (He et al. 2022): {mae.MASKED:.0%} of the patches of a crop of {_span(mae.SIDES_PX)}, "
-        f"shown at {mae.SIZE} px, are hidden and painted by a decoder of {mae.DECODER_DEPTH} layers and "
-        f"{mae.DECODER_WIDTH} channels, which is thrown away."
-    ),
-    "clip": (
-        f"Symmetric InfoNCE (Radford et al. 2021) between images at {clip.SIZE_PX} px and texts: "
-        f"{1 - pairs.CROPPED:.0%} whole scenes with their captions, {pairs.CROPPED:.0%} crops of "
-        f'{_span(pairs.SIDES_PX)} with "a photo of a …" of one to {pairs.MOST_NAMED} classes that they show.'
-    ),
-    "diffusion": (
+    return (
         "Latent diffusion (Rombach et al. 2022). First an autoencoder (absolute error and a KL term of weight "
-        f"{autoencoder.KL_WEIGHT:g}, on crops of {_span(autoencoder.SIDES_PX)}); then UNet and text encoder predict "
+        f"{autoencoder.KL_WEIGHT:g}, on crops of {_span(autoencoder.SIDES_PX)} px); then UNet and text encoder predict "
         f"the noise in its latents, on the images and texts of CLIP, {diffusion.EMPTY_PROMPTS:.0%} of the texts "
         f"replaced by the empty one. A moving average (momentum {diffusion.MOMENTUM}) is kept."
-    ),
-}
+    )
+
+
+def _span(ends: tuple[float | int, float | int]) -> str:
+    return f"{ends[0]:g} to {ends[1]:g}"

@@ -34,7 +34,7 @@ from whatwhere.zoo_training.scenes import PRESENT_SHARE
 from whatwhere.zoo_training.words import prompt
 
 FAMILIES = ("dino", "mae", "clip", "diffusion")
-#: Scenes that the embedded run evaluates on, and those that the zoo was trained and validated on.
+#: Scenes that the embedded run evaluates on, and those that a folder without a record was trained on.
 EVALUATION_SEEDS = range(0, 40)
 TRAINING_SEEDS = range(1_000_000, 2_000_000)
 TOKENS_PER_IMAGE = 64
@@ -92,9 +92,9 @@ def measure(
     return {**found, "seconds": time.monotonic() - began}
 
 
-def refuse_overlap(seeds: range, trained_on: range = TRAINING_SEEDS) -> None:
+def refuse_overlap(seeds: range, trained_on: range) -> None:
     """Raises `InputError` where evidence would be measured on scenes of the training or the evaluation."""
-    for what, taken in (("training", TRAINING_SEEDS), ("training", trained_on), ("evaluation", EVALUATION_SEEDS)):
+    for what, taken in {"training": trained_on, "evaluation": EVALUATION_SEEDS}.items():
         if seeds.start < taken.stop and taken.start < seeds.stop:
             raise InputError(
                 f"evidence: expected scenes apart from the {what}'s (seeds {taken.start} to {taken.stop - 1}), got "

@@ -30,19 +30,20 @@ def train_family(
     checkpoint: Path,
     recipe: dict[str, Any],
     described: dict[str, Any],
-    autoencoder: Path | None = None,
+    before: Path | None = None,
     seed: int,
     device: str = "cpu",
 ) -> None:
     """Trains `stage` on the scenes in a folder, going on from `checkpoint` if it is there, and writes `folder`:
-    the network in its family's layout and, last, `training.json` with the history and `described`.
+    the network in its family's layout and, last, `training.json` with the history and `described`. `before` is the
+    folder of the network that this one builds on: the autoencoder of diffusion, the MAE that DINO starts from.
 
     Raises `InputError` as `train` and `read` do, and for a device that this machine has not.
     """
     data = read(scenes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, stage))
-        trainer = make(stage, data, autoencoder)
+        trainer = make(stage, data, before)
     try:
         trainer.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -64,23 +65,28 @@ def train_family(
         partial.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
 
 
-def make(stage: str, scenes: TrainingScenes, autoencoder: Path | None = None) -> Trainer:
-    """The untrained networks of a stage. `clip` and `diffusion` learn their tokens from the scenes' captions."""
+def make(stage: str, scenes: TrainingScenes, before: Path | None = None) -> Trainer:
+    """The networks of a stage. `clip` and `diffusion` learn their tokens from the scenes' captions.
+
+    Raises `InputError` where the network that a stage builds on is missing or damaged.
+    """
     from whatwhere.zoo_training.autoencoder import Autoencoder
     from whatwhere.zoo_training.clip import Clip
     from whatwhere.zoo_training.diffusion import Diffusion, open_autoencoder
     from whatwhere.zoo_training.dino import Dino
     from whatwhere.zoo_training.mae import Mae
+    from whatwhere.zoo_training.vit import open_vit
     from whatwhere.zoo_training.words import learn_tokenizer
 
     if stage == "diffusion":
-        if autoencoder is None:
+        if before is None:
             raise InputError("zoo: expected a trained autoencoder for diffusion, got none")
-        return Diffusion(learn_tokenizer(scenes.captions), open_autoencoder(autoencoder))
+        return Diffusion(learn_tokenizer(scenes.captions), open_autoencoder(before))
+    if stage == "dino":
+        return Dino(open_vit(before) if before else None)
     if stage == "clip":
         return Clip(learn_tokenizer(scenes.captions))
-    kinds: dict[str, type[Dino | Mae | Autoencoder]] = {"dino": Dino, "mae": Mae, "autoencoder": Autoencoder}
-    return kinds[stage]()
+    return {"mae": Mae, "autoencoder": Autoencoder}[stage]()
 
 
 def machine(device: str) -> str:

@@ -42,20 +42,20 @@ _LOADING: dict[str, Any] = {
     "local_files_only": True,
     "use_safetensors": True,
     "low_cpu_mem_usage": False,
-    "torch_dtype": torch.float32,
+    "dtype": torch.float32,
 }
 
 
 def draw_losses(history: dict[str, Any], output: Path, *, title: str) -> None:
     """The curves of `loop.train`'s history as a PNG: a panel for each loss, training and validation over the steps.
 
-    Shown are `loss`, and `entropy` where there is one (a teacher that collapsed has none).
+    Shown are `loss` and, where there is one, the entropy of the teacher's answers (one that collapsed has none).
     Raises `InputError` for a history without a loss.
     """
-    names = [name for name in ("loss", "entropy") if name in history["training"]]
+    names = [name for name in ("loss", "entropy", "patch_entropy") if name in history["training"]]
     if not names:
         raise InputError(f"loss curves {output}: expected a history with a loss, got {list(history['training'])}")
-    figure = _figure(4.4 * len(names), 2.8)
+    figure = _figure(3.8 * len(names), 2.8)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         _draw_curve(axes, history, name)
     figure.suptitle(title, fontsize=10)
@@ -75,7 +75,7 @@ def _draw_curve(axes: Axes, history: dict[str, Any], name: str) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:.2g}")
-    axes.set(xlabel="step", ylabel=name)
+    axes.set(xlabel="step", ylabel=name.replace("_", " "))
     axes.tick_params(which="both", labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from whatwhere.atomic import replacing
+from whatwhere.backbones.repository import Repository
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 #: 1.9 million parameters; 8 x 8 tokens of a 64-pixel crop.
@@ -23,6 +24,14 @@ MEAN = STD = (0.5, 0.5, 0.5)
 def small_vit(**options: Any) -> nn.Module:
     """A new, untrained member; `options` go to timm's constructor. Positions adapt to other image sizes."""
     return timm.create_model(ARCHITECTURE, num_classes=0, dynamic_img_size=True, **{**MODEL_ARGS, **options})
+
+
+def open_vit(folder: Path) -> nn.Module:
+    """A trained member in a folder. Raises `InputError` where it is damaged or missing."""
+    network = small_vit()
+    repository = Repository(str(folder), folder)
+    repository.fill(network, repository.file("model.safetensors"))
+    return network
 
 
 def export_timm(network: nn.Module, folder: Path, *, tag: str) -> None:
