@@ -597,3 +597,29 @@ def test_an_export_leaves_the_training_as_it_was(tmp_path, tokenizer, name):
     assert same(trainer, untouched)
     assert {p.dtype for p in trainer.parameters()} == {torch.float32}
     assert [p.requires_grad for p in trainer.parameters()] == [p.requires_grad for p in untouched.parameters()]
+
+
+def test_views_know_where_their_patches_lie(monkeypatch):
+    monkeypatch.setattr(dino, "jitter", lambda pixels, generator: pixels)
+    y, x = np.mgrid[:128, :128].astype(np.uint8)
+    scene = np.stack([y, x, 0 * x], -1)  # every pixel says where it is
+    scenes = TrainingScenes(scene[None], np.zeros((1, 128, 128), np.uint8), ["a place"])
+    generator = torch.Generator().manual_seed(3)
+    windows = scenes.boxes(40, *dino.WINDOW_PX, generator=generator)
+    views = dino._views(scenes, np.zeros(40, int), windows, 1, (0.6, 1.0), 48, generator=generator)
+    patches = views.pixels.unflatten(3, (6, 8)).unflatten(2, (6, 8)).mean((3, 5))  # view, channel, row, column
+    said = (patches[:, :2].flatten(2).transpose(1, 2) + 1) * 127.5 + 0.5
+    torch.testing.assert_close(said, views.places, atol=0.6, rtol=0)
+    first, last = patches[:, 1, :, 0], patches[:, 1, :, -1]
+    assert 0 < int((first > last).all(1).sum()) < 40  # some are mirrored, some are not
+
+
+def test_patches_meet_where_views_overlap():
+    along = torch.arange(4) * 8.0 + 4
+    left = torch.stack(torch.meshgrid(along, along, indexing="ij"), -1).reshape(1, 16, 2)
+    right = left + torch.tensor([0.0, 16.0])  # two columns further
+    mirrored = right.reshape(1, 4, 4, 2).flip(2).reshape(1, 16, 2)
+    for other, columns in ((right, [0, 1]), (mirrored, [3, 2])):
+        nearest, is_there = dino.meet(left, other)
+        assert is_there.reshape(4, 4).tolist() == [[False, False, True, True]] * 4
+        assert nearest.reshape(4, 4)[:, 2:].tolist() == [[4 * row + column for column in columns] for row in range(4)]

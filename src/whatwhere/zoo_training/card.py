@@ -71,7 +71,7 @@ def _summary_row(family: str, stages: dict[str, dict[str, Any]], found: dict[str
         _score(probe["trained"]),
         f"{probe['untrained']['miou']:.3f}",
         f"{probe['raw_pixels']['miou']:.3f}",
-        f"{found['ratio']['untrained']:.2f}",
+        f"{found['ratio']['untrained']:.3f}",
         f"{words['auc']:.3f} ({_interval(words)})" if words else "–",
         f"AUC {AUC_GOAL:g}" if family == "clip" else f"{RATIO_GOAL:g} × untrained",
         "yes" if reached(family, found) else "**no**",
@@ -106,7 +106,7 @@ def reached(family: str, found: dict[str, Any]) -> bool:
 
 def verdict(family: str, found: dict[str, Any]) -> str:
     """A sentence that says whether the goal was met, and by what number."""
-    ratio = f"{found['ratio']['untrained']:.2f} times the untrained network's mIoU"
+    ratio = f"{found['ratio']['untrained']:.3f} times the untrained network's mIoU"
     if family == "clip":
         words = found["presence"]["trained"]
         number, goal = f"a mean AUC of {words['auc']:.3f} ({_interval(words)})", f"{AUC_GOAL:g}"
@@ -264,7 +264,8 @@ def _recipe(family: str) -> str:
 
         (many, wide, large_px), (more, narrow, small_px) = dino.GLOBAL_CROPS, dino.LOCAL_CROPS
         return (
-            "Student and teacher (Caron et al. 2021), centred and sharpened, with hidden patches (Zhou et al. 2022). "
+            "Student and teacher (Caron et al. 2021), centred and sharpened, agree on images, and on patches at one "
+            "place in two views (after Zhou et al. 2022). Both start as zoo/mae: steps and hours come on top of its. "
             f"Of a window of {_span(dino.WINDOW_PX)} px of each scene, {many} crops of {_span(wide)} of its side "
             f"shown at {large_px} px, {dino.HIDDEN:.0%} of the patches hidden from the student, and {more} "
             f"of {_span(narrow)} at {small_px} px; {dino.PROTOTYPES} prototypes, temperatures "
