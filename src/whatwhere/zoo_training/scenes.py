@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
+from joblib import Parallel, delayed
 from torch import Tensor
 
 from whatwhere.datasets.scenes import CLASSES, Scene, render
@@ -89,11 +87,12 @@ def write(folder: Path, *, scenes: int, first_seed: int, size_px: int, processes
     labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, (scenes, size_px, size_px))
     captions = []
     seeds = range(first_seed, first_seed + scenes)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        rendered: Iterable[Scene] = pool.map(partial(render, size_px=size_px), seeds, chunksize=32)
-        for i, scene in enumerate(progress(rendered, "scenes", total=scenes)):
-            images[i], labels[i] = scene.image, scene.labels
-            captions.append(scene.caption)
+    # joblib's workers do not run the calling script again, which workflow scripts would not survive
+    pool = Parallel(processes, return_as="generator", batch_size=32)
+    rendered: Iterable[Scene] = pool(delayed(render)(seed, size_px=size_px) for seed in seeds)
+    for i, scene in enumerate(progress(rendered, "scenes", total=scenes)):
+        images[i], labels[i] = scene.image, scene.labels
+        captions.append(scene.caption)
     images.flush()
     labels.flush()
     (folder / "captions.json").write_text(json.dumps(captions), "utf-8")
