@@ -219,7 +219,7 @@ def written(path, measured, history=HISTORY):
 
 def test_a_family_below_its_goal_is_said_to_fall_short(tmp_path):
     text = written(tmp_path, [found("dino", trained=0.3), found("clip", auc=0.8)])
-    assert text.count("fell **short of** its goal of 1.5 times: 1.20 times") == 2
+    assert text.count("fell **short of** its goal of 1.5 times: 1.200 times") == 2
     assert text.count("fell **short of** its goal of 0.85: a mean AUC of 0.800") == 2
     assert "met its goal" not in text
 
@@ -227,7 +227,7 @@ def test_a_family_below_its_goal_is_said_to_fall_short(tmp_path):
 def test_a_family_above_its_goal_is_not(tmp_path):
     text = written(tmp_path, [found("mae"), found("clip")])
     assert "short of" not in text
-    assert "met its goal of 1.5 times: 1.80 times" in text
+    assert "met its goal of 1.5 times: 1.800 times" in text
     assert "met its goal of 0.85: a mean AUC of 0.900" in text
 
 

@@ -110,7 +110,9 @@ class BackboneSettings(Strict):
         if self.weights in ("hub", "random"):
             return []
         if not Path(self.weights).is_file():
-            raise InputError(f"expected hub, random or a checkpoint's path, got {self.weights!r}, which is no file")
+            raise InputError(
+                f"weights: expected hub, random or a checkpoint's path, got {self.weights!r}, which is no file"
+            )
         return [self.weights]
 
 
@@ -286,7 +288,7 @@ def check_files(config: Config) -> None:
         try:
             backbone.local_files()
         except InputError as error:
-            raise InputError(f"backbones.{name}: {error}; correct it") from None
+            raise InputError(f"backbones.{name}.{error}; correct it") from None
 
 
 def read(path: Path) -> Config:
