@@ -116,6 +116,11 @@ def solver_code(wildcards):
     return code("stages.vectors", *([] if kind == "final" else [f"solve.{kind}"]))
 
 
+def zoo_cores(wildcards):
+    """All cores. Asked when the job is: what does not run, `--unlock` say, has none."""
+    return workflow.cores
+
+
 def zoo_inputs(wildcards):
     """The scenes, and the network that a stage builds on: diffusion's autoencoder, the MAE that DINO starts from."""
     inputs = {"scenes": rules.zoo_scenes.output[0]}

@@ -13,7 +13,7 @@ rule zoo_scenes:
         f"{ZOO}/logs/scenes.log",
     conda:
         "../../envs/torch.yaml"
-    threads: workflow.cores or 1
+    threads: zoo_cores
     params:
         settings=values(SETTINGS.zoo, "recipes", "evidence", "device"),
         code=code("zoo_training.scenes"),
