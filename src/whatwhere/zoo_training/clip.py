@@ -57,6 +57,8 @@ def text_ids(tokenizer: CLIPTokenizer) -> dict[str, Any]:
 
 
 class Clip(Trainer):
+    """transformers' model, both towers in training, and the tokenizer of the scenes' captions."""
+
     def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.tokenizer = tokenizer

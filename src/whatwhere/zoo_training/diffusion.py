@@ -70,6 +70,8 @@ def open_autoencoder(folder: Path) -> Any:
 
 
 class Denoiser(nn.Module):
+    """Noisy latents, their steps and a text's tokens to the noise; both networks are trained together."""
+
     unet: Any
 
     def __init__(self, tokenizer: CLIPTokenizer) -> None:

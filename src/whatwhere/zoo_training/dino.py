@@ -54,6 +54,8 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
+    """A backbone, which is kept, and its head, which is not."""
+
     backbone: Any
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from whatwhere.atomic import replacing
+from whatwhere.backbones.repository import moved
 from whatwhere.errors import InputError
 from whatwhere.seeding import seed_for
 from whatwhere.zoo_training.loop import Recipe, train
@@ -44,11 +45,7 @@ def train_family(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, stage))
         trainer = make(stage, data, before)
-    try:
-        trainer.to(device)
-    except (RuntimeError, AssertionError) as error:
-        line = str(error).split("\n")[0]
-        raise InputError(f"zoo: expected a device of this machine, got {device!r} ({line}); set zoo.device") from error
+    moved(trainer, f"zoo/{stage}", device)
     history = train(trainer, data, checkpoint, Recipe(**recipe), seed=seed, name=stage)
     trainer.export(folder)
     about = {

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from whatwhere.atomic import replacing
+from whatwhere.backbones.weights import first_line
 from whatwhere.errors import InputError
 from whatwhere.progress import progress
 from whatwhere.seeding import seed_for
@@ -176,7 +177,7 @@ def _resume(
             trainer.load_state_dict(state["trainer"])
             optimiser.load_state_dict(state["optimiser"])
     except Exception as error:  # torch reports damage and mismatch with many types
-        text = f"{type(error).__name__} ({str(error).strip().splitlines()[0][:160] if str(error).strip() else ''})"
+        text = f"{type(error).__name__} ({first_line(error)})"
         raise InputError(
             f"checkpoint {checkpoint}: expected the state of this training, got {text}; {again}"
         ) from error
