@@ -16,8 +16,7 @@ from diffusers import AutoencoderKL
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from whatwhere.zoo_training.dino import flip
-from whatwhere.zoo_training.scenes import TrainingScenes
+from whatwhere.zoo_training.scenes import TrainingScenes, flip
 from whatwhere.zoo_training.trainer import Trainer
 
 SIZE_PX = 64

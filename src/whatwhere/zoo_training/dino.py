@@ -209,9 +209,3 @@ def jitter(pixels: Float[Tensor, "image 3 y x"], generator: torch.Generator) -> 
     pixels = pixels.lerp(pixels.mean((1, 2, 3), keepdim=True), 1 - contrast)
     pixels = pixels.lerp(pixels.mean(1, keepdim=True), torch.where(grey, 1.0, 1 - saturation))
     return pixels.clamp(0, 2) - 1
-
-
-def flip(pixels: Float[Tensor, "image 3 y x"], generator: torch.Generator) -> Float[Tensor, "image 3 y x"]:
-    """Mirrors every second image or so."""
-    mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
-    return torch.where(mirrored, pixels.flip(-1), pixels)

@@ -16,8 +16,7 @@ from jaxtyping import Float, Int
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from whatwhere.zoo_training.dino import flip
-from whatwhere.zoo_training.scenes import TrainingScenes
+from whatwhere.zoo_training.scenes import TrainingScenes, flip
 from whatwhere.zoo_training.trainer import Trainer
 from whatwhere.zoo_training.vit import MODEL_ARGS, export_timm, small_vit
 

@@ -77,6 +77,12 @@ class TrainingScenes:
         return torch.from_numpy(np.stack(shares) >= PRESENT_SHARE)
 
 
+def flip(pixels: Float[Tensor, "image 3 y x"], generator: torch.Generator) -> Float[Tensor, "image 3 y x"]:
+    """Mirrors every second image or so."""
+    mirrored = torch.rand(len(pixels), 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirrored, pixels.flip(-1), pixels)
+
+
 def write(folder: Path, *, scenes: int, first_seed: int, size_px: int, processes: int = 1) -> None:
     """Renders the scenes of `first_seed` on (13 ms each at 128 px) into `images.npy`, `labels.npy` and, last,
     `captions.json`: without the last the folder does not count as whole.

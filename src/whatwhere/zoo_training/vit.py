@@ -16,14 +16,14 @@ from whatwhere.backbones.repository import Repository
 
 ARCHITECTURE = "vit_tiny_patch16_224"
 #: 1.9 million parameters; 8 x 8 tokens of a 64-pixel crop.
-MODEL_ARGS = {"img_size": 64, "patch_size": 8, "embed_dim": 160, "depth": 6, "num_heads": 5}
+MODEL_ARGS: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 160, "depth": 6, "num_heads": 5}
 #: Pixels 0-1 to -1 … 1, as the training scenes are.
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
-def small_vit(**options: Any) -> nn.Module:
-    """A new, untrained member; `options` go to timm's constructor. Positions adapt to other image sizes."""
-    return timm.create_model(ARCHITECTURE, num_classes=0, dynamic_img_size=True, **{**MODEL_ARGS, **options})
+def small_vit() -> nn.Module:
+    """A new, untrained member. Positions adapt to other image sizes."""
+    return timm.create_model(ARCHITECTURE, num_classes=0, dynamic_img_size=True, **MODEL_ARGS)
 
 
 def open_vit(folder: Path) -> nn.Module:
