@@ -151,7 +151,7 @@ def test_cross_attention_is_dropped():
     backbone = Backbone(
         name="unet",
         model=unet,
-        run=lambda pixels: run().sample.flatten(2).transpose(1, 2),
+        run=lambda pixels, seeds=None: run().sample.flatten(2).transpose(1, 2),
         image_tokens=lambda tokens: slice(0, tokens),
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
@@ -202,7 +202,7 @@ def test_a_model_without_the_primitive_is_refused():
     backbone = Backbone(
         name="convolution",
         model=model,
-        run=lambda pixels: model(pixels).flatten(2).transpose(1, 2),
+        run=lambda pixels, seeds=None: model(pixels).flatten(2).transpose(1, 2),
         image_tokens=lambda tokens: slice(0, tokens),
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
@@ -219,7 +219,7 @@ def test_a_masked_layer_is_refused():
             super().__init__()
             self.project = nn.Conv2d(3, 8, 16, 16)
 
-        def forward(self, x):
+        def forward(self, x, _seeds=None):
             x = self.project(x).flatten(2).transpose(1, 2)
             return nn.functional.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], is_causal=True)[:, 0]
 

@@ -9,14 +9,15 @@ give the call its stable name. So one interceptor serves every library and every
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -50,7 +51,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Attention:
-    """One self-attention layer, cut to the image's own tokens, which form `grid` (rows, columns)."""
+    """One self-attention layer, cut to the image's own tokens, which form `grid` (rows, columns).
+
+    `sample` is the number of the pass through the network, where a backbone makes several (noise samples).
+    """
 
     name: str
     query: Float[Tensor, "image head token channel"]
@@ -58,6 +62,7 @@ class Attention:
     value: Float[Tensor, "image head token channel"] | None
     scale: float
     grid: tuple[int, int]
+    sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,58 +79,74 @@ class Features:
     def image(self, index: int) -> Features:
         """The features of one image, its leading axis kept at length 1."""
         keep = slice(index, index + 1)
-        layers = (
-            Attention(a.name, a.query[keep], a.key[keep], _cut(a.value, keep), a.scale, a.grid) for a in self.layers
-        )
+        layers = (replace(a, query=a.query[keep], key=a.key[keep], value=_cut(a.value, keep)) for a in self.layers)
         return Features(tuple(layers), self.final[keep], self.final_grid)
 
 
-def capture(backbone: Backbone, images: UInt8[np.ndarray, "image y x 3"], *, values: bool = True) -> Features:
-    """One forward pass of `images`, all of one size, with every selected self-attention layer recorded.
+def capture(
+    backbone: Backbone,
+    images: UInt8[np.ndarray, "image y x 3"],
+    *,
+    values: bool = True,
+    seeds: Sequence[int] | None = None,
+) -> Features:
+    """One run of `images`, all of one size, with every selected self-attention layer recorded.
 
-    Cross-attention (other token counts, or a name that the backbone excludes) is dropped; class, register
-    and text tokens are cut before any softmax is taken.
+    `seeds`, one for each image, are for what the model draws (see `Backbone.run`). Cross-attention (other token
+    counts, or a name that the backbone excludes) is dropped; class, register and text tokens are cut before any
+    softmax is taken. Nothing of a layer that is left out is kept.
 
     Raises `InputError` where the model never calls the attention primitive, where no layer matches the
     backbone's selection, or where a selected call is masked (Eq. 5 has no mask).
     """
     height, width = images.shape[1:3]
-    calls, final = record_attention(backbone.model, lambda: backbone.run(backbone.prepare(images)))
-    if not calls:
+    seen: list[str] = []
+
+    def kept(call: Call) -> Attention | None:
+        seen.append(call.name)
+        return _cut_to_image(call, backbone, height, width, values) if _selected(call, backbone) else None
+
+    layers, final = record_attention(backbone.model, lambda: backbone.run(backbone.prepare(images), seeds), kept)
+    if not seen:
         raise InputError(
             f"backbone {backbone.name}: expected calls of torch's scaled_dot_product_attention, got none; "
             "its attention cannot be read (choose a model that uses the primitive, e.g. a plain ViT)"
         )
-    layers = tuple(_cut_to_image(call, backbone, height, width, values) for call in calls if _selected(call, backbone))
     if not layers:
         raise InputError(
             f"backbone {backbone.name}: expected a self-attention layer matching {list(backbone.layers)}, "
-            f"got only {[call.name for call in calls]}; correct `layers`"
+            f"got only {seen}; correct `layers`"
         )
-    return Features(layers, final, token_grid(final.shape[1], height, width))
+    return Features(_numbered(layers, backbone.samples), final, token_grid(final.shape[1], height, width))
 
 
-def record_attention(model: nn.Module, run: Callable[[], Result]) -> tuple[list[Call], Result]:
-    """Every call of the attention primitive during `run()`, in order, and what `run` returned.
+def record_attention(
+    model: nn.Module, run: Callable[[], Result], keep: Callable[[Call], Any] = lambda call: call
+) -> tuple[list[Any], Result]:
+    """What `keep` makes of every call of the attention primitive during `run()`, in order, and what `run` returned.
 
-    A module that calls more than once has its later calls named `path#2`, `path#3` ….
+    A call of which `keep` answers None is forgotten at once. A module that calls more than once has its later
+    calls named `path#2`, `path#3` ….
     """
-    with torch.no_grad(), _module_path(model) as path, _Recorder(path) as recorder:
+    with torch.no_grad(), _module_path(model) as path, _Recorder(path, keep) as recorder:
         result = run()
-    return recorder.calls, result
+    return recorder.kept, result
 
 
 class _Recorder(TorchFunctionMode):
-    def __init__(self, path: list[str]) -> None:
+    def __init__(self, path: list[str], keep: Callable[[Call], Any]) -> None:
         super().__init__()
-        self.calls: list[Call] = []
+        self.kept: list[Any] = []
+        self._keep = keep
         self._path = path
         self._seen: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:
-            self.calls.append(_call(self._name(), output, *args, **(kwargs or {})))
+            kept = self._keep(_call(self._name(), output, *args, **(kwargs or {})))
+            if kept is not None:
+                self.kept.append(kept)
         return output
 
     def _name(self) -> str:
@@ -174,8 +195,9 @@ def _module_path(model: nn.Module) -> Iterator[list[str]]:
 
 def _selected(call: Call, backbone: Backbone) -> bool:
     is_self = call.query.shape[-2] == call.key.shape[-2]
-    chosen = any(fnmatchcase(call.name, pattern) for pattern in backbone.layers)
-    excluded = any(fnmatchcase(call.name, pattern) for pattern in backbone.excluded)
+    name = call.name.partition("#")[0]
+    chosen = any(fnmatchcase(name, pattern) for pattern in backbone.layers)
+    excluded = any(fnmatchcase(name, pattern) for pattern in backbone.excluded)
     return is_self and chosen and not excluded
 
 
@@ -186,9 +208,36 @@ def _cut_to_image(call: Call, backbone: Backbone, height: int, width: int, value
             "masked call; leave the layer out by `layers`"
         )
     keep = backbone.image_tokens(call.query.shape[-2])
-    query, key, value = (t[..., keep, :] for t in (call.query, call.key, call.value))
-    grid = token_grid(query.shape[-2], height, width)
-    return Attention(call.name, query, key, value if values else None, call.scale, grid)
+    chosen = [call.query, call.key, *([call.value] if values else [])]
+    grid = token_grid(len(range(call.query.shape[-2])[keep]), height, width)
+    fine = (grid[0] * backbone.upsample, grid[1] * backbone.upsample)
+    query, key, *value = (_upsampled(tensor[..., keep, :], grid, fine) for tensor in chosen)
+    return Attention(call.name, query, key, value[0] if values else None, call.scale, fine)
+
+
+def _upsampled(
+    tensor: Float[Tensor, "image head token channel"], grid: tuple[int, int], fine: tuple[int, int]
+) -> Float[Tensor, "image head fine_token channel"]:
+    """Bicubic interpolation from `grid` to `fine`, channel by channel (appendix B.1)."""
+    if grid == fine:
+        return tensor
+    planes = rearrange(tensor, "image head (row column) channel -> (image head) channel row column", row=grid[0])
+    resized = F.interpolate(planes, size=fine, mode="bicubic", align_corners=False)
+    return rearrange(
+        resized, "(image head) channel row column -> image head (row column) channel", head=tensor.shape[1]
+    )
+
+
+def _numbered(layers: list[Attention], samples: int) -> tuple[Attention, ...]:
+    """The layers with the number of the pass each belongs to: a layer is called equally often in every pass."""
+    calls = Counter(layer.name.partition("#")[0] for layer in layers)
+    seen: Counter[str] = Counter()
+    numbered = []
+    for layer in layers:
+        name = layer.name.partition("#")[0]
+        numbered.append(replace(layer, sample=seen[name] * samples // calls[name]))
+        seen[name] += 1
+    return tuple(numbered)
 
 
 def _cut(value: Tensor | None, keep: slice) -> Tensor | None:

@@ -18,24 +18,30 @@ if TYPE_CHECKING:
 class Backbone:
     """A frozen, pre-trained vision model that the capture can read.
 
-    `run` takes normalised pixels `[image, 3, y, x]` and answers the final features
-    `[image, token, channel]`, image tokens only; `image_tokens` says which of an attention layer's tokens
-    belong to the image. `layers` are name patterns (`*` matches anything) of the layers to read,
-    `excluded` of those never to read. `patch_px`: image sides must be multiples of it.
+    `run(pixels, seeds)` takes normalised pixels `[image, 3, y, x]` and an integer for each image, from which a
+    model that draws anything (a diffusion model its noise) draws it; it answers the final features
+    `[image, token, channel]`, image tokens only. Without seeds every image has the model's own. It passes through
+    the network `samples` times, every time through the same layers in the same order.
+    `image_tokens` says which of an attention layer's tokens belong to the image. `layers` are name patterns (`*`
+    matches anything) of the layers to read, `excluded` of those never to read. `patch_px`: image sides must be
+    multiples of it.
     `size_px` is the short side at which it reads photographs unless told otherwise: for a transformer twice the
-    side that it was trained at, as in the paper (448 for 224).
+    side that it was trained at, as in the paper (448 for 224). `upsample`: how many times finer, along each side,
+    the grid is to which queries, keys and values are interpolated before the walk (appendix B.1: 2 for MAE).
     `weights`: where they came from, word for word in every artifact's provenance.
     """
 
     name: str
     model: nn.Module
-    run: Callable[[Float[Tensor, "image 3 y x"]], Float[Tensor, "image token channel"]]
+    run: Callable[..., Float[Tensor, "image token channel"]]
     image_tokens: Callable[[int], slice]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     patch_px: int
     weights: str
     size_px: int = 448
+    samples: int = 1
+    upsample: int = 1
     layers: tuple[str, ...] = ("*",)
     excluded: tuple[str, ...] = field(default=())
 

@@ -42,7 +42,7 @@ def load(
     preprocessing = repository.read_json("preprocessor_config.json")
     vision = network.vision_model
 
-    def run(pixels: Tensor) -> Tensor:
+    def run(pixels: Tensor, _seeds: Any = None) -> Tensor:
         return vision(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
 
     return Backbone(

@@ -68,7 +68,7 @@ def load(
     with torch.no_grad():
         prompt = network.text_encoder(ids).last_hidden_state
 
-    def run(pixels: Float[Tensor, "image 3 y x"]) -> Float[Tensor, "image token channel"]:
+    def run(pixels: Float[Tensor, "image 3 y x"], _seeds: Any = None) -> Float[Tensor, "image token channel"]:
         latents = network.vae.encode(pixels).latent_dist.mode() * network.vae.config.scaling_factor
         noise = torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(seed)).to(latents)
         noisy = keep**0.5 * latents + (1 - keep) ** 0.5 * noise

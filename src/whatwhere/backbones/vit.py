@@ -52,7 +52,7 @@ def load(
     return Backbone(
         name=name,
         model=network,
-        run=lambda pixels: _final(network, pixels),
+        run=lambda pixels, _seeds=None: _final(network, pixels),
         image_tokens=lambda tokens: slice(prefix_tokens(network), tokens),
         mean=channel_numbers(name, config, "mean"),
         std=channel_numbers(name, config, "std"),
