@@ -1,6 +1,26 @@
-"""Shared by all tests: one thread per process, so that parallel test workers do not fight over cores."""
+"""Shared by all tests: one thread per process, so that parallel test workers do not fight over cores; a server."""
 
 import os
+import threading
+
+import pytest
 
 for pool in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(pool, "1")
+
+from serving import Server  # noqa: E402 (it imports numpy)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server():
+    with Server() as served:
+        threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield served
+        served.shutdown()

@@ -1,11 +1,14 @@
 """The command line as a person uses it."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from whatwhere.cli import main
@@ -136,22 +139,41 @@ def test_show_names_everything(tmp_path, capsys):
     main(["show", str(tmp_path)])  # other JSON beside the stores is none of them
 
 
-def test_backbones_lists_presets_and_ones_own(tmp_path, capsys):
-    main(["backbones", "--configfile", "config.yaml"])
+def test_backbones_lists_presets_and_ones_own(tmp_path, capsys, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "nothing"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
+    whole = yaml.safe_load(Path("config.yaml").read_text())
+    mine = {"untrained-vit": whole["backbones"]["untrained-vit"]}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**whole, "backbones": mine, "tables": {}, "figures": {}}))
+    main(["backbones", "--configfile", str(tmp_path / "mine.yaml")])
     text = capsys.readouterr().out
-    assert "dino-vits16" in text
-    assert "untrained-vit" in text
-    assert "12 × 6 heads: blocks.0.attn … blocks.11.attn" in text
+    entries = {name: lines.split("\n") for name, lines in re.findall(r"\n  (\S+) +((?:.+\n?)+?)(?=\n|  \S|$)", text)}
+    assert "short side 224, upsampled ×2; 12 × 12 heads: blocks.0.attn … blocks.11.attn" in text
+    assert "square 512; layers known once its configuration is in the hub's cache" in text
+    assert "dino-vits16" in entries
+    assert "untrained-vit" in entries
+    assert "licence: cc-by-nc-4.0" in entries["mae-vitb16"][0]
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_bench_measures_every_solver(capsys):
     main(["bench", "solve", "--json", "--size", "64", "--steps", "20"])
     measured = json.loads(capsys.readouterr().out)
-    assert measured["graphs"] == 72
+    assert measured["graphs"] == "72 graphs of 12 layers, 4×4"
+    assert measured["peak_memory_gb"] > 0
     for operator in ("normalised", "walk"):
         numbers = measured[operator]
         assert min(v for k, v in numbers.items() if k.endswith(("_s", "_extrapolated"))) > 0
-        assert numbers["objective_exact"] >= numbers["objective_gradient"]
+        assert numbers["objective_exact"] >= max(numbers["objective_gradient"], numbers["objective_released"]) - 1e-5
+
+
+def test_bench_measures_extraction(capsys):
+    main(["bench", "extract", "--size", "64"])
+    measured = json.loads(capsys.readouterr().out)
+    assert measured["image_px"] == 64
+    assert 0 < measured["forward_s"] < measured["extract_s"]
 
 
 def test_help_has_examples_and_needs_no_torch():

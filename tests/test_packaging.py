@@ -38,10 +38,11 @@ def test_environments_have_the_pins_of_the_requirements(file):
 
 
 USES = {
-    "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid")]
-    + [f"stages.{s}" for s in ("images", "regions", "scores", "drawing", "reporting")]
-    + ["tables", "job"],
-    "torch": ["stages.features", "stages.vectors", "solve.exact", "solve.gradient", "backbones", "job"],
+    "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid", "voc", "sources")]
+    + [f"stages.{s}" for s in ("images", "regions", "scores", "tables", "drawing", "reporting")]
+    + ["job"],
+    "torch": ["stages.features", "stages.vectors", "stages.baselines", "bench", "backbones", "job"]
+    + [f"solve.{solver}" for solver in ("exact", "gradient", "released")],
 }
 
 

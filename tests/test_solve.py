@@ -1,5 +1,8 @@
 """Solvers: one contract for all, planted answers, and the dense reference."""
 
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,14 @@ from sklearn.metrics import adjusted_rand_score
 
 from whatwhere.cluster import cluster
 from whatwhere.errors import InputError
-from whatwhere.objective import eq3, resampling_matrix
+from whatwhere.objective import data_term, eq3, quotients, resampling_matrix
 from whatwhere.orthogonalise import orthogonalise
-from whatwhere.solve import SOLVERS, solve
+from whatwhere.solve import SOLVERS, solve, solve_batch
+from whatwhere.solve.descent import buffered
+from whatwhere.solve.released import Painter
+from whatwhere.solve.terms import DataTerm
 
-SETTINGS = {"exact": {}, "gradient": {"steps": 2000, "learning_rate": 3e-3}}
+SETTINGS = {"exact": {}, "gradient": {"steps": 2000, "learning_rate": 3e-3}, "released": {"steps": 150}}
 
 
 def dense_operator(graph):
@@ -53,6 +59,8 @@ class TestContract:
         torch.testing.assert_close(solution.values.double(), expected, atol=1e-5, rtol=1e-4)
 
     def test_permuting_tokens_permutes_the_span(self, solver):
+        if solver == "released":
+            pytest.skip("its convolutions know which tokens are neighbours")
         source, _ = blocks()
         order = torch.randperm(48, generator=torch.Generator().manual_seed(1))
         moved = type(source)(
@@ -70,7 +78,17 @@ class TestContract:
         solution = solve(graph, vectors=3, solver=solver, **SETTINGS[solver])
         assert solution.vectors.shape == (30, 3)
         best = torch.linalg.eigvalsh(dense_operator(graph))[-3:].sum()
-        assert float(eq3(solution.vectors, graph)) == pytest.approx(float(best), rel=0.05)
+        reached = float(eq3(solution.vectors, graph)) / float(best)
+        assert reached == pytest.approx(1, rel=0.05) if solver != "released" else 0.75 < reached <= 1
+
+    def test_an_image_does_not_depend_on_its_batch(self, solver):
+        graphs = [walks(features(seed=seed)) for seed in range(3)]
+        settings = {"vectors": 4, "solver": solver, **SETTINGS[solver], **({"steps": 20} if solver != "exact" else {})}
+        together = solve_batch(graphs, seeds=[7, 8, 9], **settings)
+        for graph, seed, expected in zip(graphs, (7, 8, 9), together, strict=True):
+            alone = solve(graph, seed=seed, **settings)
+            assert torch.equal(alone.vectors, expected.vectors)
+            assert torch.equal(alone.values, expected.values)
 
 
 @pytest.mark.parametrize("operator", ["normalised", "walk"])
@@ -102,15 +120,83 @@ def test_gradient_converges_to_the_exact_subspace():
 
 
 @pytest.mark.parametrize("operator", ["normalised", "walk"])
-def test_gradient_folded_takes_the_same_path_as_unfolded(operator):
+def test_gradient_folded_takes_the_same_path_as_unfolded(operator, monkeypatch):
     graph = walks(operator=operator)
+    dense = solve(graph, vectors=4, solver="gradient", steps=100, learning_rate=1e-3, folded=False)
+    monkeypatch.setattr("whatwhere.solve.terms.DENSE", 0)
     runs = [
         solve(graph, vectors=4, solver="gradient", steps=100, learning_rate=1e-3, check_every=1, folded=folded)
         for folded in (True, False)
     ]
-    np.testing.assert_allclose(runs[0].history, runs[1].history, atol=1e-4)
-    assert "100 of them unfolded" in runs[1].status
-    assert "100 of them unfolded" not in runs[0].status
+    for run in runs:
+        np.testing.assert_allclose(run.history, dense.history, atol=1e-4)
+    assert "100 of 100 passes unfolded" in runs[1].status
+    assert "100 of 100 passes unfolded" not in runs[0].status
+
+
+def noisy(samples=4, seed=0):
+    """Random graphs at several noise samples, which differ."""
+    source = features(layers=2 * samples, seed=seed)
+    layers = tuple(replace(a, name=f"layer{i % 2}", sample=i // 2) for i, a in enumerate(source.layers))
+    return walks(replace(source, layers=layers))
+
+
+def test_samples_divide_the_graph_set():
+    graph = noisy(samples=4)
+    assert [len(part.layers) for part in graph.samples] == [2, 2, 2, 2]
+    whole, parts = graph.folds[0].matrix, [part.folds[0].matrix for part in graph.samples]
+    torch.testing.assert_close(torch.stack(parts).mean(0), whole)  # the fold is the mean over noise samples
+
+
+def test_the_buffer_holds_few_samples_and_takes_new_ones_as_often_as_told():
+    size, passes = 5, 2000
+    drawn = list(islice(buffered(5000, size, 0.25, seed=3), passes))
+    first = {sample: place for place, sample in reversed(list(enumerate(drawn)))}
+    assert len(set(drawn[:size])) == size  # filled first
+    assert len(first) / passes == pytest.approx(0.25, abs=0.03)
+    order = sorted(first, key=first.get)
+    for place, sample in enumerate(drawn):
+        taken = sum(first[other] <= place for other in order)
+        assert sample in order[max(0, taken - size) : taken]  # never older than the buffer
+
+
+def test_a_buffer_larger_than_the_samples_takes_all_of_them():
+    assert set(islice(buffered(3, 5, 0.25, seed=0), 200)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("block", [0, 2**20])  # folded, and every graph by itself
+def test_one_pass_of_the_buffer_is_one_sample(block, monkeypatch):
+    monkeypatch.setattr("whatwhere.solve.terms.DENSE", block)
+    graph = noisy()
+    X = torch.linalg.qr(torch.randn(30, 3))[0][None] * 0.9
+    term = DataTerm([graph.samples], check_every=1, folded=block == 0)
+    for number, part in enumerate(graph.samples):
+        expected = data_term(quotients(X[0], part))
+        torch.testing.assert_close(term(X, torch.tensor([number]))[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_equal_passes_are_made_once_and_counted():
+    graph = walks()
+    settings = {"vectors": 3, "solver": "released", "steps": 10}
+    once = solve(graph, accumulate=1, **settings)
+    twenty = solve(graph, accumulate=20, **settings)
+    torch.testing.assert_close(once.vectors, twenty.vectors, atol=1e-3, rtol=1e-2)  # Adam does not see the scale
+
+
+def test_released_accumulates_over_the_buffer():
+    settings = {"vectors": 3, "solver": "released", "steps": 15, "accumulate": 4}
+    first, again = (solve(noisy(), seed=1, **settings) for _ in range(2))
+    assert torch.equal(first.vectors, again.vectors)
+    whole = solve(noisy(), seed=1, buffer_samples=None, **settings)
+    assert not torch.equal(first.vectors, whole.vectors)
+
+
+def test_released_starts_from_positive_rows_of_sum_one():
+    with torch.no_grad():
+        X = Painter((6, 5), 4)()
+    assert X.shape == (1, 30, 4)
+    assert (X > 0).all()
+    torch.testing.assert_close(X.sum(-1), torch.ones(1, 30))
 
 
 def sink_scores(operator, pull):
@@ -138,5 +224,5 @@ def test_planted_sinks_do_not_spoil_the_normalised_operator():
 def test_wrong_requests_are_one_line():
     with pytest.raises(InputError, match="expected 1 to 29 on a grid of 30 tokens, got 30"):
         solve(walks(), vectors=30)
-    with pytest.raises(InputError, match="expected one of exact, gradient, got 'lanczos'"):
+    with pytest.raises(InputError, match="expected one of exact, gradient, released, got 'lanczos'"):
         solve(walks(), solver="lanczos")

@@ -15,6 +15,8 @@ from whatwhere.datasets import IGNORE, Dataset, Instance, Record, folder, load_d
 from whatwhere.datasets import fingerprint as files_fingerprint
 from whatwhere.errors import InputError
 from whatwhere.images import View
+from whatwhere.seeding import seed_for
+from whatwhere.stages.baselines import FINDERS, keys, last_layer, write_baseline
 from whatwhere.stages.features import extract, read_features
 from whatwhere.stages.images import write_images, write_index
 from whatwhere.stages.regions import write_regions
@@ -24,11 +26,18 @@ from whatwhere.store import Store, read_json
 
 VIEW = View("none", 1, 16)
 TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3}
+EVERY_LAYER = {"layers": ["*"]}
 METHODS = {
-    "exact": {"pathway": "qk", "operator": "normalised", "vectors": 4},
-    "gradient": {"pathway": "vv", "operator": "walk", "vectors": 4, "steps": 20, "learning_rate": 0.01},
+    "exact": {"pathway": "qk", "operator": "normalised", "vectors": 4, **EVERY_LAYER},
+    "gradient": {"pathway": "vv", "operator": "walk", "vectors": 4, "steps": 20, "learning_rate": 0.01, **EVERY_LAYER},
+    "released": {"pathway": "qk", "operator": "walk", "vectors": 4, "steps": 3, **EVERY_LAYER},
     "final": {},
+    "position": {},
+    "ncut": {"source": "features", "threshold": 0.2, "vectors": 3},
+    "tokencut": {"threshold": 0.2},
+    "maskcut": {"threshold": 0.15, "masks": 3},
 }
+MASKS = ("tokencut", "maskcut")
 
 
 def picture(index, height=64, width=64):
@@ -64,14 +73,18 @@ def run(root, data, *, shard_images=512, batch_images=1, methods=("exact",), val
     for shard, ids in read_json(root / "index.json")["shards"].items():
         paths = {stage: root / stage / f"{shard}.json" for stage in ("images", "features")}
         write_images(data, ids, paths["images"], root / f"{shard}.coco.json", view=VIEW, run_images=2, settings={})
-        settings = {"values": values, "batch_images": batch_images, "run_images": 2, "settings": {}}
+        settings = {"values": values, "batch_images": batch_images, "run_images": 2, "seed": 0, "settings": {}}
         extract(Store(paths["images"]), backbone, paths["features"], **settings)
         for method in methods:
             paths[method] = root / method / f"{shard}.json"
             paths[f"regions-{method}"] = root / f"regions-{method}" / f"{shard}.json"
             paths[f"scores-{method}"] = root / f"{method}-{shard}.parquet"
             features = Store(paths["features"])
-            write_vectors(features, paths[method], kind=method, method=METHODS[method], seed=0, settings={})
+            given = {"kind": method, "method": METHODS[method], "settings": {}}
+            if method in FINDERS:
+                write_baseline(features, paths[method], **given)
+            else:
+                write_vectors(features, paths[method], **given, seed=0, device="cpu")
             write_regions(
                 Store(paths[method]),
                 paths[f"regions-{method}"],
@@ -122,14 +135,15 @@ def test_results_do_not_depend_on_shards_or_order(tmp_path, method):
     pieces = run(tmp_path / "pieces", dataset([3, 1, 4, 0, 2]), shard_images=2, **settings)
     assert len(whole) == 1
     assert len(pieces) == 3
-    for stage, array in (("features", "final"), (method, "vectors"), (f"regions-{method}", "regions")):
+    found = "masks" if method in MASKS else "vectors"
+    for stage, array in (("features", "final"), (method, found), (f"regions-{method}", "regions")):
         a, b = by_id(whole, stage, array), by_id(pieces, stage, array)
         assert a.keys() == b.keys()
         for name in a:
             assert np.array_equal(a[name], b[name]), (stage, name)
     frames = [
         pd.concat(pd.read_parquet(p[f"scores-{method}"]) for p in made.values())
-        .sort_values(["image", "annotator", "label"])
+        .sort_values(["image", "clusters", "annotator", "label"])
         .reset_index(drop=True)
         for made in (whole, pieces)
     ]
@@ -155,7 +169,76 @@ def test_scores_count_every_annotator(tmp_path):
     scores = pd.read_parquet(paths["scores-exact"])
     assert scores.groupby("image").annotator.nunique().to_dict() == {"image-0": 2, "image-1": 1}
     valid = (dataset(range(1)).records[0].labels()[1] != IGNORE).sum()
-    assert scores[(scores.image == "image-0") & (scores.annotator == 1)].actual.sum() == valid
+    second = scores[(scores.image == "image-0") & (scores.annotator == 1)]
+    assert set(second.groupby("clusters").actual.sum()) == {valid}
+
+
+def test_every_partition_is_kept_and_scored(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(3))).values()
+    regions, scores = Store(paths["regions-exact"]), pd.read_parquet(paths["scores-exact"])
+    assert regions.attributes["clusters"] == [2, 3, 4, 5]
+    for i, name in enumerate(regions.ids):
+        for number, k in enumerate([2, 3, 4, 5]):
+            assert set(regions.read("regions", (i, number))) == set(range(k))
+        silhouettes = regions.attributes["silhouettes"][i]
+        best = max(silhouettes, key=silhouettes.get)
+        assert [2, 3, 4, 5][regions.attributes["chosen"][i]] == int(best)
+        own = scores[(scores.image == name) & scores.chosen]
+        assert set(own.clusters) == {int(best)}
+    assert set(scores.clusters) == {2, 3, 4, 5}
+    assert set(scores.graphs) == {"6 graphs of 2 layers, 4×4"}
+
+
+def test_masks_become_one_partition_with_the_background(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(3)), methods=MASKS).values()
+    for method, most in (("tokencut", 1), ("maskcut", 3)):
+        masks, regions = Store(paths[method]).read("masks"), Store(paths[f"regions-{method}"]).read("regions")
+        assert masks.shape[1] == most
+        assert regions.shape[1] == 1
+        first = np.where(masks.any(1), masks.argmax(1) + 1, 0)  # the earliest mask that holds the token
+        assert np.array_equal(regions[:, 0], first)
+
+
+def test_baselines_read_the_last_layer(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(2)), methods=("position",)).values()
+    features = Store(paths["features"])
+    last = read_features(features, 1).layers[-1]
+    heads, grid, scale = last_layer(features, 1)
+    assert (grid, scale) == (last.grid, last.scale)
+    assert np.array_equal(heads["q"], last.query[0].numpy())
+    assert np.array_equal(keys(features, 1)[0], np.concatenate(list(last.key[0].numpy()), axis=1))
+    positions = Store(paths["position"]).read("vectors", 0).reshape(4, 4, 2)
+    assert np.allclose(positions[:, 0, 0], [0, 1 / 3, 2 / 3, 1])
+    assert np.allclose(positions[2, :, 1], [0, 1 / 3, 2 / 3, 1])
+
+
+def test_noise_samples_are_layers_and_follow_the_image(tmp_path):
+    data = dataset(range(3))
+    write_images(
+        data,
+        [r.id for r in data.records],
+        tmp_path / "i.json",
+        tmp_path / "c.json",
+        view=VIEW,
+        run_images=2,
+        settings={},
+    )
+    backbone = load_backbone("zoo-diffusion", options={"t_min": 0, "t_max": 500, "samples": 3})
+    choice = {"values": False, "batch_images": 1, "run_images": 2, "seed": 5, "settings": {}}
+    extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **choice)
+    stored = Store(tmp_path / "f.json")
+    features = read_features(stored, 2)
+    assert [layer.sample for layer in features.layers] == [
+        s for s in range(3) for _ in range(len(features.layers) // 3)
+    ]
+    seed = seed_for(5, "noise", stored.ids[2])
+    alone = capture(backbone, picture(2)[0][None], seeds=[seed])
+    for a, b in zip(features.layers, alone.layers, strict=True):
+        assert torch.equal(a.query, b.query.half().float())
+    other = capture(backbone, picture(2)[0][None], seeds=[seed + 1])
+    assert not torch.equal(alone.layers[0].query, other.layers[0].query)
+    heads, *_ = last_layer(stored, 0)
+    assert len(heads["k"]) == 3 * features.layers[-1].key.shape[1]  # all samples of the last layer
 
 
 def test_instances_and_captions_are_kept(tmp_path):
@@ -170,7 +253,7 @@ def test_images_that_do_not_divide_into_patches_are_refused(tmp_path):
     view = View("none", 1, 8)
     write_images(data, ["image-0"], tmp_path / "i.json", tmp_path / "c.json", view=view, run_images=1, settings={})
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
-    settings = {"values": False, "batch_images": 1, "run_images": 1, "settings": {}}
+    settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}
     with pytest.raises(InputError, match="multiples of its 16 px patches, got 64 × 72 px"):
         extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **settings)
     assert not list(tmp_path.glob("f.*"))
@@ -182,7 +265,7 @@ def test_numbers_beyond_float16_are_refused(tmp_path, monkeypatch):
     )
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
     backbone.model.blocks[1].attn.qkv.weight.mul_(1e7)
-    settings = {"values": False, "batch_images": 1, "run_images": 1, "settings": {}}
+    settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}
     with pytest.raises(InputError, match=r"float16's range, got up to .* in array q, layer 1 of grid 4x4"):
         extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **settings)
     assert not list(tmp_path.glob("f.*"))

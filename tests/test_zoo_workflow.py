@@ -46,7 +46,7 @@ def test_nothing_is_trained_twice_or_with_all(trained):
 def test_what_was_trained_is_a_backbone(trained):
     sizes = {"view": "native", "model": ""}
     backbones = {f"own-{f}": {**sizes, "model": f"results/zoo/{f}"} for f in ("dino", "mae", "clip", "diffusion")}
-    rows = [{"model": name, "source": "s", "decoding": "d", "backbone": name, "method": "exact"} for name in backbones]
+    rows = [{"labels": [name, "exact"], "backbone": name, "method": "exact"} for name in backbones]
     table = {**SMALL["tables"]["table1"], "rows": rows}
     trained.configure(zoo=ZOO, backbones=backbones, tables={"table1": table}, figures={})
     trained.run()

@@ -1,20 +1,26 @@
-"""What the solvers cost on this machine, each on the same graphs in one run."""
+"""What this machine takes for each step: forward pass, capture, folding, each solver, clustering."""
 
 from __future__ import annotations
 
 import platform
+import resource
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
-from whatwhere.backbones import load_backbone
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.capture import Features, capture
+from whatwhere.cluster import cluster
 from whatwhere.errors import InputError
 from whatwhere.objective import eq3
+from whatwhere.orthogonalise import orthogonalise
 from whatwhere.progress import progress
 from whatwhere.solve import Solution, solve
 from whatwhere.walk import Operator, Walks, random_walk
@@ -27,67 +33,158 @@ REPEATS = 5
 OPERATORS: tuple[Operator, ...] = ("normalised", "walk")
 
 
-def bench_solve(*, size_px: int = 448, vectors: int = 15, steps: int = 1000) -> dict[str, Any]:
-    """Seconds of the forward pass, capture, folding and each solver on one ViT-S/16 image, and what Eq. 3
-    reaches in the end (trace over `vectors` columns, made orthonormal).
+def time_methods(
+    backbone: Backbone,
+    images: UInt8[np.ndarray, "image y x 3"],
+    methods: dict[str, dict[str, Any]],
+    *,
+    regions: dict[str, Any],
+) -> dict[str, Any]:
+    """Seconds an image of `forward`, `fold`, `solve` and `cluster` for each method (Table 6), one image at a time.
 
-    The weights are random: no step's time depends on them. Short steps: median of five.
+    `methods` are settings of solvers with their `kind`; `regions` those of `cluster`. The median over images, the
+    first of which is run once before, untimed.
     """
-    backbone = load_backbone("untrained-vits16")
-    if size_px < 2 * backbone.patch_px or size_px % backbone.patch_px:
-        raise InputError(f"--size: expected a multiple of {backbone.patch_px} px from 32, got {size_px}")
-    image = np.random.default_rng(0).integers(0, 256, (1, size_px, size_px, 3), dtype=np.uint8)
-    forward, captured, features = _forward_and_capture(backbone, image)
-    results: dict[str, Any] = {operator: _bench_operator(features, operator, vectors, steps) for operator in OPERATORS}
-    solver_s = results["normalised"]["folding_s"] + results["normalised"]["exact_s"]
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    for image in progress([images[0], *images], f"timing {backbone.name}"):
+        seconds, features = timed(partial(capture, backbone, image[None], seeds=[0]))
+        for name, method in methods.items():
+            runs[name].append({"forward": seconds, **_time_method(features, method, regions)})
+    found = {name: _median_phases(phases[1:]) for name, phases in runs.items()}
+    height, width = images.shape[1:3]
+    return {"machine": machine(), "image_px": f"{height} × {width}", "weights": backbone.weights, "methods": found}
+
+
+def _time_method(features: Features, method: dict[str, Any], regions: dict[str, Any]) -> dict[str, Any]:
+    of_graphs = {key: method[key] for key in ("pathway", "operator", "layers") if key in method}
+    choice = {key: value for key, value in method.items() if key not in (*of_graphs, "kind")}
+    fold_s, walks = timed(lambda: _folded(features, **of_graphs))
+    solve_s, X = timed(lambda: solve(walks, solver=method["kind"], **choice))
+    cluster_s, _ = timed(lambda: cluster(orthogonalise(X.vectors), **regions))
+    return {"fold": fold_s, "solve": solve_s, "cluster": cluster_s, "graphs": walks.described, "status": X.status}
+
+
+def _median_phases(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        key: float(np.median([r[key] for r in runs])) if isinstance(value, float) else value
+        for key, value in runs[0].items()
+    }
+
+
+def bench_solve(
+    backbone: Backbone, *, size_px: int | None = None, vectors: int = 15, steps: int = 1000, descents: bool = True
+) -> dict[str, Any]:
+    """Seconds of the forward pass, capture, folding and each solver on one image, and what Eq. 3 reaches in the end
+    (trace over `vectors` columns, made orthonormal). Short steps: median of five; a forward pass of over ten
+    seconds is made once.
+
+    Without `descents` only `exact` is timed.
+    """
+    side = size_px or backbone.size_px
+    if side < 2 * backbone.patch_px or side % backbone.patch_px:
+        raise InputError(
+            f"--size: expected a multiple of {backbone.patch_px} px from {2 * backbone.patch_px}, got {side}"
+        )
+    image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    forward, captured, features = _forward_and_capture(backbone, image)
+    solvers: dict[str, Any] = {
+        operator: _bench_operator(features, operator, vectors, steps, descents) for operator in OPERATORS
+    }
+    solver_s = solvers["normalised"]["folding_s"] + solvers["normalised"]["exact_s"]
+    return {
+        "machine": machine(),
         "torch": torch.__version__,
-        "image_px": size_px,
-        "tokens": features.layers[0].query.shape[2],
-        "graphs": random_walk(features).graphs,
+        "backbone": backbone.name,
+        "weights": backbone.weights,
+        "image_px": side,
+        "graphs": random_walk(features).described,
         "vectors": vectors,
         "gradient_steps": steps,
         "forward_s": forward,
         "capture_s": captured,
-        **results,
+        **solvers,
         "folding_and_exact_over_forward": solver_s / forward,
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
+
+
+def machine() -> str:
+    """The processor, and the threads that it computes with."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
+
+
+def bench_extract(backbone: Backbone, *, size_px: int | None = None, images: int = 16) -> dict[str, Any]:
+    """Seconds an image of the bare forward pass, and of extraction: capture, and the store whole and hashed."""
+    from whatwhere.datasets import Dataset, Record
+    from whatwhere.images import View
+    from whatwhere.stages.features import extract
+    from whatwhere.stages.images import write_images
+    from whatwhere.store import Store
+
+    side = size_px or backbone.size_px
+    pixels = np.random.default_rng(0).integers(0, 256, (images, side, side, 3), dtype=np.uint8)
+    records = tuple(Record(str(i), image=partial(pixels.__getitem__, i)) for i in range(images))
+    view = View("none", side, backbone.patch_px)
+    with TemporaryDirectory() as folder:
+        shown = Path(folder, "images.json")
+        ids = [record.id for record in records]
+        write_images(
+            Dataset("bench", records), ids, shown, Path(folder, "i.json"), view=view, run_images=16, settings={}
+        )
+        choice: dict[str, Any] = {"values": False, "batch_images": 1, "run_images": 16, "seed": 0, "settings": {}}
+        bare, written, stored = [], [], Path(folder, "features.json")
+        for _ in progress(range(3), "extraction"):
+            with torch.inference_mode():
+                bare.append(
+                    timed(lambda: [backbone.run(backbone.prepare(image[None])) for image in pixels])[0] / images
+                )
+            written.append(timed(lambda: extract(Store(shown), backbone, stored, **choice))[0] / images)
+    best = {"forward_s": float(np.median(bare)), "extract_s": float(np.median(written))}
+    return {"machine": machine(), "backbone": backbone.name, "image_px": side, "images": images, **best}
 
 
 def _forward_and_capture(backbone: Backbone, image: np.ndarray) -> tuple[float, float, Features]:
     """Median seconds of both, timed in turn, so that a machine whose speed drifts favours neither."""
     bare, recorded = [], []
-    for _ in progress(range(REPEATS + 1), "forward pass"):
+    for number in progress(range(REPEATS + 1), "forward pass"):
         with torch.inference_mode():
-            bare.append(_timed(lambda: backbone.run(backbone.prepare(image)))[0])
-        seconds, features = _timed(lambda: capture(backbone, image))
+            bare.append(timed(lambda: backbone.run(backbone.prepare(image)))[0])
+        seconds, features = timed(lambda: capture(backbone, image))
         recorded.append(seconds)
+        if number == 0 and seconds > 10:
+            return bare[0], recorded[0], features
     return float(np.median(bare[1:])), float(np.median(recorded[1:])), features
 
 
-def _bench_operator(features: Features, operator: Operator, vectors: int, steps: int) -> dict[str, Any]:
-    folding_s, walks = _median(lambda: _folded(features, operator))
+def _bench_operator(features: Features, operator: Operator, vectors: int, steps: int, descents: bool) -> dict[str, Any]:
+    folding_s, walks = _median(lambda: _folded(features, operator=operator))
     exact_s, exact = _median(lambda: solve(walks, vectors=vectors))
-    gradient_s, gradient = _timed(lambda: _gradient(walks, vectors, steps, folded=True))
-    loop_s, loop = _timed(lambda: _gradient(walks, vectors, UNFOLDED_STEPS, folded=False))
-    return {
-        "folding_s": folding_s,
-        "exact_s": exact_s,
+    found = {"folding_s": folding_s, "exact_s": exact_s, "objective_exact": float(eq3(exact.vectors, walks))}
+    if not descents:
+        return found
+    gradient_s, gradient = timed(lambda: _gradient(walks, vectors, steps, folded=True))
+    loop_s, loop = timed(lambda: _gradient(walks, vectors, UNFOLDED_STEPS, folded=False))
+    released_s, released = timed(lambda: solve(walks, vectors=vectors, solver="released"))
+    return found | {
         "gradient_folded_s": gradient_s,
         "gradient_unfolded_s_extrapolated": loop_s / UNFOLDED_STEPS * steps,
-        "objective_exact": float(eq3(exact.vectors, walks)),
+        "released_s": released_s,
         "objective_gradient": float(eq3(gradient.vectors, walks)),
         "objective_unfolded_after_5_steps": float(eq3(loop.vectors, walks)),
+        "objective_released": float(eq3(released.vectors, walks)),
         "gradient_status": gradient.status,
     }
 
 
 def bench_table(measured: dict[str, Any]) -> str:
-    """The same numbers as a Markdown table."""
+    """What `bench_solve` answered as a Markdown table."""
     head = (
-        f"One image of {measured['image_px']} px, ViT-S/16: {measured['graphs']} graphs of {measured['tokens']} "
-        f"tokens, {measured['vectors']} vectors, {measured['gradient_steps']} gradient steps; {measured['machine']}"
+        f"{measured['backbone']}, one image of {measured['image_px']} px: {measured['graphs']}, "
+        f"{measured['vectors']} vectors, {measured['gradient_steps']} gradient steps; {measured['machine']}; "
+        f"peak memory {measured['peak_memory_gb']:.1f} GB"
     )
     rows = [
         ("forward pass", "forward_s", "", ""),
@@ -101,18 +198,20 @@ def bench_table(measured: dict[str, Any]) -> str:
             "gradient_unfolded_s_extrapolated",
             "objective_unfolded_after_5_steps",
         ),
+        ("`released`, 100 steps", "", "released_s", "objective_released"),
     ]
     lines = ["| step | seconds, `normalised` | seconds, `walk` | Eq. 3, `normalised` | Eq. 3, `walk` |"]
     lines += ["| --- | --- | --- | --- | --- |"]
     for name, once, each, objective in rows:
-        seconds = [measured[once]] * 2 if once else [measured[o][each] for o in OPERATORS]
-        values = [f"{measured[o][objective]:.4f}" if objective else "" for o in OPERATORS]
-        lines.append(f"| {name} | {' | '.join([f'{s:.3g}' for s in seconds] + values)} |")
+        if once or each in measured[OPERATORS[0]]:
+            seconds = [measured[once]] * 2 if once else [measured[o][each] for o in OPERATORS]
+            values = [f"{measured[o][objective]:.4f}" if objective else "" for o in OPERATORS]
+            lines.append(f"| {name} | {' | '.join([f'{s:.3g}' for s in seconds] + values)} |")
     return "\n".join([head, "", *lines])
 
 
-def _folded(features: Features, operator: Operator) -> Walks:
-    walks = random_walk(features, operator=operator)
+def _folded(features: Features, **of_graphs: Any) -> Walks:
+    walks = random_walk(features, **of_graphs)
     assert walks.folds  # computed at the first use
     return walks
 
@@ -121,13 +220,16 @@ def _gradient(walks: Walks, vectors: int, steps: int, *, folded: bool) -> Soluti
     return solve(walks, vectors=vectors, solver="gradient", steps=steps, learning_rate=1e-3, folded=folded)
 
 
-def _timed(action: Callable[[], Result]) -> tuple[float, Result]:
+def timed(action: Callable[[], Result]) -> tuple[float, Result]:
+    """Seconds that `action` took, and what it answered."""
     start = time.perf_counter()
     result = action()
     return time.perf_counter() - start, result
 
 
 def _median(action: Callable[[], Result]) -> tuple[float, Result]:
-    action()  # warm up
-    runs = [_timed(action) for _ in progress(range(REPEATS), "timing")]
+    first_s, result = timed(action)  # warm up
+    if first_s > 10:
+        return first_s, result
+    runs = [timed(action) for _ in progress(range(REPEATS), "timing")]
     return float(np.median([seconds for seconds, _ in runs])), runs[-1][1]

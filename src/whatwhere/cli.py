@@ -47,12 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     backbones = commands.add_parser("backbones", help="what can be used, and the layers each is read at")
     backbones.add_argument("--configfile", type=Path, help="also list the backbones of this configuration")
     backbones.set_defaults(run=_backbones)
-    bench = commands.add_parser("bench", help="measure this machine")
-    bench.add_argument("what", choices=["solve"], help="solve: one ViT-S/16 image at 448 px, all layers and heads")
-    bench.add_argument("--json", action="store_true", help="numbers only, as JSON")
-    bench.add_argument("--size", type=_whole, default=448, metavar="PX", help="side of the image (448)")
-    bench.add_argument("--steps", type=_whole, default=1000, help="gradient steps (1000)")
-    bench.set_defaults(run=_bench)
+    _add_bench(commands)
     schema = commands.add_parser("schema", help="JSON schema of config.yaml, for editors")
     schema.set_defaults(run=_schema)
     return parser
@@ -80,13 +75,36 @@ def _add_segment(commands: argparse._SubParsersAction) -> None:
         "--size",
         type=_whole,
         metavar="PX",
-        help="short side shown to the backbone (twice its training images': 128 for the zoo, 448 for the others)",
+        help="short side, or side of the square, shown to the backbone (its own: see whatwhere backbones)",
     )
     command.add_argument("--pathway", choices=["qk", "vv"], default="qk", help="where (qk) or what (vv)")
-    command.add_argument("--solver", choices=["exact", "gradient"], default="exact")
+    command.add_argument("--solver", choices=["exact", "gradient", "released"], default="exact")
     command.add_argument("--seed", type=_whole, default=0)
     command.add_argument("--out", type=Path, default=Path("segments"), metavar="DIR", help="default: segments")
     command.set_defaults(run=_segment)
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "bench",
+        help="measure this machine",
+        description="solve: forward pass, folding and every solver on one image, all layers and heads; extract: the "
+        "forward pass with and without writing what it leaves behind.",
+        epilog="examples: whatwhere bench solve --json; whatwhere bench solve --backbone zoo-diffusion --solver exact; "
+        "whatwhere bench extract",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("what", choices=["solve", "extract"])
+    command.add_argument("--backbone", default="untrained-vits16", help="as of segment (untrained-vits16)")
+    command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of the hub's; or: random")
+    command.add_argument("--device", default="cpu")
+    command.add_argument(
+        "--solver", choices=["all", "exact"], default="all", help="exact: leave out those that descend"
+    )
+    command.add_argument("--json", action="store_true", help="numbers only, as JSON")
+    command.add_argument("--size", type=_whole, metavar="PX", help="side of the image (the backbone's own)")
+    command.add_argument("--steps", type=_whole, default=1000, help="gradient steps (1000)")
+    command.set_defaults(run=_bench)
 
 
 def _whole(text: str) -> int:
@@ -139,9 +157,16 @@ def _backbones(options: argparse.Namespace) -> None:
 
 
 def _bench(options: argparse.Namespace) -> None:
-    from whatwhere.bench import bench_solve, bench_table
+    from whatwhere.backbones import load_backbone
+    from whatwhere.bench import bench_extract, bench_solve, bench_table
 
-    measured = bench_solve(size_px=options.size, steps=options.steps)
+    choice = {"weights": options.weights} if options.weights else {}
+    backbone = load_backbone(options.backbone, **choice, device=options.device)
+    if options.what == "extract":
+        print(json.dumps(bench_extract(backbone, size_px=options.size), indent=1))
+        return
+    descents = options.solver == "all"
+    measured = bench_solve(backbone, size_px=options.size, steps=options.steps, descents=descents)
     print(json.dumps(measured, indent=1) if options.json else bench_table(measured))
 
 

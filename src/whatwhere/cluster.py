@@ -15,11 +15,15 @@ from whatwhere.errors import InputError
 
 @dataclass(frozen=True)
 class Regions:
-    """A region number (0 … clusters − 1) for each token, and the silhouette of every K that was tried."""
+    """A region number (0 … clusters − 1) for each token, and the silhouette of every K that was tried.
+
+    `partitions` has the labels for every candidate K, `labels` those of the K that was chosen.
+    """
 
     labels: Int16[np.ndarray, "token"]
     clusters: int
     silhouettes: dict[int, float]
+    partitions: dict[int, Int16[np.ndarray, "token"]]
 
 
 def cluster(
@@ -30,22 +34,25 @@ def cluster(
     restarts: int = 4,
     seed: int = 0,
 ) -> Regions:
-    """K-means on the rows of `vectors` (array or tensor); `auto` keeps the K of the best silhouette.
+    """K-means on the rows of `vectors` (array or tensor) for each candidate K and for `clusters` if it is a number.
 
-    The winning fit itself is kept, never refitted. Regions are numbered by decreasing size, so that the
-    numbers do not depend on the draw. Raises `InputError` where there are fewer distinct rows than K.
+    `auto` chooses the K of the best silhouette. The fit itself is kept, never refitted. Regions are numbered by
+    decreasing size, so that the numbers do not depend on the draw. A candidate K beyond the number of distinct rows
+    has the partition of as many clusters as there are.
+
+    Raises `InputError` where there are fewer distinct rows than `clusters`, or than two.
     """
     rows = np.asarray(vectors, dtype=np.float64)
     most = len(np.unique(rows, axis=0))
-    tried = [k for k in candidates if k <= most] if clusters == "auto" else [clusters]
-    if not tried or not all(1 <= k <= most for k in tried):
+    wanted = sorted(candidates) if clusters == "auto" else sorted({*candidates, clusters})
+    if most < (2 if clusters == "auto" else clusters) or wanted[0] < 1:
         raise InputError(f"clusters: expected 1 to {most} (different tokens in the image), got {clusters}")
     # one thread: the order of a parallel sum would make results depend on the machine's cores
     with threadpool_limits(1):
-        fits = {k: _kmeans(rows, k, restarts, seed) for k in tried}
+        fits = {k: _by_size(_kmeans(rows, k, restarts, seed)) for k in dict.fromkeys(min(k, most) for k in wanted)}
         scores = _silhouettes(rows, fits)
-    best = max(tried, key=lambda k: scores.get(k, -1.0))
-    return Regions(_by_size(fits[best]), best, scores)
+    best = max(fits, key=lambda k: scores.get(k, -1.0)) if clusters == "auto" else clusters
+    return Regions(fits[best], best, scores, {k: fits[min(k, most)] for k in wanted})
 
 
 def _kmeans(rows: np.ndarray, clusters: int, restarts: int, seed: int) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Eq. 3 and Eq. 4, as pure functions of X and the graph set.
 
-Symbols: X `[token, vector]` on the finest grid; g resamples X to a layer's grid; 𝒜 the graph set; the
-quotient of a graph and a column x is `g(x)ᵀ P g(x)`.
+Symbols: X `[token, vector]` on the finest grid, or several images' `[image, token, vector]`; g resamples X to a
+layer's grid; 𝒜 the graph set; the quotient of a graph and a column x is `g(x)ᵀ P g(x)`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +17,13 @@ from torch import Tensor
 from whatwhere.walk import Fold, Walks
 
 Grid = tuple[int, int]
+#: g: X on one grid to the tokens of another.
+Resampling = Callable[[Tensor, Grid, Grid], Tensor]
 
 
-def resample(X: Float[Tensor, "token vector"], grid: Grid, target: Grid) -> Float[Tensor, "target vector"]:
+def resample(
+    X: Float[Tensor, "*image token vector"], grid: Grid, target: Grid
+) -> Float[Tensor, "*image target vector"]:
     """g(X) of Eq. 3: bilinear from `grid` to `target`, times √(tokens / target tokens).
 
     ASSUME: the factor keeps the length of a smooth x, so that a layer's weight in the mean does not fall
@@ -26,9 +32,14 @@ def resample(X: Float[Tensor, "token vector"], grid: Grid, target: Grid) -> Floa
     """
     if grid == target:
         return X
-    image = rearrange(X, "(row column) vector -> 1 vector row column", row=grid[0])
-    resized = F.interpolate(image, size=target, mode="bilinear", align_corners=False)
-    return rearrange(resized, "1 vector row column -> (row column) vector") * _length_factor(grid, target)
+    resized = F.interpolate(_as_image(X, grid), size=target, mode="bilinear", align_corners=False)
+    return _as_tokens(resized, X) * _length_factor(grid, target)
+
+
+def pooled(X: Float[Tensor, "*image token vector"], grid: Grid, target: Grid) -> Float[Tensor, "*image target vector"]:
+    """g(X) of the released code: adaptive average pooling, then every column to unit length."""
+    tokens = X if grid == target else _as_tokens(F.adaptive_avg_pool2d(_as_image(X, grid), target), X)
+    return F.normalize(tokens, dim=-2)
 
 
 def resampling_matrix(grid: Grid, target: Grid) -> tuple[Tensor, Tensor]:
@@ -37,15 +48,23 @@ def resampling_matrix(grid: Grid, target: Grid) -> tuple[Tensor, Tensor]:
     return rows * _length_factor(grid, target), columns
 
 
-def folded_quotients(X: Float[Tensor, "token vector"], folds: tuple[Fold, ...], grid: Grid) -> Float[Tensor, "vector"]:
+def folded_quotients(
+    X: Float[Tensor, "token vector"], folds: tuple[Fold, ...], grid: Grid, g: Resampling = resample
+) -> Float[Tensor, "vector"]:
     """Mean over 𝒜 of the quotients of every column, through one matrix a resolution."""
-    resampled = [(resample(X, grid, fold.grid), fold.matrix) for fold in folds]
-    return torch.stack([(Y * (M @ Y)).sum(0) for Y, M in resampled]).sum(0)
+    return torch.stack([quadratic(g(X, grid, fold.grid), fold.matrix) for fold in folds]).sum(0)
 
 
-def quotients(X: Float[Tensor, "token vector"], walks: Walks) -> Float[Tensor, "graph vector"]:
+def quadratic(Y: Float[Tensor, "*image token vector"], M: Float[Tensor, "*graph token token"]) -> Tensor:
+    """`yᵀ M y` of every column, leading axes broadcast: `[*graph, vector]`."""
+    return (Y * (M @ Y)).sum(-2)
+
+
+def quotients(
+    X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample
+) -> Float[Tensor, "graph vector"]:
     """Every single quotient, graph by graph, matrix-free."""
-    return torch.cat([a.quotients(resample(X, walks.grid, a.grid)) for a in walks.layers])
+    return torch.cat([a.quotients(g(X, walks.grid, a.grid)) for a in walks.layers])
 
 
 def eq3(X: Float[Tensor, "token vector"], walks: Walks) -> Float[Tensor, ""]:
@@ -54,32 +73,41 @@ def eq3(X: Float[Tensor, "token vector"], walks: Walks) -> Float[Tensor, ""]:
     return folded_quotients(Q.to(X.dtype), walks.folds, walks.grid).sum()
 
 
-def data_term(quotients: Float[Tensor, "graph vector"]) -> Float[Tensor, ""]:
+def data_term(quotients: Float[Tensor, "*image graph vector"]) -> Float[Tensor, "*image"]:
     """First term of Eq. 4: mean of |quotient − 1|.
 
     ASSUME: per column (the diagonal of `g(X)ᵀPg(X)`) and averaged over columns, as the expectation sign
     and the released code suggest. Summed over columns, the unit weight of the other term would no longer
     hold X orthonormal.
     """
-    return (quotients - 1).abs().mean()
+    return (quotients - 1).abs().mean((-2, -1))
 
 
-def orthogonality(X: Float[Tensor, "token vector"]) -> Float[Tensor, ""]:
+def orthogonality(X: Float[Tensor, "*image token vector"]) -> Float[Tensor, "*image"]:
     """Second term of Eq. 4: ‖XᵀX − I‖_F."""
-    return torch.linalg.matrix_norm(X.T @ X - torch.eye(X.shape[1], dtype=X.dtype, device=X.device))
+    return torch.linalg.matrix_norm(X.mT @ X - torch.eye(X.shape[-1], dtype=X.dtype, device=X.device))
 
 
-def sides_agree(X: Float[Tensor, "token vector"], walks: Walks) -> bool:
+def sides_agree(X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample) -> bool:
     """Whether folding is exact at X: for every column, all graphs' quotients lie on one side of 1.
 
     A bound on the walks' spectra usually proves it at once; where it cannot, every quotient is computed.
     """
     X = X.detach()
-    lengths = (resample(X, walks.grid, fold.grid).square().sum(0).max() * fold.bound for fold in walks.folds)
+    lengths = (g(X, walks.grid, fold.grid).square().sum(0).max() * fold.bound for fold in walks.folds)
     if all(float(length) <= 1 for length in lengths):
         return True
-    below = quotients(X, walks) <= 1
+    below = quotients(X, walks, g) <= 1
     return bool((below.all(0) | (~below).all(0)).all())
+
+
+def _as_image(X: Tensor, grid: Grid) -> Tensor:
+    return rearrange(X.reshape(-1, *X.shape[-2:]), "image (row column) vector -> image vector row column", row=grid[0])
+
+
+def _as_tokens(image: Tensor, like: Tensor) -> Tensor:
+    tokens = rearrange(image, "image vector row column -> image (row column) vector")
+    return tokens.reshape(*like.shape[:-2], *tokens.shape[1:])
 
 
 def _length_factor(grid: Grid, target: Grid) -> float:

@@ -170,8 +170,10 @@ def _read_figure(path: Path, anchor: str, caption: str) -> _Figure:
         raise _refusal(path, expected, error.strerror or "nothing") from error
     if not content.startswith(_PNG) or len(content) < 24:
         raise _refusal(path, expected, "another format or a damaged file")
+    from whatwhere.figures import for_screen
+
     width_px, height_px = struct.unpack(">II", content[16:24])
-    return _Figure(anchor, caption or path.stem, caption, b64encode(content).decode(), width_px, height_px)
+    return _Figure(anchor, caption or path.stem, caption, b64encode(for_screen(path)).decode(), width_px, height_px)
 
 
 def _refusal(path: Path, expected: str, got: str) -> InputError:

@@ -12,9 +12,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from whatwhere.atomic import replacing
+from whatwhere.backbones import PRESETS
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.errors import InputError
 from whatwhere.figures import eigenvector_rgb, label_colours, region_overlay
+from whatwhere.images import Protocol
 from whatwhere.progress import progress
 from whatwhere.steps import (
     View,
@@ -50,6 +52,7 @@ def segment_photos(
     """
     _check_output(out, photos)
     model = load_backbone(backbone, **backbone_settings)
+    preset = PRESETS.get(backbone)
     names = _output_names(photos)
     failures = []
     for photo in progress(photos, "segmenting"):
@@ -60,6 +63,7 @@ def segment_photos(
                 image,
                 vectors=vectors,
                 clusters=clusters,
+                protocol=preset.view[0] if preset else "short_side",
                 size_px=size_px,
                 pathway=pathway,
                 solver=solver,
@@ -79,17 +83,19 @@ def segment(
     *,
     vectors: int = 10,
     clusters: int | Literal["auto"] = "auto",
+    protocol: Protocol = "short_side",
     size_px: int | None = None,
     pathway: Literal["qk", "vv"] = "qk",
     solver: str = "exact",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The five steps on one photograph shown at short side `size_px` (by default the backbone's own).
+    """The five steps on one photograph, all of it (`protocol` short_side, square or none) shown at `size_px`, by
+    default the backbone's own.
 
     Answers `labels` `[y, x]` at the photograph's own size, `vectors` `[row, column, vector]`, `values`
     `[vector]`, `clusters`.
     """
-    view = View("short_side", size_px or backbone.size_px, backbone.patch_px)
+    view = View(protocol, size_px or backbone.size_px, backbone.patch_px)
     features = capture(backbone, view_image(image, view)[None], values=pathway == "vv")
     solution = solve(random_walk(features, pathway=pathway), vectors=vectors, solver=solver, seed=seed)
     X = orthogonalise(solution.vectors)

@@ -21,41 +21,75 @@ def describe(path: Path, *, verify: bool = False) -> str:
 
 
 def describe_backbones(own: dict[str, dict[str, Any]]) -> str:
-    """A line for each preset and each of `own`: model, weights, and the attention layers found in it.
+    """For each preset and each of `own` (name -> settings of `load_backbone`): where its weights are, their licence,
+    how images are shown, and the attention layers found in it.
 
-    The layers are found by running the model without weights or memory (torch's meta device).
+    The layers are found by running the model without weights or memory (torch's meta device). Nothing is downloaded:
+    of a repository of the hub they are known once its configuration is in the hub's cache.
     """
-    from whatwhere.backbones import PRESETS
+    from whatwhere.backbones.catalogue import LATER, PAPER, PRESETS, SHIPPED
     from whatwhere.progress import progress
 
-    known = PRESETS | own
-    rows = [("name", "model", "weights", "layers read")]
-    rows += [(name, *_backbone_row(name, known[name])) for name in progress(known, "reading models")]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Any other vision transformer of timm goes by timm's own name; a CLIP or a latent diffusion model by its "
-            "folder or its name on the hub (owner/name).",
-        ]
-    )
+    groups: dict[str, list[str]] = {
+        "of the paper": list(PAPER),
+        "later than the paper": list(LATER),
+        "of this package: trained on rendered scenes, or not at all": list(SHIPPED),
+    }
+    groups = {title: [name for name in names if name not in own] for title, names in groups.items()}
+    groups |= {"of the configuration": list(own)} if own else {}
+    texts = {name: _entry(name, own.get(name)) for name in progress(PRESETS | own, "reading models")}
+    width = max(map(len, texts)) + 4
+    lines = []
+    for title, names in groups.items():
+        lines.append(title)
+        for name in names:
+            first, *more = texts[name]
+            lines += [f"  {name}".ljust(width) + first, *(" " * width + line for line in more)]
+        lines.append("")
+    return "\n".join([*lines, *_OTHERS])
 
 
-def _backbone_row(name: str, settings: dict[str, Any]) -> tuple[str, str, str]:
+_OTHERS = (
+    "Any other vision transformer of timm goes by timm's own name; a CLIP, a SigLIP or a latent diffusion model by its",
+    "folder or its name on the hub (owner/name). Weights are fetched once, into the hub's cache (HF_HOME).",
+)
+
+
+def _entry(name: str, own: dict[str, Any] | None) -> list[str]:
+    """The lines of one backbone: a preset, or where `own` are its settings one of the configuration."""
+    from whatwhere.backbones import PRESETS
+
+    if own is not None:
+        weights = own.get("weights") or "hub"
+        return [f"{own['model']}, weights: {weights}", _layer_words(name, own)]
+    preset = PRESETS[name]
+    revision = "" if preset.revision == "main" else f" @ {preset.revision[:12]}"
+    licence = "random weights" if preset.weights == "random" else f"licence: {preset.licence}"
+    lines = [f"{preset.model}{revision}, {licence}", f"{preset.shown()}; {_layer_words(name, {})}"]
+    return [*lines, *([preset.note] if preset.note else [])]
+
+
+def _layer_words(name: str, settings: dict[str, Any]) -> str:
     import numpy as np
 
-    from whatwhere.backbones import load_backbone
+    from whatwhere.backbones import PRESETS, load_backbone
+    from whatwhere.backbones.weights import NotCachedError
     from whatwhere.capture import capture
 
-    backbone = load_backbone(name, **{**settings, "weights": "random", "device": "meta"})
-    size = 4 * backbone.patch_px
+    preset = PRESETS.get(settings.get("model", name))
+    options = settings.get("options") or (preset.options if preset else {})
+    once = {key: 1 if key == "samples" else value for key, value in options.items()}  # noise samples are alike
+    bare = {"weights": "random", "device": "meta", "upsample": 1, "options": once}
+    try:
+        backbone = load_backbone(name, download=False, **{**settings, **bare})
+    except NotCachedError:
+        return "layers known once its configuration is in the hub's cache"
+    # mostly the size that it was trained at: interpolating positions is what takes time
+    size = max(2, backbone.size_px // 2 // backbone.patch_px) * backbone.patch_px
     layers = capture(backbone, np.zeros((1, size, size, 3), np.uint8)).layers
     heads = {layer.query.shape[1] for layer in layers}
     span = f"{layers[0].name} … {layers[-1].name}" if len(layers) > 1 else layers[0].name
-    text = f"{len(layers)} × {'/'.join(map(str, sorted(heads)))} heads: {span}"
-    return settings["model"], settings.get("weights", "hub"), text
+    return f"{len(layers)} × {'/'.join(map(str, sorted(heads)))} heads: {span}"
 
 
 def _manifests(path: Path) -> list[Path]:

@@ -27,7 +27,8 @@ from whatwhere.atomic import replacing
 from whatwhere.errors import InputError
 
 #: The axis vocabulary; every array's dimension names come from it.
-AXES = ("image", "layer", "head", "token", "channel", "vector", "cluster", "annotator", "y", "x", "step")
+AXES = ("image", "layer", "head", "token", "channel", "vector", "cluster")
+AXES += ("partition", "mask", "annotator", "y", "x", "step")
 
 
 class Writer:

@@ -15,8 +15,10 @@ Both are used only through quadratic forms, so both read `(b∘x)ᵀ P (b∘x)`:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from typing import Literal
 
 import torch
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from whatwhere.capture import Features
 from whatwhere.errors import InputError
+from whatwhere.layers import chosen_layers
 
 Pathway = Literal["qk", "vv"]
 Operator = Literal["normalised", "walk"]
@@ -36,7 +39,10 @@ BLOCK = 2**20
 
 @dataclass(frozen=True)
 class LayerWalk:
-    """The walks of one layer, a head each: `softmax(source · targetᵀ · scale)` on `grid` (rows, columns)."""
+    """The walks of one layer, a head each: `softmax(source · targetᵀ · scale)` on `grid` (rows, columns).
+
+    `sample`: the noise sample it was read at, where there are several.
+    """
 
     name: str
     source: Float[Tensor, "head token channel"]
@@ -44,6 +50,7 @@ class LayerWalk:
     scale: float
     grid: tuple[int, int]
     operator: Operator
+    sample: int = 0
 
     @property
     def heads(self) -> int:
@@ -62,9 +69,19 @@ class LayerWalk:
             return self.source.new_ones(self.heads, self.tokens)
         return torch.cat([_balance(P, self.operator) for P in self.matrices()])
 
-    def matrices(self) -> list[Float[Tensor, "block token token"]] | _Blocks:
-        """P of all heads in order, a few at a time."""
-        return _Blocks(self)
+    def matrices(self) -> Iterator[Float[Tensor, "block token token"]]:
+        """P of all heads in order, a few at a time (as many as fit `BLOCK` numbers).
+
+        Every block lies where the one before it lay: use it up before asking for the next.
+        """
+        step = min(self.heads, max(1, BLOCK // self.tokens**2))
+        source = self.source * self.scale
+        logits, P = source.new_empty(2, step, self.tokens, self.tokens)
+        for first in range(0, self.heads, step):
+            count = min(step, self.heads - first)
+            heads = slice(first, first + count)
+            torch.bmm(source[heads], self.target[heads].transpose(-1, -2), out=logits[:count])
+            yield torch.softmax(logits[:count], dim=-1, out=P[:count])
 
     def quotients(self, X: Float[Tensor, "token vector"]) -> Float[Tensor, "head vector"]:
         """`xᵀPx` (or its normalised form) of every head and vector, matrix-free and differentiable in X."""
@@ -100,6 +117,19 @@ class Walks:
         """|𝒜|: layers × heads."""
         return sum(layer.heads for layer in self.layers)
 
+    @property
+    def samples(self) -> tuple[Walks, ...]:
+        """The graphs of each noise sample by themselves."""
+        numbers = dict.fromkeys(layer.sample for layer in self.layers)
+        return tuple(Walks(tuple(a for a in self.layers if a.sample == number)) for number in numbers)
+
+    @property
+    def described(self) -> str:
+        """How many graphs of which grids, finest first, in words."""
+        grids = sorted({layer.grid for layer in self.layers}, key=lambda grid: -grid[0] * grid[1])
+        named = len({layer.name.partition("#")[0] for layer in self.layers})
+        return f"{self.graphs} graphs of {named} layers, {', '.join(f'{rows}×{columns}' for rows, columns in grids)}"
+
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
         """One matrix for each resolution, computed at the first use."""
@@ -108,17 +138,25 @@ class Walks:
 
 
 def random_walk(
-    features: Features, *, image: int = 0, pathway: Pathway = "qk", operator: Operator = "normalised"
+    features: Features,
+    *,
+    image: int = 0,
+    pathway: Pathway = "qk",
+    operator: Operator = "normalised",
+    layers: Sequence[str] = ("*",),
 ) -> Walks:
     """The graph set of one image of `features`: every head of every layer is a graph (section 4.1).
+
+    `layers` takes a part of them (Table 2); see `layers.chosen_layers`.
 
     `qk` reads queries against keys ("where"), `vv` values against themselves ("what"; ASSUME: inside one
     image the paper writes Eq. 5 for Q and K only, and we keep its form for V).
 
-    Raises `InputError` for `vv` where the features were captured without values.
+    Raises `InputError` for `vv` where the features were captured without values, and for layers there are none of.
     """
-    layers = []
-    for a in features.layers:
+    chosen = chosen_layers([a.name for a in features.layers], [a.grid for a in features.layers], layers)
+    walks = []
+    for a in compress(features.layers, chosen):
         if pathway == "vv" and a.value is None:
             raise InputError(
                 f"pathway vv: expected values of layer {a.name}, got features captured without them; "
@@ -127,8 +165,9 @@ def random_walk(
         source, target = (a.query, a.key) if pathway == "qk" else (a.value, a.value)
         assert source is not None
         assert target is not None
-        layers.append(LayerWalk(a.name, source[image].float(), target[image].float(), a.scale, a.grid, operator))
-    return Walks(tuple(layers))
+        ends = source[image].float(), target[image].float()
+        walks.append(LayerWalk(a.name, *ends, a.scale, a.grid, operator, a.sample))
+    return Walks(tuple(walks))
 
 
 def product(
@@ -155,26 +194,10 @@ def fold(layers: list[LayerWalk], graphs: int) -> Fold:
         for P in layer.matrices():
             balance = _balance(P, layer.operator)
             bound = max(bound, _bound(P, layer.operator))
-            if layer.operator == "normalised":
-                P *= balance[..., None]
-                P *= balance[..., None, :]
-            total += P.sum(0) if len(P) > 1 else P[0]
+            P.mul_(balance[..., None])
+            for head, columns in zip(P, balance, strict=True):  # one pass over a matrix that is still in the cache
+                total.addcmul_(head, columns)
     return Fold((total + total.T) / (2 * graphs), layers[0].grid, bound)
-
-
-class _Blocks:
-    """Iterates the walk matrices of a layer in blocks of heads that fit `BLOCK` numbers."""
-
-    def __init__(self, layer: LayerWalk) -> None:
-        self.layer = layer
-
-    def __iter__(self):
-        a = self.layer
-        step = max(1, BLOCK // a.tokens**2)
-        for first in range(0, a.heads, step):
-            heads = slice(first, first + step)
-            logits = (a.source[heads] * a.scale) @ a.target[heads].transpose(-1, -2)
-            yield torch.softmax(logits, dim=-1)
 
 
 def _balance(P: Float[Tensor, "block token token"], operator: Operator) -> Float[Tensor, "block token"]:

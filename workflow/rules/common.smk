@@ -20,6 +20,8 @@ except whatwhere.errors.InputError as error:
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
 FAMILIES = ("dino", "mae", "clip", "diffusion")
+FETCHED = {"voc": "voc2012"}  # kinds of data sets that are downloaded, and what from
+BASELINES = ("final", "position", "ncut", "tokencut", "maskcut")
 
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
@@ -32,6 +34,7 @@ wildcard_constraints:
     backbone="[^/]+",
     method="[^/]+",
     shard=r"\d+x\d+-\d+",
+    source="|".join(FETCHED.values()),
     stage="|".join([*FAMILIES, "autoencoder"]),
     family="|".join(FAMILIES),
 
@@ -64,11 +67,17 @@ def index_settings(wildcards):
     data = values(SETTINGS.datasets[wildcards.dataset])
     return {
         "dataset": data,
-        "files": whatwhere.datasets.fingerprint(data),
+        "files": "" if data["kind"] in FETCHED else whatwhere.datasets.fingerprint(data),
         "view": values(SETTINGS.views[wildcards.view]),
         "shard_images": SETTINGS.shard_images,
         "unreadable": SETTINGS.unreadable,
     }
+
+
+def fetched(wildcards):
+    """What says that a data set was downloaded, for those that are."""
+    data = SETTINGS.datasets[wildcards.dataset]
+    return f"{data.root}/{FETCHED[data.kind]}.json" if data.kind in FETCHED else []
 
 
 def image_settings(wildcards):
@@ -94,31 +103,56 @@ def feature_inputs(wildcards):
 
 def feature_settings(wildcards):
     return {
-        "backbone": values(SETTINGS.backbones[wildcards.backbone], "view"),
-        "features": values(SETTINGS.features),
+        "backbone": backbone_settings(wildcards),
+        "features": values(SETTINGS.features, "keep"),
+        "device": SETTINGS.device,
+        "seed": SETTINGS.seed,
         "threads": SETTINGS.threads,
     }
 
 
-def feature_threads(wildcards):
+def backbone_settings(wildcards):
+    """What the configuration says of a backbone; the rest is the catalogue's."""
+    said = values(SETTINGS.backbones[wildcards.backbone], "view")
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def kept(path):
+    """A store of features, which a configuration for a large set deletes after its last use."""
+    return path if SETTINGS.features.keep else temp(path)
+
+
+def torch_threads(wildcards):
     """All cores for a job on a GPU, so that no two share it."""
-    on_gpu = SETTINGS.features.device.startswith("cuda")
-    return (on_gpu and workflow.cores) or SETTINGS.threads
+    return (SETTINGS.device.startswith("cuda") and workflow.cores) or SETTINGS.threads
+
+
+def all_cores(wildcards):
+    """All cores. Asked when the job is: what does not run, `--unlock` say, has none."""
+    return workflow.cores
 
 
 def solver_settings(wildcards):
     method = values(SETTINGS.methods[wildcards.method])
-    return {"method": method, "seed": SETTINGS.seed, "threads": SETTINGS.threads}
+    return {"method": method, "device": SETTINGS.device, "seed": SETTINGS.seed, "threads": SETTINGS.threads}
 
 
 def solver_code(wildcards):
     kind = SETTINGS.methods[wildcards.method].kind
-    return code("stages.vectors", *([] if kind == "final" else [f"solve.{kind}"]))
+    return code("stages.baselines") if kind in BASELINES else code("stages.vectors", f"solve.{kind}")
 
 
-def zoo_cores(wildcards):
-    """All cores. Asked when the job is: what does not run, `--unlock` say, has none."""
-    return workflow.cores
+def timed_methods(wildcards):
+    """The methods that a table of seconds asks of a backbone on a data set."""
+    tables = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
+    runs = [run for table in tables for run in whatwhere.config.runs(table)]
+    here = (wildcards.dataset, wildcards.backbone)
+    return {method: values(SETTINGS.methods[method]) for *place, method in runs if tuple(place) == here}
+
+
+def timing_settings(wildcards):
+    regions = values(SETTINGS.regions)
+    return {**feature_settings(wildcards), "methods": timed_methods(wildcards), "regions": regions}
 
 
 def zoo_inputs(wildcards):
@@ -142,33 +176,49 @@ def zoo_settings(wildcards):
 TABLE_KINDS = ("csv", "md", "tex", "meta.json")
 
 
-def table_scores(wildcards):
-    runs = SETTINGS.tables[wildcards.table].runs()
-    return [path for run in runs for path in every_shard(rules.scores.output[0], *run)]
+def table_inputs(wildcards):
+    """Scores, or for a table of seconds one file of timings a backbone."""
+    table = SETTINGS.tables[wildcards.table]
+    if table.kind == "oracle":
+        return [path for run in whatwhere.config.runs(table) for path in every_shard(rules.scores.output[0], *run)]
+    runs = dict.fromkeys((dataset, backbone) for dataset, backbone, _ in whatwhere.config.runs(table))
+    return [expand(rules.timings.output[0], dataset=dataset, backbone=backbone)[0] for dataset, backbone in runs]
 
 
 def table_settings(wildcards):
-    return {
-        "table": values(SETTINGS.tables[wildcards.table]),
-        "methods": {name: values(method) for name, method in SETTINGS.methods.items()},
-        "seed": SETTINGS.seed,
-        "resamples": SETTINGS.bootstrap,
-    }
+    table = SETTINGS.tables[wildcards.table]
+    settings = {"table": values(table)}
+    if table.kind == "oracle":
+        used = {method: values(SETTINGS.methods[method]) for *_, method in whatwhere.config.runs(table)}
+        settings |= {"methods": used, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+    return settings
 
 
 def figure_inputs(wildcards):
-    """The manifests that a figure draws from."""
-    f = SETTINGS.figures[wildcards.figure]
-    steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
-    return {k: every_shard(step.output[0], f.dataset, f.backbone, f.method) for k, step in steps.items()}
+    """The manifests that each column of a figure of pictures draws from, or the scores behind its curves."""
+    figure = SETTINGS.figures[wildcards.figure]
+    if figure.kind == "curves":
+        return {"scores": [path for run in whatwhere.config.runs(figure) for path in every_shard(rules.scores.output[0], *run)]}
+    backbone, method = whatwhere.config.runs(figure)[0][1:]
+    inputs = {}
+    for number, column in enumerate(figure.columns):
+        run = (figure.dataset, column.backbone or backbone, column.method or method)
+        steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
+        kind = {"eigenvectors": "vectors", "regions": "regions"}.get(column.show, "images")
+        inputs[f"{kind}{number}"] = every_shard(steps[kind].output[0], *run)
+    return inputs
+
+
+def figure_settings(wildcards):
+    figure = values(SETTINGS.figures[wildcards.figure])
+    return {**figure, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
 
 
 def every_artifact(wildcards):
     """Every output by name: an intermediate file that nobody names would, when it is lost or its job failed,
     not be made again, and what was computed from its former content would pass for current.
     """
-    steps = (rules.images, rules.features, rules.vectors, rules.regions)
-    wanted = [(pattern, run) for run in SETTINGS.runs() for step in steps for pattern in step.output]
-    scored = [run for table in SETTINGS.tables.values() for run in table.runs()]
-    wanted += [(rules.scores.output[0], run) for run in scored]
+    steps = [rules.images, rules.vectors, rules.regions] + [rules.features] * SETTINGS.features.keep
+    wanted = [(pattern, run) for run in SETTINGS.shown() for step in steps for pattern in step.output]
+    wanted += [(rules.scores.output[0], run) for run in SETTINGS.scored()]
     return list(dict.fromkeys(path for pattern, run in wanted for path in every_shard(pattern, *run)))

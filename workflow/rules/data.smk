@@ -1,7 +1,20 @@
 """Data sets to images and labels at a view's size, in shards of one size."""
 
 
+rule fetch:
+    output:
+        "{root}/{source}.json",
+    log:
+        f"{RESULTS}/logs/fetch/{{root}}/{{source}}.log",
+    conda:
+        "../../envs/data.yaml"
+    script:
+        "../scripts/fetch.py"
+
+
 checkpoint index:
+    input:
+        fetched,
     output:
         f"{RESULTS}/images/{{dataset}}/{{view}}/index.json",
     log:

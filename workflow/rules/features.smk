@@ -5,14 +5,32 @@ rule features:
     input:
         unpack(feature_inputs),
     output:
-        f"{RESULTS}/features/{{dataset}}/{{backbone}}/{{shard}}.json",
+        kept(f"{RESULTS}/features/{{dataset}}/{{backbone}}/{{shard}}.json"),
     log:
         f"{RESULTS}/logs/features/{{dataset}}/{{backbone}}/{{shard}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: feature_threads
+    threads: torch_threads
     params:
         settings=feature_settings,
         code=code("stages.features"),
     script:
         "../scripts/features.py"
+
+
+rule timings:
+    input:
+        images=lambda w: every_shard(rules.images.output.images, w.dataset, w.backbone),
+        weights=lambda w: SETTINGS.backbones[w.backbone].local_files(),
+    output:
+        f"{RESULTS}/timings/{{dataset}}/{{backbone}}.json",
+    log:
+        f"{RESULTS}/logs/timings/{{dataset}}/{{backbone}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: all_cores
+    params:
+        settings=timing_settings,
+        code=code("bench"),
+    script:
+        "../scripts/timings.py"

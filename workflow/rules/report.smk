@@ -3,7 +3,7 @@
 
 rule table:
     input:
-        table_scores,
+        table_inputs,
     output:
         expand(f"{RESULTS}/tables/{{{{table}}}}.{{kind}}", kind=TABLE_KINDS),
     log:
@@ -12,7 +12,7 @@ rule table:
         "../../envs/data.yaml"
     params:
         settings=table_settings,
-        code=code("tables"),
+        code=code("stages.tables"),
     script:
         "../scripts/table.py"
 
@@ -27,7 +27,7 @@ rule figure:
     conda:
         "../../envs/data.yaml"
     params:
-        settings=lambda w: values(SETTINGS.figures[w.figure]),
+        settings=figure_settings,
         code=code("stages.drawing"),
     script:
         "../scripts/figure.py"

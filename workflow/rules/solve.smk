@@ -10,7 +10,7 @@ rule vectors:
         f"{RESULTS}/logs/vectors/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: SETTINGS.threads
+    threads: torch_threads
     params:
         settings=solver_settings,
         code=solver_code,

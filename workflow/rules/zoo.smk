@@ -13,7 +13,7 @@ rule zoo_scenes:
         f"{ZOO}/logs/scenes.log",
     conda:
         "../../envs/torch.yaml"
-    threads: zoo_cores
+    threads: all_cores
     params:
         settings=values(SETTINGS.zoo, "recipes", "evidence", "device"),
         code=code("zoo_training.scenes"),

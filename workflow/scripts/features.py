@@ -10,7 +10,6 @@ with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from whatwhere.store import Store
 
     settings = snakemake.params.settings
-    choice = dict(settings["features"])
-    device = choice.pop("device")
-    backbone = load_backbone(snakemake.wildcards.backbone, **settings["backbone"], device=device)
-    extract(Store(snakemake.input.images), backbone, Path(snakemake.output[0]), **choice, settings=settings)
+    backbone = load_backbone(snakemake.wildcards.backbone, **settings["backbone"], device=settings["device"])
+    choice = {**settings["features"], "seed": settings["seed"], "settings": settings}
+    extract(Store(snakemake.input.images), backbone, Path(snakemake.output[0]), **choice)

@@ -1,20 +1,20 @@
-"""X of every image of one shard."""
+"""X of every image of one shard, or what a baseline clusters."""
 
 from whatwhere.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
-    from whatwhere.stages.vectors import write_vectors
+    from whatwhere.stages.baselines import FINDERS, write_baseline
     from whatwhere.store import Store
 
     settings = snakemake.params.settings
     method = dict(settings["method"])
-    write_vectors(
-        Store(snakemake.input[0]),
-        Path(snakemake.output[0]),
-        kind=method.pop("kind"),
-        method=method,
-        seed=settings["seed"],
-        settings=settings,
-    )
+    given = {"kind": method.pop("kind"), "method": method, "settings": settings}
+    if given["kind"] in FINDERS:
+        write_baseline(Store(snakemake.input[0]), Path(snakemake.output[0]), **given)
+    else:
+        from whatwhere.stages.vectors import write_vectors
+
+        given |= {"seed": settings["seed"], "device": settings["device"]}
+        write_vectors(Store(snakemake.input[0]), Path(snakemake.output[0]), **given)

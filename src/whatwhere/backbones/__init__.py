@@ -4,46 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from whatwhere.backbones.catalogue import PRESETS, Preset
 from whatwhere.errors import InputError
 
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone
 
-__all__ = ["PRESETS", "load_backbone"]
-
-#: Names that need no config: the zoo, the paper's plain ViTs, and an untrained control.
-PRESETS: dict[str, dict[str, Any]] = {
-    "zoo-dino": {"model": "zoo/dino"},
-    "zoo-mae": {"model": "zoo/mae"},
-    "zoo-clip": {"model": "zoo/clip"},
-    "zoo-diffusion": {"model": "zoo/diffusion"},
-    "untrained-vits16": {"model": "vit_small_patch16_224", "weights": "random"},
-    "dino-vits16": {"model": "vit_small_patch16_224.dino"},
-    "dino-vitb8": {"model": "vit_base_patch8_224.dino"},
-    "mae-vitb16": {"model": "vit_base_patch16_224.mae"},
-    "clip-vitb16": {"model": "vit_base_patch16_clip_224.openai"},
-}
+__all__ = ["PRESETS", "Preset", "load_backbone"]
 
 
-def load_backbone(name: str, **settings: Any) -> Backbone:
-    """The backbone called `name`: one of `PRESETS`, or a model by its own name.
+def load_backbone(name: str, *, download: bool = True, **settings: Any) -> Backbone:
+    """The backbone called `name`, or where `settings` name a `model`, that model under this name.
 
-    A name without a slash is one of timm's. With a slash it is a repository - `zoo/dino`, a local folder,
-    `openai/clip-vit-base-patch16` - whose files say which library's it is: timm's vision transformers,
-    transformers' CLIP, diffusers' latent diffusion. `settings` are those of the library's loader (`vit.load`,
-    `clip.load`, `diffusion.load`) and override a preset's.
+    A model is one of `PRESETS`, a name of timm's (no slash), or a repository - `zoo/dino`, a local folder,
+    `openai/clip-vit-base-patch16` at `revision` - whose files say which library's it is: timm's vision transformers,
+    transformers' CLIP and SigLIP, diffusers' latent diffusion. `settings` are `upsample` (see `Backbone`), `revision`
+    and those of the library's loader (`vit.load`, `contrastive.load`, `diffusion.load`); one that is None counts as
+    not given. A preset's values are the defaults. Without `download` only files on this machine are read.
 
-    Raises `InputError` as the loaders do.
+    Raises `InputError` as the loaders do, and `weights.NotCachedError` where `download` is missing.
     """
-    from whatwhere.backbones import clip, diffusion, vit
+    from dataclasses import replace
+
+    settings = {key: value for key, value in settings.items() if value is not None}
+    model = settings.pop("model", name)
+    preset = PRESETS.get(model)
+    settings = {**(preset.settings() if preset else {"model": model}), **settings}
+    upsample = settings.pop("upsample", 1)
+    if type(upsample) is not int or upsample < 1:
+        raise InputError(f"backbone {name}: expected `upsample` as a whole number from 1, got {upsample!r}")
+    backbone = _loaded(name, settings, download)
+    return replace(backbone, upsample=upsample, size_px=preset.view[1] if preset else backbone.size_px)
+
+
+def _loaded(name: str, settings: dict[str, Any], download: bool) -> Backbone:
+    from whatwhere.backbones import contrastive, diffusion, vit
     from whatwhere.backbones.repository import open_repository
 
-    settings = {**PRESETS.get(name, {} if "model" in settings else {"model": name}), **settings}
     if "/" not in settings["model"]:
-        return vit.load(name, **settings)
-    repository = open_repository(settings.pop("model"), settings.pop("revision", "main"))
+        return vit.load(name, **settings, download=download)
+    repository = open_repository(settings.pop("model"), settings.pop("revision", "main"), download=download)
     weights = settings.get("weights", "hub")
     if weights not in ("hub", "random"):
         raise InputError(f"backbone {name}: expected weights hub or random beside {repository.name}, got {weights!r}")
-    loaders = {"timm": vit.load, "transformers": clip.load, "diffusers": diffusion.load}
+    loaders = {"timm": vit.load, "transformers": contrastive.load, "diffusers": diffusion.load}
     return loaders[repository.library()](name, repository=repository, **settings)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from whatwhere.backbones.weights import fingerprint, first_line, hub_file, load_weights, read_tensors
+from whatwhere.backbones.weights import (
+    NoSuchFileError,
+    NotCachedError,
+    fingerprint,
+    first_line,
+    hub_file,
+    load_weights,
+    read_tensors,
+)
 from whatwhere.errors import InputError
 from whatwhere.zoo import folder_of
 
@@ -21,14 +29,20 @@ Library = Literal["timm", "transformers", "diffusers"]
 
 @dataclass(frozen=True)
 class Repository:
-    """Files by name, from `folder` or, where there is none, from the hub at `revision`."""
+    """Files by name, from `folder` or, where there is none, from the hub at `revision`.
+
+    The first file from the hub decides which commit `revision` means, and all others come from that one. Without
+    `download` only the hub's cache on this machine is read.
+    """
 
     name: str
     folder: Path | None
     revision: str = "main"
+    download: bool = True
+    commits: list[str] = field(default_factory=list, compare=False)
 
     def file(self, *names: str) -> Path:
-        """The first of `names` that exists. Raises `InputError` where none does."""
+        """The first of `names` that exists. Raises `InputError` where none does, or none can be fetched."""
         if self.folder is not None:
             found = next((self.folder / name for name in names if (self.folder / name).is_file()), None)
             if found is None:
@@ -37,14 +51,27 @@ class Repository:
                     "the folder is incomplete or no model's"
                 )
             return found
-        fault = None
+        faults: list[NotCachedError] = []
         for name in names:
             try:
-                return hub_file(self.name, name, revision=self.revision)
-            except InputError as error:
-                fault = fault or error
-        assert fault is not None
-        raise fault
+                ask = self.download and not faults
+                path = hub_file(self.name, name, revision=self._revision(), download=ask)
+            except NoSuchFileError:
+                continue
+            except NotCachedError as error:
+                faults.append(error)
+                continue
+            self.commits[:] = [path.parents[name.count("/")].name]  # …/snapshots/<commit>/<name>
+            return path
+        if faults:
+            raise faults[0]
+        raise InputError(
+            f"model {self.name}@{self.revision}: expected {' or '.join(names)}, the hub has no such file in it; "
+            "correct the model's name or `revision`, or give a local folder as `model`"
+        )
+
+    def _revision(self) -> str:
+        return next(iter(self.commits), self.revision)
 
     def read_json(self, *names: str) -> dict[str, Any]:
         """A configuration file. Raises `InputError` where it is missing or damaged."""
@@ -98,16 +125,16 @@ class Repository:
     def origin(self, *hashes: str) -> str:
         """Where weights came from, word for word in every artifact's provenance."""
         text = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
-        return f"{self.name}{'' if self.folder else f'@{self.revision}'} (sha256 {text})"
+        return f"{self.name}{'' if self.folder else f'@{self._revision()[:12]}'} (sha256 {text})"
 
 
-def open_repository(model: str, revision: str = "main") -> Repository:
+def open_repository(model: str, revision: str = "main", *, download: bool = True) -> Repository:
     """`zoo/…` inside this package, a local folder, or else a repository of the hub.
 
     Raises `InputError` as `whatwhere.zoo.folder_of` does.
     """
     folder = folder_of(model)
-    return Repository(model, folder, revision if folder is None else "main")
+    return Repository(model, folder, revision if folder is None else "main", download)
 
 
 def built(name: str, make: Any, *, seed: int, device: str) -> Any:

@@ -1,4 +1,4 @@
-"""Vision transformers of timm, by name: the paper's DINO, MAE and CLIP, and any other plain ViT."""
+"""Vision transformers of timm, by name: the paper's DINO and MAE, and any other plain ViT."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from whatwhere.backbones.backbone import Backbone
+from whatwhere.backbones.catalogue import near
 from whatwhere.backbones.repository import Repository, built, channel_numbers, moved
 from whatwhere.backbones.weights import fingerprint, first_line, load_weights, read_tensors
 from whatwhere.errors import InputError
@@ -27,13 +28,14 @@ def load(
     layers: tuple[str, ...] = ("*",),
     options: dict[str, Any] | None = None,
     device: str = "cpu",
+    download: bool = True,
 ) -> Backbone:
     """A timm vision transformer, ready to capture: by timm's name, or from a `repository` in timm's layout.
 
     `model` is timm's name (`vit_small_patch16_224.dino`); `weights` is `hub` (timm's own repository at
     `revision`, or `repository`'s file), `random` (initialised from `seed`) or a checkpoint's path; `options`
-    go to the model's constructor. Positional embeddings are interpolated bicubically to other image sizes
-    (appendix B.1).
+    go to the model's constructor. Without `download` only the hub's cache is read. Learned positions are
+    interpolated bicubically to other image sizes (appendix B.1); rotary ones are computed for them.
 
     Raises `InputError` for an unknown name, a model without a patch grid, or weights that do not fit.
     """
@@ -43,7 +45,7 @@ def load(
     config: dict[str, Any] = {**network.pretrained_cfg, **_section(name, described, "pretrained_cfg")}
     source = f"random (seed {seed})"
     if weights == "hub":
-        found = repository or _repository(name, described["architecture"], revision, config)
+        found = repository or _repository(name, described["architecture"], config, revision, download)
         source = found.origin(found.fill(network, found.file("model.safetensors"), optional=CLASSIFIER))
     elif weights != "random":
         load_weights(network, read_tensors(Path(weights)), name=name, optional=CLASSIFIER)
@@ -79,10 +81,10 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
     import timm
 
     if not timm.is_model(model):
-        near = timm.list_models(f"*{model.split('.')[0][:10]}*")[:3]
+        known = [*near(model), *timm.list_models(f"*{model.split('.')[0][:10]}*")[:3]]
         raise InputError(
-            f"backbone {name}: expected the name of a timm model, got {model!r}"
-            + (f"; near it are {', '.join(near)}" if near else "; see timm.list_models()")
+            f"backbone {name}: expected the name of a timm model or of `whatwhere backbones`, got {model!r}"
+            + (f"; near it are {', '.join(known)}" if known else "; see timm.list_models()")
         )
     try:
         # fixed here, so that no configuration can name another file to load
@@ -106,14 +108,14 @@ def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
     return network
 
 
-def _repository(name: str, model: str, revision: str, config: dict[str, Any]) -> Repository:
+def _repository(name: str, model: str, config: dict[str, Any], revision: str, download: bool) -> Repository:
     """timm's own repository of a model."""
     if not config.get("hf_hub_id"):
         raise InputError(
             f"backbone {name}: timm names no hub repository for {model}; name a pre-trained variant "
             "(such as vit_small_patch16_224.dino), or give `weights: random` or a checkpoint's path"
         )
-    return Repository(config["hf_hub_id"], None, revision)
+    return Repository(config["hf_hub_id"], None, revision, download)
 
 
 def _final(network: Any, pixels: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,43 +12,143 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whatwhere.backbones.catalogue import near
 from whatwhere.errors import InputError
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+#: The hub names a large file by the hash of its content.
+_CONTENT = re.compile(r"[0-9a-f]{64}")
 
-def hub_file(repository: str, filename: str, *, revision: str) -> Path:
-    """The local copy of one file of a hub repository, downloaded once and resumed when broken.
 
-    Raises `InputError` with what to do where there is no network, no permission or no such file.
+class NotCachedError(InputError):
+    """A file of the hub is not on this machine, and nobody was or could be asked for it."""
+
+
+class NoSuchFileError(InputError):
+    """The repository has no such file."""
+
+
+def hub_file(repository: str, filename: str, *, revision: str, download: bool = True) -> Path:
+    """The local copy of one file of a hub repository, in the hub's own cache: `…/snapshots/<commit>/<filename>`.
+
+    Downloaded once; where that breaks off, the next call goes on from there. Without a network the copy that is
+    there is used, and without `download` no network is asked.
+
+    Raises `InputError` that says what to do, whatever fails.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
-    where = f"{repository}@{revision}, file {filename}"
-    local = "or download it elsewhere and give its path as `weights`"
+    where = f"weights {repository}@{revision}, file {filename}"
     try:
-        return Path(hf_hub_download(repository, filename, revision=revision))
-    except GatedRepoError as error:
-        raise InputError(
-            f"weights {where}: the repository asks for permission; accept its terms and set HF_TOKEN, {local}"
-        ) from error
-    except LocalEntryNotFoundError as error:
-        raise InputError(
-            f"weights {where}: not in the local cache and the hub cannot be reached; connect once, {local}"
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, EntryNotFoundError) as error:
-        raise InputError(
-            f"weights {where}: the hub has no such repository, revision or file; correct the name, {local}"
-        ) from error
-    except ValueError as error:  # the hub's client refuses what cannot be a repository's name
-        raise InputError(f"weights {where}: expected owner/name, got {first_line(error)}; correct the name") from error
-    except OSError as error:
-        raise InputError(f"weights {where}: download failed ({first_line(error)}); try again, {local}") from error
+        if download:
+            _download(repository, filename, revision)
+        return Path(hf_hub_download(repository, filename, revision=revision, local_files_only=True))
+    except Exception as error:  # the client, its transport and the disk fail with many types
+        if not download:
+            raise NotCachedError(f"{where}: not in the hub's cache on this machine; load the model once") from error
+        kind, text = _what_to_do(error, repository)
+        raise kind(f"{where}: {text}, or give a local folder as `model`") from error
+
+
+def _download(repository: str, filename: str, revision: str) -> None:
+    """Brings the file in the hub's cache up to date; what is there stays where nobody can be asked."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
+
+    known = try_to_load_from_cache(repository, filename, revision=revision)  # a path, that there is none, or None
+    if known is None or not _COMMIT.fullmatch(revision):  # what a commit has and has not never changes
+        url = hf_hub_url(repository, filename, revision=revision)
+        try:
+            found = get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        except EntryNotFoundError:
+            hf_hub_download(repository, filename, revision=revision)  # fails in the same way, and notes it in the cache
+            raise
+        except Exception as error:
+            if isinstance(error, RevisionNotFoundError) or (known is None and hasattr(error, "response")):
+                raise
+            if known is None:
+                raise ConnectionError(first_line(error)) from error
+        else:
+            if found.etag and found.commit_hash and _CONTENT.fullmatch(found.etag):
+                _complete(repository, filename, found.commit_hash, found.etag, found.size)
+            hf_hub_download(repository, filename, revision=revision)
+            return
+    if not isinstance(known, str):
+        raise EntryNotFoundError(filename)
+
+
+def _complete(repository: str, filename: str, commit: str, content: str, size: int | None) -> None:
+    """Downloads what is missing of a large file to where the hub's client looks for it.
+
+    The client itself keeps nothing of a download that broke off, which for gigabytes may mean never to end.
+    """
+    from huggingface_hub import constants, hf_hub_url
+    from huggingface_hub.file_download import http_get, repo_folder_name
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+
+    cache, folder = Path(constants.HF_HUB_CACHE), repo_folder_name(repo_id=repository, repo_type="model")
+    blob, lock = cache / folder / "blobs" / content, cache / ".locks" / folder / f"{content}.lock"
+    for path in (blob, lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        if blob.exists():
+            return
+        partial = blob.with_name(f"{content}.incomplete")
+        with partial.open("ab") as file:
+            if size is not None and file.tell() > size:  # another's: not to be continued
+                file.seek(0)
+                file.truncate()
+            http_get(
+                hf_hub_url(repository, filename, revision=commit),
+                file,
+                resume_size=file.tell(),
+                headers=build_hf_headers(),
+                expected_size=size,
+                displayed_filename=filename,
+            )
+        if _sha256(partial) != content:
+            partial.unlink()
+            raise OSError("what arrived is not what the hub announced")
+        partial.replace(blob)
+
+
+def _what_to_do(error: Exception, repository: str) -> tuple[type[InputError], str]:
+    """The kind of a failed download, and what went wrong and what helps, as the middle of a sentence."""
+    from huggingface_hub import constants, errors
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    number = error.errno if isinstance(error, OSError) else None
+    offline = isinstance(error, (ConnectionError, errors.LocalEntryNotFoundError))
+    if offline or type(error).__name__ in ("ConnectError", "ConnectTimeout"):
+        return (
+            NotCachedError,
+            f"not in the local cache and the hub cannot be reached; connect once ({first_line(error)})",
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        return NoSuchFileError, "the hub has no such file in it; correct the model's name or `revision`"
+    if isinstance(error, errors.GatedRepoError):
+        page = f"{constants.ENDPOINT}/{repository}"
+        text = f"the repository asks for permission; accept its terms on {page} and set HF_TOKEN to your token"
+    elif isinstance(error, errors.RevisionNotFoundError):
+        text = "the hub has no such revision of it; correct `revision`"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        names = f" (near it: {', '.join(found)})" if (found := near(repository)) else ""
+        text = f"the hub has no such repository, or not for you; correct the name{names}, or set HF_TOKEN"
+    elif isinstance(error, errors.HFValidationError):
+        text = f"expected owner/name, got {first_line(error)}; correct the name"
+    elif status in (401, 403):
+        text = f"the hub refuses you (status {status}); set HF_TOKEN to a valid token with access, or unset it"
+    elif status is not None:
+        kind = NotCachedError if status >= 500 else InputError
+        return kind, f"the hub answers with status {status}; try again later"
+    elif number in (errno.ENOSPC, errno.EDQUOT):
+        text = f"the disk of {constants.HF_HUB_CACHE} is full; make room or set HF_HOME to a folder on another"
+    elif number in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        text = f"cannot write to {constants.HF_HUB_CACHE} ({first_line(error)}); set HF_HOME to a folder of yours"
+    else:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        text = f"the download broke off ({reason}); try again, it goes on from there"
+    return InputError, text
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -92,13 +194,17 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], *, name: str, opt
 
 def fingerprint(path: Path) -> str:
     """Content hash of a checkpoint, for provenance."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return _sha256(path)[:16]
 
 
 def first_line(error: Exception) -> str:
     """What a library's error says, short enough for one of ours."""
     return (str(error).strip() or type(error).__name__).split("\n")[0][:160]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

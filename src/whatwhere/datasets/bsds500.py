@@ -17,16 +17,17 @@ from whatwhere.images import PathLike, image_size, read_image
 _NESTING = ("", "data", "BSDS500/data", "BSR/BSDS500/data")
 
 
-def load(name: str, *, root: PathLike, split: str = "val") -> Dataset:
+def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = None) -> Dataset:
     """Images `images/<split>/*.jpg` with one map of segments (from 0) per annotator.
 
     The maps come from `groundTruth/<split>/*.mat`; a missing or unreadable one is an InputError when that
-    image's labels are read. `root` may be the archive's own top folder. Raises InputError for no images.
+    image's labels are read. `root` may be the archive's own top folder.
+    Only the first `limit`, if given. Raises InputError for no images.
     """
     root = Path(root)
     data = next((root / level for level in _NESTING if (root / level / "images").is_dir()), root)
     truth = data / "groundTruth" / split
-    paths = image_paths(name, data / "images" / split)
+    paths = image_paths(name, data / "images" / split)[:limit]
     records = (
         Record(path.stem, partial(read_image, path), partial(_labels, path, truth / f"{path.stem}.mat"))
         for path in paths

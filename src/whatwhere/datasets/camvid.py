@@ -24,8 +24,8 @@ CLASSES = (
 UNLABELLED = 11
 
 
-def load(name: str, *, root: PathLike, split: str = "val") -> Dataset:
-    """Frames `root/<split>/*.png` with labels `root/<split>annot/*.png`; label 11 is ignored.
+def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = None) -> Dataset:
+    """Frames `root/<split>/*.png` with labels `root/<split>annot/*.png`; label 11 is ignored; the first `limit`.
 
     Raises InputError for what is missing or does not fit, as `folder.load`.
     """
@@ -35,4 +35,5 @@ def load(name: str, *, root: PathLike, split: str = "val") -> Dataset:
         labels_root=Path(root) / f"{split}annot",
         classes=CLASSES,
         ignore_label=UNLABELLED,
+        limit=limit,
     )

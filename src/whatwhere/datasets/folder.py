@@ -27,10 +27,12 @@ def load(
     labels_root: PathLike | None = None,
     classes: Sequence[str] = (),
     ignore_label: int = 255,
+    limit: int | None = None,
 ) -> Dataset:
     """Every image under `root`, by relative path; the label map of `a/b.jpg` is `labels_root/a/b.png`.
 
-    Label maps hold class indices, `ignore_label` where nothing is scored. A missing or wrong label map is an
+    Only the first `limit`, if given. Label maps hold class indices, `ignore_label` where nothing is scored. A missing
+    or wrong label map is an
     InputError when that image's labels are read; a missing or empty directory is one here.
     """
     root, label_dir = Path(root), None if labels_root is None else Path(labels_root)
@@ -39,7 +41,7 @@ def load(
             f"data set {name}: expected a directory of label maps other than root, got "
             f"{str(label_dir)!r}; check labels_root"
         )
-    paths = image_paths(name, root, leave_out=label_dir)
+    paths = image_paths(name, root, leave_out=label_dir)[:limit]
     labels = [
         partial(_labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label)
         if label_dir is not None

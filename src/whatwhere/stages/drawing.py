@@ -1,43 +1,224 @@
-"""Images, vectors and regions -> the paper's Figure 3."""
+"""Stores and scores -> the paper's figures: sheets of pictures (Figures 3, 10 …) and curves over K (Figure 4)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from einops import rearrange
 
-from whatwhere.figures import Panel, figure3
-from whatwhere.images import tokens_to_pixels
+from whatwhere.errors import InputError
+from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
+from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Labels, Photo, Regions
+from whatwhere.figures.curves import Curve, draw_curves
+from whatwhere.figures.sheet import Heading, Row, draw_sheet
+from whatwhere.seeding import seed_for
 from whatwhere.store import Store
 
 
-def draw_figure3(
-    images: Sequence[str],
-    vectors: Sequence[str],
-    regions: Sequence[str],
-    output: Path,
-    figure: dict[str, Any],
+def draw_figure(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
+    """One figure of the configuration, its `settings` with `seed` and `resamples`.
+
+    `given` are manifests of the stores that each column of a figure of pictures shows, under the store's kind and the
+    column's number (`regions2`), or for curves `scores`, the paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`.
+    """
+    if settings["kind"] == "pictures":
+        columns = [
+            {**{key: value for key, value in column.items() if value is not None}, "stores": _stores(given, number)}
+            for number, column in enumerate(settings["columns"])
+        ]
+        draw_pictures(columns, output, title=settings["title"], images=settings["images"])
+        return
+    panels: dict[str, dict[str, list[str]]] = {}
+    for path in given["scores"]:
+        dataset, backbone, method = Path(path).parts[-4:-1]
+        on = f", {dataset}" if len(settings["datasets"]) > 1 else ""
+        panel = panels.setdefault(settings["backbones"][backbone] + on, {})
+        panel.setdefault(settings["methods"][method], []).append(path)
+    draws = {"seed": settings["seed"], "resamples": settings["resamples"]}
+    draw_score_curves(panels, output, title=settings["title"], **draws)
+
+
+def _stores(given: Mapping[str, Sequence[str]], number: int) -> dict[str, Sequence[str]]:
+    kinds = ("images", "vectors", "regions")
+    return {kind: given[f"{kind}{number}"] for kind in kinds if f"{kind}{number}" in given}
+
+
+class _Shards:
+    """The stores of one data set, opened as far as they are asked for."""
+
+    def __init__(self, manifests: Sequence[str]) -> None:
+        self._manifests = manifests
+        self._closed = list(manifests)
+        self._places: dict[str, tuple[Store, int]] = {}
+
+    def first(self, images: int) -> list[str]:
+        """The ids of the first images over all shards."""
+        while len(self._places) < images and self._closed:
+            self._open()
+        return list(self._places)[:images]
+
+    def find(self, name: str) -> tuple[Store, int]:
+        """The store that holds the image of this id, and its place there."""
+        while name not in self._places and self._closed:
+            self._open()
+        if name not in self._places:
+            got = f"none in {len(self._manifests)} stores from {self._manifests[0]} on"
+            raise InputError(f"figure: expected image {name} in every column, got {got}; use one data set for all")
+        return self._places[name]
+
+    def _open(self) -> None:
+        store = Store(self._closed.pop(0))
+        self._places |= {name: (store, index) for index, name in enumerate(store.ids)}
+
+
+def draw_pictures(
+    columns: Sequence[dict[str, Any]], output: Path, *, title: str, images: int, caption: str = ""
 ) -> None:
-    """The first `figure["images"]` images over all shards, as `figure["backbone"]` and `method` see them."""
-    panels: list[Panel] = []
-    for paths in zip(images, vectors, regions, strict=True):
-        pictures, eigenvectors, labels = (Store(path) for path in paths)
-        wanted = min(figure["images"] - len(panels), len(pictures.ids))
-        panels += [_panel(pictures, eigenvectors, labels, index) for index in range(wanted)]
-    title = f"{figure['dataset']}: {figure['backbone']}, {figure['method']}"
-    figure3(panels, output, title=title, classes=tuple(Store(images[0]).attributes["classes"]))
+    """A sheet of the first `images` images of the first column's shards (paper, Figures 3 and 10).
+
+    A column is `show` (a key of `KINDS`), `heading` and `group` (words, may be missing), `first` (of three
+    eigenvectors, from 1), `clusters` (a K of the regions; by default the one chosen for the image) and
+    `stores`: the manifests of all shards of what it shows, `images`, `vectors` or `regions`. Images are found
+    by their ids, whatever the order of shards. Rows have the shape, and regions the photograph, of the first
+    column with images; every view must show whole images (stretched or not).
+
+    Raises InputError for an image that a column does not have, for columns of which none has images, for a K
+    that nobody clustered with, and for what `draw_sheet` refuses.
+    """
+    opened: dict[tuple[str, ...], _Shards] = {}
+    shards = [
+        {kind: opened.setdefault(tuple(paths), _Shards(paths)) for kind, paths in column["stores"].items()}
+        for column in columns
+    ]
+    photos = next((stores["images"] for stores in shards if "images" in stores), None)
+    if photos is None:
+        raise InputError(f"figure {output}: expected a column with images, got none; add one with `show: image`")
+    ids = shards[0][KINDS[columns[0]["show"]][0]].first(images)
+    rows = [_row(name, photos, columns, shards) for name in ids]
+    headings = [Heading(column.get("heading") or _heading(column), column.get("group", "")) for column in columns]
+    draw_sheet(rows, output, title=title, headings=headings, caption=caption)
 
 
-def _panel(images: Store, vectors: Store, regions: Store, index: int) -> Panel:
-    image = images.read("image", index)
-    grid = tuple(vectors.attributes["grid"])
-    labelled = images.attributes["annotators"][index]
-    return Panel(
-        id=images.ids[index],
-        image=image,
-        vectors=rearrange(vectors.read("vectors", index), "(row column) vector -> row column vector", row=grid[0]),
-        regions=tokens_to_pixels(regions.read("regions", index).reshape(grid), *image.shape[:2]),
-        truth=images.read("labels", (index, 0)) if labelled else None,
-    )
+def _row(name: str, photos: _Shards, columns: Sequence[dict[str, Any]], shards: Sequence[dict[str, _Shards]]) -> Row:
+    store, index = photos.find(name)
+    cells = []
+    for column, stores in zip(columns, shards, strict=True):
+        kind, cell = KINDS[column["show"]]
+        cells.append(cell(*stores[kind].find(name), column))
+    return Row(name, store.read("image", index), tuple(cells))
+
+
+def _photo(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
+    return Photo(store.read("image", index))
+
+
+def _eigenvectors(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
+    rows = store.attributes["grid"][0]
+    vectors = rearrange(store.read("vectors", index), "(row column) vector -> row column vector", row=rows)
+    first = column.get("first", 1) - 1
+    return Eigenvectors(vectors, first) if first < vectors.shape[2] else Blank(f"only {vectors.shape[2]} vectors")
+
+
+def _regions(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
+    candidates, wanted = store.attributes["clusters"], column.get("clusters")
+    if wanted is not None and wanted not in candidates:
+        got = ", ".join(map(str, candidates))
+        raise InputError(f"{store.manifest}: expected regions with K = {wanted}, got K = {got}; name one of these")
+    partition = store.attributes["chosen"][index] if wanted is None else candidates.index(wanted)
+    labels = store.read("regions", (index, partition)).reshape(store.attributes["grid"])
+    # what is seen: of the masks that a method was allowed, it may have found fewer
+    return Regions(labels, f"K = {len(np.unique(labels))}")
+
+
+def _truth(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
+    if not store.attributes["annotators"][index]:
+        return Blank("no ground truth")
+    # ASSUME: of several people's drawings the first
+    return Labels(store.read("labels", (index, 0)), tuple(store.attributes["classes"]))
+
+
+#: What a column can show: from which stores, and how an image there becomes a cell.
+KINDS: dict[str, tuple[str, Callable[[Store, int, Mapping[str, Any]], Cell]]] = {
+    "image": ("images", _photo),
+    "eigenvectors": ("vectors", _eigenvectors),
+    "regions": ("regions", _regions),
+    "truth": ("images", _truth),
+}
+
+
+def _heading(column: Mapping[str, Any]) -> str:
+    first = column.get("first", 1)
+    words = {"image": "Image", "regions": "Regions", "truth": "Ground truth"}
+    return words.get(column["show"], f"Eigenvectors {first}–{first + 2}")
+
+
+def draw_score_curves(
+    panels: Mapping[str, Mapping[str, Sequence[str]]],
+    output: Path,
+    *,
+    title: str,
+    seed: int,
+    resamples: int,
+    x_label: str = "number of regions K",
+    y_label: str = "mIoU",
+    caption: str = "",
+) -> None:
+    """`score_curves` as a figure (paper, Figure 4), with a sentence on what its bands and marks are."""
+    curves = score_curves(panels, seed=seed, resamples=resamples)
+    legend = f"Bands: 95 % intervals, bootstrap over images ({resamples} resamples)."
+    if any(curve.level for methods in curves.values() for curve in methods.values()):
+        legend += " Dashed: one score at a method's own K; the mark stands at its mean over images."
+    words = f"{caption} {legend}".strip()
+    draw_curves(curves, output, title=title, x_label=x_label, y_label=y_label, caption=words)
+
+
+def score_curves(
+    panels: Mapping[str, Mapping[str, Sequence[str]]], *, seed: int, resamples: int
+) -> dict[str, dict[str, Curve]]:
+    """mIoU after oracle decoding over K, with 95 % intervals: panel (backbone) -> method -> curve.
+
+    `panels` name the Parquet files of all shards of a method's scores. A method whose every score is of the
+    chosen K (one for all images, or each image's own) is one score, at its mean K over images.
+
+    Raises InputError for files without scores or without what scores have since partitions are scored.
+    """
+    return {
+        panel: {
+            method: _curve(_counts(paths), seed_for(seed, "bootstrap", panel, method), resamples)
+            for method, paths in methods.items()
+        }
+        for panel, methods in panels.items()
+    }
+
+
+def _counts(paths: Sequence[str]) -> pd.DataFrame:
+    frames = [pd.read_parquet(path) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        missing = {*COUNTS, "clusters", "chosen", "named"} - set(frame.columns)
+        if missing:
+            raise InputError(f"{path}: expected counts of every partition, got none of {sorted(missing)}; score again")
+    filled = [frame for frame in frames if len(frame)]
+    if not filled:
+        raise InputError(f"scores {', '.join(paths)}: expected counts, got none; the data set needs labels")
+    return pd.concat(filled, ignore_index=True)
+
+
+def _curve(counts: pd.DataFrame, seed: int, resamples: int) -> Curve:
+    if counts.chosen.all():
+        x, parts = [counts.groupby("image").clusters.first().mean()], [counts]
+    else:
+        x = sorted(counts.clusters.unique())
+        parts = [counts[counts.clusters == K] for K in x]
+    shared = bool(counts.named.all())
+    # every K sees the same resamples, so that its neighbours' intervals differ by K alone
+    draws = [np.random.default_rng(seed) for _ in parts]
+    ends = [
+        bootstrap_interval(part, shared_classes=shared, resamples=resamples, rng=rng)
+        for part, rng in zip(parts, draws, strict=True)
+    ]
+    low, high = np.array(ends).T
+    return Curve(np.array(x, float), np.array([mean_iou(p, shared_classes=shared) for p in parts]), low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from whatwhere.backbones.backbone import Backbone
 from whatwhere.capture import Attention, Features, capture
 from whatwhere.errors import InputError
 from whatwhere.progress import progress
+from whatwhere.seeding import seed_for
 from whatwhere.store import Store, Writer, create
 
 #: Layers of one shape share arrays with a `layer` axis: rows, columns, heads, channels.
@@ -29,48 +31,60 @@ def extract(
     values: bool,
     batch_images: int,
     run_images: int,
+    seed: int,
     settings: dict[str, Any],
 ) -> None:
     """A group for each layer shape, named after its grid, with `q`, `k` (and `v`)
-    `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root.
+    `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root. Of several noise
+    samples every one is a layer of its own, with its number in the group's attribute `samples`. What an image's
+    noise is follows from `seed` and its id.
 
     Raises `InputError` where the images do not divide into the backbone's patches.
     """
     ids = images.ids
     height, width = images.description["arrays"]["image"]["shape"][1:3]
     _check_patches(backbone, height, width)
+    seeds = [seed_for(seed, "noise", name) for name in ids]
     attributes = {"ids": ids, "dataset": images.attributes["dataset"], "weights": backbone.weights}
-    first = _capture(backbone, images, 0, 1, values)
+    arrays: dict[tuple[str, str], zarr.Array] = {}
     with create(output, settings, attributes) as store:
-        arrays = _allocate(store, first, len(ids), run_images, values)
         for start in progress(range(0, len(ids), run_images), f"{backbone.name} on {len(ids)} images"):
             stop = min(start + run_images, len(ids))
-            steps = range(start, stop, batch_images)
-            run = [_capture(backbone, images, i, min(i + batch_images, stop), values) for i in steps]
+            batches = [range(i, min(i + batch_images, stop)) for i in range(start, stop, batch_images)]
+            run = [_capture(backbone, images, batch, values, seeds) for batch in batches]
+            arrays = arrays or _allocate(store, run[0], len(ids), run_images, values)
             for (group, name, layer), rows in _gather(run).items():
                 where = slice(start, stop) if layer is None else (slice(start, stop), layer)
                 arrays[group, name][where] = rows
 
 
-def read_features(store: Store, index: int) -> Features:
-    """The stored features of image number `index`, float32, layers in their original order."""
+def numbers_per_image(store: Store) -> int:
+    """How many numbers of Q, K and V a store holds of each image."""
+    arrays = store.description["arrays"]
+    return sum(math.prod(arrays[name]["shape"][1:]) for name in arrays if "/" in name)
+
+
+def read_features(store: Store, index: int, device: str = "cpu") -> Features:
+    """The stored features of image number `index`, float32 on `device`, layers in their original order."""
     layers: list[tuple[int, Attention]] = []
     for group, text in store.attributes["groups"].items():
         arrays = {
-            name: torch.from_numpy(store.read(f"{group}/{name}", slice(index, index + 1)).astype(np.float32))
+            name: torch.from_numpy(store.read(f"{group}/{name}", slice(index, index + 1)).astype(np.float32)).to(device)
             for name in text["arrays"]
         }
         for i, (order, name) in enumerate(zip(text["order"], text["layers"], strict=True)):
             q, k = arrays["q"][:, i], arrays["k"][:, i]
             v = arrays["v"][:, i] if "v" in arrays else None
-            layers.append((order, Attention(name, q, k, v, text["scales"][i], tuple(text["grid"]))))
+            found = Attention(name, q, k, v, text["scales"][i], tuple(text["grid"]), text["samples"][i])
+            layers.append((order, found))
     final = torch.from_numpy(store.read("final", slice(index, index + 1)).astype(np.float32))
     ordered = tuple(layer for _, layer in sorted(layers, key=lambda pair: pair[0]))
     return Features(ordered, final, tuple(store.attributes["final_grid"]))
 
 
-def _capture(backbone: Backbone, images: Store, start: int, stop: int, values: bool) -> Features:
-    return capture(backbone, images.read("image", slice(start, stop)), values=values)
+def _capture(backbone: Backbone, images: Store, which: range, values: bool, seeds: list[int]) -> Features:
+    part = slice(which.start, which.stop)
+    return capture(backbone, images.read("image", part), values=values, seeds=seeds[part])
 
 
 def _allocate(
@@ -85,6 +99,7 @@ def _allocate(
             "grid": layers[0].grid,
             "layers": [layer.name for layer in layers],
             "scales": [layer.scale for layer in layers],
+            "samples": [layer.sample for layer in layers],
             "order": [order for order, _ in members],
             "arrays": list("qkv" if values else "qk"),
         }

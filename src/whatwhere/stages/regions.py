@@ -1,4 +1,4 @@
-"""X -> regions: a hard assignment of tokens."""
+"""X -> regions: a hard assignment of tokens, for every K."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from whatwhere.progress import progress
 from whatwhere.seeding import seed_for
 from whatwhere.store import Store, create
 
+#: What is known of a shard and passed on from stage to stage.
+PASSED_ON = ("ids", "dataset", "grid", "graphs")
+
 
 def write_regions(
     vectors: Store,
@@ -23,21 +26,35 @@ def write_regions(
     seed: int,
     settings: dict[str, Any],
 ) -> None:
-    """`regions` `[image, token]`; the chosen K and every silhouette, image by image, in the attributes."""
-    X = vectors.read("vectors")
-    found = [
-        cluster(
-            rows,
-            clusters=clusters,
-            candidates=candidates,
-            restarts=restarts,
-            seed=seed_for(seed, "cluster", name),
-        )
-        for rows, name in zip(progress(X, "clustering"), vectors.ids, strict=True)
-    ]
-    attributes = {key: vectors.attributes[key] for key in ("ids", "dataset", "grid")}
-    attributes["clusters"] = [regions.clusters for regions in found]
-    attributes["silhouettes"] = [{str(k): s for k, s in r.silhouettes.items()} for r in found]
+    """`regions` `[image, partition, token]`: a partition for each K of the attribute `clusters`.
+
+    The attribute `chosen` says which partition is each image's own, `silhouettes` those of every K. A method that
+    answers masks has one partition, its label map.
+    """
+    attributes = {key: vectors.attributes[key] for key in PASSED_ON}
+    if "masks" in vectors.description["arrays"]:
+        masks = vectors.read("masks")
+        labels = _label_maps(masks)[:, None]
+        attributes |= {"clusters": [masks.shape[1] + 1], "chosen": [0] * len(masks), "silhouettes": []}
+    else:
+        choice: dict[str, Any] = {"clusters": clusters, "candidates": candidates, "restarts": restarts}
+        named = zip(progress(vectors.read("vectors"), "clustering"), vectors.ids, strict=True)
+        found = [cluster(rows, **choice, seed=seed_for(seed, "cluster", name)) for rows, name in named]
+        tried = list(found[0].partitions)
+        labels = np.stack([np.stack(list(regions.partitions.values())) for regions in found])
+        attributes["clusters"] = tried
+        attributes["chosen"] = [min(tried.index(k) for k in tried if k >= regions.clusters) for regions in found]
+        attributes["silhouettes"] = [{str(k): s for k, s in r.silhouettes.items()} for r in found]
     with create(output, settings, attributes) as store:
-        labels = np.stack([regions.labels for regions in found])
-        store.array("regions", labels.shape, "int16", ("image", "token"), run_images=len(labels))[:] = labels
+        array = store.array("regions", labels.shape, "int16", ("image", "partition", "token"), run_images=len(labels))
+        array[:] = labels
+
+
+def _label_maps(masks: np.ndarray) -> np.ndarray:
+    """`[image, mask, token]` to `[image, token]`: 0 for the background, n for mask n.
+
+    ASSUME: where masks overlap the earlier one stands: it was found first, in the graph with everything in it.
+    """
+    numbers = np.arange(1, masks.shape[1] + 1, dtype=np.int16)[:, None]
+    first = np.where(masks > 0, numbers, masks.shape[1] + 1).min(1)
+    return np.where(first > masks.shape[1], 0, first).astype(np.int16)

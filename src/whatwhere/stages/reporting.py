@@ -14,7 +14,7 @@ from whatwhere.store import provenance
 
 def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]) -> None:
     """One HTML file with what was run on what, every table, every figure, versions and settings."""
-    captions = {name: _caption(figure) for name, figure in settings["figures"].items()}
+    captions = {name: figure["title"] for name, figure in settings["figures"].items()}
     write_report(
         output,
         title=f"whatwhere: run {settings['run']}",
@@ -27,17 +27,12 @@ def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str]
 
 
 def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    backbones = (f"{name} ({b['model']}, weights: {b['weights']})" for name, b in settings["backbones"].items())
+    backbones = (
+        f"{name} ({b['model']}, weights: {b['weights'] or 'its own'})" for name, b in settings["backbones"].items()
+    )
     return [
         ("Data sets", ", ".join(settings["datasets"])),
         ("Backbones", "; ".join(backbones)),
         ("Methods", ", ".join(settings["methods"])),
         ("Regions", f"K-means, K = {settings['regions']['clusters']}"),
     ]
-
-
-def _caption(figure: dict[str, Any]) -> str:
-    return (
-        f"Figure 3 on {figure['dataset']}: {figure['backbone']}, {figure['method']}. Photo; eigenvectors three at "
-        "a time as RGB, by decreasing eigenvalue; regions; ground truth if any."
-    )

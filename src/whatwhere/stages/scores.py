@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from whatwhere.atomic import replacing
@@ -12,25 +13,29 @@ from whatwhere.images import tokens_to_pixels
 from whatwhere.progress import progress
 from whatwhere.store import Store
 
+#: Beside the counts: K of the partition, whether it is the image's chosen one, which layers entered, and whether
+#: labels are classes with names (the same in every image) or segments of one drawing.
+OF_PARTITIONS = ["clusters", "chosen", "graphs", "named"]
+
 
 def write_scores(images: Store, regions: Store, output: Path) -> None:
-    """Oracle counts of every image and annotator, with the number of regions, and whether labels are classes
-    with names (the same in every image) or segments of one drawing; empty without labels.
-    """
-    frames = [pd.DataFrame(columns=[*COUNTS, "clusters", "named"])]
-    named = bool(images.attributes["classes"])
+    """Oracle counts of every image, annotator and partition; empty without labels."""
+    frames = [pd.DataFrame(columns=[*COUNTS, *OF_PARTITIONS])]
     depths = images.attributes["annotators"]
-    grid = regions.attributes["grid"]
+    known = regions.attributes
     for i, name in enumerate(progress(images.ids, "scoring")):
         if not depths[i]:
             continue
-        labels = images.read("labels", i)[: depths[i]]
-        pixels = tokens_to_pixels(regions.read("regions", i).reshape(grid), *labels.shape[1:])
-        for annotator, truth in enumerate(labels):
-            counts = oracle_counts(pixels, truth)
-            counts.insert(0, "annotator", annotator)
-            counts.insert(0, "image", name)
-            frames.append(counts.assign(clusters=regions.attributes["clusters"][i], named=named))
+        truths = images.read("labels", i)[: depths[i]]
+        for number, labels in enumerate(regions.read("regions", i)):
+            pixels = tokens_to_pixels(labels.reshape(known["grid"]), *truths.shape[1:])
+            of_partition = {"clusters": len(np.unique(labels)), "chosen": known["chosen"][i] == number}
+            if len(known["clusters"]) > 1:
+                of_partition["clusters"] = known["clusters"][number]  # of masks it differs from image to image
+            for annotator, truth in enumerate(truths):
+                counts = oracle_counts(pixels, truth).assign(image=name, annotator=annotator, **of_partition)
+                frames.append(counts)
     table = pd.concat(frames[1:] or frames, ignore_index=True)
+    table = table.assign(graphs=known["graphs"], named=bool(images.attributes["classes"]))
     with replacing(output) as partial:
-        table.to_parquet(partial, index=False)
+        table[[*COUNTS, *OF_PARTITIONS]].to_parquet(partial, index=False)

@@ -1,4 +1,4 @@
-"""Features -> X after Eq. 8 for every image (or the final features themselves, for the baseline)."""
+"""Features -> X after Eq. 8 for every image."""
 
 from __future__ import annotations
 
@@ -10,52 +10,50 @@ import numpy as np
 from whatwhere.orthogonalise import orthogonalise
 from whatwhere.progress import progress
 from whatwhere.seeding import seed_for
-from whatwhere.solve import Solution, solve
-from whatwhere.stages.features import read_features
+from whatwhere.solve import Solution, solve_batch
+from whatwhere.stages.features import numbers_per_image, read_features
 from whatwhere.store import Store, create
-from whatwhere.walk import random_walk
+from whatwhere.walk import Walks, random_walk
+
+#: Numbers of Q and K at hand at a time, for as many images as that makes: 64 MiB of float32.
+BATCH = 2**24
+#: Settings that describe the graph set; the others are the solver's.
+OF_GRAPHS = ("pathway", "operator", "layers")
 
 
 def write_vectors(
-    features: Store, output: Path, *, kind: str, method: dict[str, Any], seed: int, settings: dict[str, Any]
+    features: Store,
+    output: Path,
+    *,
+    kind: str,
+    method: dict[str, Any],
+    seed: int,
+    device: str,
+    settings: dict[str, Any],
 ) -> None:
-    """`vectors` `[image, token, vector]`, and for a solver `values` `[image, vector]` (mean quotients,
-    before Eq. 8) and `history` `[image, step]` (objective of Eq. 4; only where there are steps).
+    """`vectors` `[image, token, vector]`, `values` `[image, vector]` (mean quotients, before Eq. 8) and `history`
+    `[image, step]` (the objective; only where there are steps).
 
-    `kind` is a solver's name or `final`; `method` its settings with `pathway` and `operator`.
+    `kind` is a solver's name, `method` its settings with `pathway`, `operator` and `layers`.
     """
-    if kind == "final":
-        _write_final(features, output, settings)
-        return
+    chosen = {key: method[key] for key in OF_GRAPHS}
+    choice = {key: value for key, value in method.items() if key not in OF_GRAPHS}
     ids = features.ids
-    solutions = []
-    for index, name in enumerate(progress(ids, f"{kind} solver")):
-        solutions.append(_solve(features, index, kind, method, seed_for(seed, "solve", name)))
-    attributes = _attributes(features) | {"grid": solutions[0].grid, "status": [s.status for s in solutions]}
+    solutions: list[Solution] = []
+    walks: list[Walks] = []
+    size = max(1, BATCH // numbers_per_image(features))
+    for first in progress(range(0, len(ids), size), f"{kind} solver"):
+        run = range(first, min(first + size, len(ids)))
+        walks = [random_walk(read_features(features, index, device), **chosen) for index in run]
+        seeds = [seed_for(seed, "solve", ids[index]) for index in run]
+        solutions += solve_batch(walks, solver=kind, seeds=seeds, **choice)
+    attributes = {key: features.attributes[key] for key in ("ids", "dataset", "weights")}
+    attributes |= {"grid": solutions[0].grid, "graphs": walks[0].described, "status": [s.status for s in solutions]}
     with create(output, settings, attributes) as store:
         X = np.stack([orthogonalise(s.vectors).numpy() for s in solutions])
-        runs = len(ids)
-        store.array("vectors", X.shape, "float32", ("image", "token", "vector"), run_images=runs)[:] = X
+        store.array("vectors", X.shape, "float32", ("image", "token", "vector"), run_images=len(ids))[:] = X
         values = np.stack([s.values.numpy() for s in solutions])
-        store.array("values", values.shape, "float32", ("image", "vector"), run_images=runs)[:] = values
+        store.array("values", values.shape, "float32", ("image", "vector"), run_images=len(ids))[:] = values
         history = np.stack([s.history for s in solutions])
         if history.size:
-            store.array("history", history.shape, "float32", ("image", "step"), run_images=runs)[:] = history
-
-
-def _solve(features: Store, index: int, kind: str, method: dict[str, Any], seed: int) -> Solution:
-    choice = {key: value for key, value in method.items() if key not in ("pathway", "operator")}
-    walks = random_walk(read_features(features, index), pathway=method["pathway"], operator=method["operator"])
-    return solve(walks, solver=kind, seed=seed, **choice)
-
-
-def _write_final(features: Store, output: Path, settings: dict[str, Any]) -> None:
-    final = features.read("final").astype(np.float32)
-    attributes = _attributes(features) | {"grid": features.attributes["final_grid"]}
-    with create(output, settings, attributes) as store:
-        array = store.array("vectors", final.shape, "float32", ("image", "token", "vector"), run_images=len(final))
-        array[:] = final
-
-
-def _attributes(features: Store) -> dict[str, Any]:
-    return {key: features.attributes[key] for key in ("ids", "dataset", "weights")}
+            store.array("history", history.shape, "float32", ("image", "step"), run_images=len(ids))[:] = history

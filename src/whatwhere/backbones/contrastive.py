@@ -1,4 +1,4 @@
-"""CLIP in transformers' layout: the vision tower is read, the text tower stays for those who ask in words."""
+"""CLIP and SigLIP in transformers' layout: the vision tower is read; the text tower is for those who ask in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.repository import Repository, built, channel_numbers, moved
 from whatwhere.errors import InputError
 
+#: By the type in config.json: the stem of transformers' class names, and the tokens before the image's.
+KINDS = {"siglip": ("Siglip", 0), "clip": ("CLIP", 1)}
 #: Buffers that older checkpoints carry and newer networks compute.
 OPTIONAL = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids")
 
@@ -24,16 +26,18 @@ def load(
     options: dict[str, Any] | None = None,
     device: str = "cpu",
 ) -> Backbone:
-    """A `CLIPModel`, ready to capture; positions are interpolated bicubically to other image sizes.
+    """A `CLIPModel` or `SiglipModel`, ready to capture; positions are interpolated bicubically to other image sizes.
 
     `options` override keys of the vision tower's configuration. The final features are the tower's last tokens.
 
     Raises `InputError` for another kind of model, a damaged file, or weights that do not fit.
     """
     config = repository.read_json("config.json")
-    if config["model_type"] != "clip":
-        raise InputError(f"backbone {name}: expected a model of type clip, got {config['model_type']!r}")
-    network: Any = built(name, lambda: _create(name, config, options or {}), seed=seed, device=device)
+    if config["model_type"] not in KINDS:
+        kinds = " or ".join(f"of type {kind}" for kind in KINDS)
+        raise InputError(f"backbone {name}: expected a model {kinds}, got {config['model_type']!r}")
+    stem, before = KINDS[config["model_type"]]
+    network: Any = built(name, lambda: _create(name, stem, config, options or {}), seed=seed, device=device)
     source = f"random (seed {seed})"
     if weights != "random":
         path = repository.file("model.safetensors", "pytorch_model.bin")
@@ -43,13 +47,13 @@ def load(
     vision = network.vision_model
 
     def run(pixels: Tensor, _seeds: Any = None) -> Tensor:
-        return vision(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, 1:]
+        return vision(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, before:]
 
     return Backbone(
         name=name,
         model=network,
         run=run,
-        image_tokens=lambda tokens: slice(1, tokens),
+        image_tokens=lambda tokens: slice(before, tokens),
         mean=channel_numbers(name, preprocessing, "image_mean"),
         std=channel_numbers(name, preprocessing, "image_std"),
         patch_px=int(network.config.vision_config.patch_size),
@@ -59,15 +63,18 @@ def load(
     )
 
 
-def _create(name: str, config: dict[str, Any], options: dict[str, Any]) -> Any:
-    from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
+def _create(name: str, stem: str, config: dict[str, Any], options: dict[str, Any]) -> Any:
+    import transformers
 
-    unknown = [key for key in options if key not in CLIPVisionConfig().to_dict()]
+    vision: Any = getattr(transformers, f"{stem}VisionConfig")
+    unknown = [key for key in options if key not in vision().to_dict()]
     if unknown:
         raise InputError(
-            f"backbone {name}: expected options of transformers' CLIPVisionConfig, got {', '.join(unknown)}; "
+            f"backbone {name}: expected options of transformers' {vision.__name__}, got {', '.join(unknown)}; "
             "correct `options`"
         )
-    described = CLIPConfig.from_dict({**config, "vision_config": {**config["vision_config"], **options}})
+    described: Any = getattr(transformers, f"{stem}Config").from_dict(
+        {**config, "vision_config": {**config["vision_config"], **options}}
+    )
     described._attn_implementation = "sdpa"  # not the one in the file, which may name code of the hub
-    return CLIPModel(described)
+    return getattr(transformers, f"{stem}Model")(described)

@@ -15,7 +15,7 @@ def explain(fault: Any, tree: Any) -> str:
         expected, tag = fault["ctx"]["expected_tags"], fault["ctx"]["tag"]
         known = expected.replace("'", "").split(", ")
         return f"{path}.kind: expected one of {expected}, got {tag!r}{_nearest(tag, known)}"
-    if fault["type"] in ("unknown_key", "unknown_name", "values", "row", "seeds"):
+    if fault["type"] in ("unknown_key", "unknown_name", "values", "row", "seeds", "environment"):
         return f"{path}: {fault['msg']}" if path else fault["msg"]
     if fault["type"] == "missing":
         return f"{path}: expected a value, got none; add the key"

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config_base import Positive, Strict
+from whatwhere.config.base import Positive, Strict
 
 
 class ZooRecipe(Strict):

@@ -1,0 +1,63 @@
+"""TokenCut (Wang et al., 2022): one object, from one vector of a thresholded graph (appendix B.3, Table 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from whatwhere.baselines.ncut import check_grid, cosine_affinity, largest_entry, normalised_cut
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One object on the token grid.
+
+    `mask` and `eigenvector` `[row, column]`, the vector positive on the foreground; `seed`, the token with the
+    largest entry; `box` around the mask: x0, y0, x1, y1 in pixels, x1 and y1 exclusive.
+    """
+
+    mask: Bool[np.ndarray, "row column"]
+    eigenvector: Float[np.ndarray, "row column"]
+    seed: int
+    box: tuple[int, int, int, int]
+
+
+def tokencut(
+    features: Float[np.ndarray, "token channel"],
+    grid: tuple[int, int],
+    *,
+    threshold: float = 0.2,
+    epsilon: float = 1e-5,
+    patch_px: int = 1,
+) -> Cut:
+    """The most salient object of one image, from its features on `grid` (rows, columns).
+
+    Graph: cosine above `threshold`. The second-smallest generalised eigenvector is split at its mean;
+    foreground is the side with the largest absolute entry, and of it the connected part around that entry.
+    `patch_px` is the side of a token in pixels; 1 leaves the box in tokens.
+
+    ASSUME: tokens that touch at a corner only are not connected.
+    """
+    check_grid(features, grid)
+    # the vector's sign makes its largest absolute entry positive: the foreground is the upper side
+    _, columns = normalised_cut(cosine_affinity(features, threshold=threshold, epsilon=epsilon), 1)
+    vector = columns[:, 0]
+    seed = largest_entry(vector)
+    mask = part_around((vector > vector.mean()).reshape(grid), seed)
+    return Cut(mask, vector.reshape(grid), seed, bounding_box(mask, patch_px))
+
+
+def part_around(side: Bool[np.ndarray, "row column"], token: int) -> Bool[np.ndarray, "row column"]:
+    """The part of `side` that is connected to `token` (numbered along rows) through shared edges."""
+    parts, _ = ndimage.label(side)
+    return (parts == parts.flat[token]) & side
+
+
+def bounding_box(mask: Bool[np.ndarray, "row column"], patch_px: int = 1) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 (exclusive) of a mask with at least one token, each times `patch_px`."""
+    rows, columns = np.nonzero(mask)
+    x0, y0, x1, y1 = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    return int(x0) * patch_px, int(y0) * patch_px, int(x1) * patch_px, int(y1) * patch_px

@@ -1,0 +1,177 @@
+"""The part of the configuration that says what is solved and clustered: backbones, methods, regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from whatwhere.backbones.catalogue import PRESETS
+from whatwhere.config.base import Name, Positive, Strict
+from whatwhere.errors import InputError
+from whatwhere.zoo import folder_of
+
+#: Endings of what a checkpoint's folder consists of.
+CHECKPOINTS = (".json", ".safetensors", ".bin", ".txt")
+Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class BackboneSettings(Strict):
+    """A model and the view of the images that it is shown. What is not said here is as the catalogue has it."""
+
+    model: str
+    """A name of `whatwhere backbones`, timm's name (vit_small_patch16_224.dino), or a repository in timm's,
+    transformers' or diffusers' layout: zoo/dino, a folder, or owner/name on the hub."""
+    weights: str | None = None
+    """`hub` (the repository's own, the default), `random`, or for timm's names the path of a checkpoint."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    seed: int = 0
+    """Initialises `weights: random`."""
+    layers: Patterns | None = None
+    """Name patterns of the attention layers to read; all by default."""
+    options: dict[str, Any] | None = None
+    """Passed to the model's constructor; of a diffusion model how its noise is drawn: `step`, or `t_min`, `t_max`
+    and `samples`."""
+    upsample: Positive | None = None
+    """How many times finer, along each side, queries, keys and values are interpolated before the walk."""
+    view: Name
+    """One of `views`."""
+
+    def local_files(self) -> list[str]:
+        """The checkpoint and its descriptions, where they are files of this machine.
+
+        Raises `InputError` where the configuration names a place and nothing is there.
+        """
+        preset = PRESETS.get(self.model)
+        model, weights = preset.model if preset else self.model, self.weights or (preset.weights if preset else "hub")
+        if "/" in model:
+            folder = folder_of(model)
+            files = [] if folder is None else [file for file in folder.rglob("*") if file.suffix in CHECKPOINTS]
+            return sorted(map(str, files))
+        if weights in ("hub", "random"):
+            return []
+        if not Path(weights).is_file():
+            raise InputError(f"weights: expected hub, random or a checkpoint's path, got {weights!r}, which is no file")
+        return [weights]
+
+
+class FeatureSettings(Strict):
+    """What extraction keeps and how it runs."""
+
+    values: bool = False
+    """Store V beside Q and K (the `vv` pathway needs it)."""
+    keep: bool = True
+    """Keep the stores; false deletes each as soon as all that reads it is done (a large set fills a disk)."""
+    batch_images: Positive = 1
+    """Images per forward pass. On a CPU more than one gains little and may change the last bit."""
+    run_images: Positive = 16
+    """Images per file of a store, and per write."""
+
+
+class Solver(Strict):
+    """What every solver is told of the graph set 𝒜 and of X."""
+
+    pathway: Literal["qk", "vv"] = "qk"
+    operator: Literal["normalised", "walk"] = "walk"
+    vectors: Positive = 10
+    layers: Patterns = ("*",)
+    """The layers that enter: name patterns, `stage:encoder`, `stage:mid`, `stage:decoder`, or `grid:32x32` (the
+    nearest that the backbone has)."""
+
+
+class Descent(Solver):
+    """What the two solvers that descend by Adam share."""
+
+    buffer_samples: Positive | None = None
+    """Noise samples at hand, of which each backward pass takes one; null takes the mean over all of them."""
+    fresh_probability: Share = 0.25
+    """Chance that a backward pass takes a new sample, in the place of the oldest."""
+    accumulate: Positive = 1
+    """Backward passes, gradients added, before each step of the optimiser."""
+    check_every: Positive = 50
+    """Backward passes between two checks that folding is exact."""
+
+
+class Exact(Solver):
+    """Leading eigenvectors of the folded operator (Eq. 3)."""
+
+    kind: Literal["exact"]
+    operator: Literal["normalised", "walk"] = "normalised"
+
+
+class Gradient(Descent):
+    """Eq. 4 by Adam, as the paper writes it."""
+
+    kind: Literal["gradient"]
+    steps: Positive = 1000
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    data_weight: Annotated[float, Field(ge=0)] = 1.0
+    orthogonality_weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Released(Descent):
+    """The objective and the parametrisation of the authors' released code."""
+
+    kind: Literal["released"]
+    vectors: Positive = 15
+    steps: Positive = 100
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    data_weight: Annotated[float, Field(ge=0)] = 2.0
+    orthogonality_weight: Annotated[float, Field(ge=0)] = 2.0
+    buffer_samples: Positive | None = 7
+    accumulate: Positive = 20
+
+
+class Final(Strict):
+    """No solver: the backbone's final features themselves (the K-means baseline)."""
+
+    kind: Literal["final"]
+
+
+class Position(Strict):
+    """No solver and no backbone: the tokens' own coordinates (a control: regions that know nothing)."""
+
+    kind: Literal["position"]
+
+
+class Ncut(Strict):
+    """Normalised cut of one graph, its eigenvectors to K-means (appendix B.3)."""
+
+    kind: Literal["ncut"]
+    source: Literal["features", "attention"] = "features"
+    """The last attention layer's keys, or its attention."""
+    threshold: float | None = 0.2
+    """Cosines above it count as 1, others as nothing; null takes the cosines. Not used by `attention`."""
+    vectors: Positive = 8
+
+
+class TokenCut(Strict):
+    """TokenCut: one object by a normalised cut of the last layer's keys."""
+
+    kind: Literal["tokencut"]
+    threshold: float = 0.2
+
+
+class MaskCut(Strict):
+    """MaskCut: `masks` objects, one after the other."""
+
+    kind: Literal["maskcut"]
+    threshold: float = 0.15
+    masks: Positive = 3
+
+
+MethodSettings = Annotated[
+    Exact | Gradient | Released | Final | Position | Ncut | TokenCut | MaskCut, Field(discriminator="kind")
+]
+
+
+class RegionSettings(Strict):
+    """K-means over the rows of X, for every candidate K."""
+
+    clusters: Positive | Literal["auto"] = "auto"
+    """The K of the regions that are shown and scored first: a number, or by silhouette among `candidates`."""
+    candidates: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = tuple(range(2, 11))
+    restarts: Positive = 4

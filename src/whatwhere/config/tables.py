@@ -1,0 +1,123 @@
+"""The part of the configuration that says what the tables and figures of a run show: their rows are data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from whatwhere.config.base import Name, Positive, Strict
+
+#: What is computed for a table or figure: data set, backbone, method.
+Run = tuple[str, str, str]
+#: Where the configuration asks for a run, and the run.
+Use = tuple[str, Run]
+
+
+class Row(Strict):
+    """One row of a table. Without `backbone` it is the paper's alone, and `reason` says why ours is empty."""
+
+    labels: tuple[str, ...]
+    """The row's name, in the table's `columns`."""
+    paper: float | None = None
+    backbone: Name | None = None
+    method: Name | None = None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _computed_or_explained(self) -> Row:
+        if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason):
+            raise PydanticCustomError("row", "expected `backbone` and `method`, or a `reason` for an empty cell")
+        return self
+
+
+class Table(Strict):
+    """Rows, the data sets they are computed on, and where the paper's numbers come from."""
+
+    kind: Literal["oracle", "seconds"]
+    """`oracle`: mIoU after oracle decoding (Tables 1, 2); `seconds`: time per image (Table 6)."""
+    title: str
+    source: str
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    columns: tuple[str, ...]
+    clusters: Positive | None = None
+    """Of `oracle`: also the mIoU at this K, the same for every row."""
+    graphs: bool = False
+    """Of `oracle`: a column with the layers that entered."""
+    rows: tuple[Row, ...]
+
+    @model_validator(mode="after")
+    def _named_in_full(self) -> Table:
+        for i, row in enumerate(self.rows):
+            if len(row.labels) != len(self.columns):
+                words = f"rows[{i}].labels: expected {len(self.columns)} ({', '.join(self.columns)}), got {row.labels}"
+                raise PydanticCustomError("row", "{words}", {"words": words})
+        return self
+
+    def uses(self) -> list[Use]:
+        """Every computed row on every data set."""
+        rows = [(f"rows[{i}]", row.backbone, row.method) for i, row in enumerate(self.rows)]
+        return [(where, (d, b, m)) for d in self.datasets for where, b, m in rows if b and m]
+
+
+class Column(Strict):
+    """One column of a figure of pictures."""
+
+    show: Literal["image", "eigenvectors", "regions", "truth"]
+    heading: str
+    group: str = ""
+    """A heading over several columns."""
+    backbone: Name | None = None
+    method: Name | None = None
+    first: Positive = 1
+    """The first of three eigenvectors, as red, green and blue."""
+    clusters: Positive | None = None
+    """Regions of this K, not the one chosen."""
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Column:
+        if (self.show in ("eigenvectors", "regions")) != bool(self.backbone and self.method):
+            words = "expected `backbone` and `method` for eigenvectors and regions, and neither for image and truth"
+            raise PydanticCustomError("row", "{words}", {"words": words})
+        return self
+
+
+class Pictures(Strict):
+    """Images of one data set, a row each, and what was found in them (Figures 3 and 10)."""
+
+    kind: Literal["pictures"]
+    title: str
+    dataset: Name
+    images: Positive = 6
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+
+    def uses(self) -> list[Use]:
+        """Every column that shows what a backbone and method found."""
+        columns = [(f"columns[{i}]", column.backbone, column.method) for i, column in enumerate(self.columns)]
+        return [(where, (self.dataset, b, m)) for where, b, m in columns if b and m]
+
+
+class Curves(Strict):
+    """mIoU against K, a panel a backbone and a line a method (Figure 4)."""
+
+    kind: Literal["curves"]
+    title: str
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    backbones: dict[Name, str]
+    """The panels and their titles."""
+    methods: dict[Name, str]
+    """The lines and their names."""
+
+    def uses(self) -> list[Use]:
+        """Every line of every panel."""
+        pairs = [(b, m) for b in self.backbones for m in self.methods]
+        return [("curves", (d, b, m)) for d in self.datasets for b, m in pairs]
+
+
+def runs(shown: Table | Pictures | Curves) -> list[Run]:
+    """What a table or figure needs, once each, in order."""
+    return list(dict.fromkeys(run for _, run in shown.uses()))
+
+
+Figure = Annotated[Pictures | Curves, Field(discriminator="kind")]

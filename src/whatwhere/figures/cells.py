@@ -1,0 +1,133 @@
+"""What may stand in a cell of a sheet, each kind drawn at the size at which it is printed.
+
+Drawn from its own tokens or pixels straight to the cell's, nothing is resampled twice, and what a backbone
+saw stretched gets the photograph's shape again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import Image, ImageDraw
+
+from whatwhere.errors import InputError
+from whatwhere.figures.colours import Drawn, Picture, eigenvector_rgb, label_colours, outlines, region_overlay
+from whatwhere.figures.page import broken, letters
+from whatwhere.images import tokens_to_pixels
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """A picture in waiting. Whatever has this method can stand on a sheet."""
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        """`height` × `width` pixels; `photo` is the row's photograph, at its own size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image as it is."""
+
+    image: Picture
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        return _resized(self.image, height, width)
+
+
+@dataclass(frozen=True)
+class Eigenvectors:
+    """Three columns of X_ortho on the token grid as RGB (paper, Figures 3, 5, 6), from `first` (from 0) on.
+
+    Raises InputError for vectors that are not finite or not on a grid.
+    """
+
+    vectors: Float[np.ndarray, "row column vector"]
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 3 or not self.vectors.size or not np.isfinite(self.vectors).all():
+            expected, got = "finite vectors [row, column, vector]", f"{list(self.vectors.shape)}, or NaN in it"
+            raise InputError(f"eigenvectors: expected {expected}, got {got}; solve again")
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        return eigenvector_rgb(self.vectors, self.first, height, width)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The region (0 … K − 1) of each token over the row's photograph, `note` in the lower left corner.
+
+    Raises InputError for numbers under 0.
+    """
+
+    regions: Int[np.ndarray, "row column"]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.regions.min() < 0:
+            raise InputError(f"regions: expected numbers from 0, got {self.regions.min()}; number them from 0")
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        # at twice the size, then halved: thin outlines without a staircase
+        twice = (2 * height, 2 * width)
+        overlay = region_overlay(_resized(photo, *twice), tokens_to_pixels(self.regions, *twice))
+        cell = Image.fromarray(overlay).reduce(2)
+        return np.asarray(_noted(cell, self.note) if self.note else cell)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label map in the colours of its `classes`; without classes, segments with outlines between them.
+
+    Negative labels are pixels that are not scored. Raises InputError for a label beyond `classes`.
+    """
+
+    labels: Int[np.ndarray, "y x"]
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        most = self.labels.max(initial=-1)
+        if self.classes and most >= len(self.classes):
+            raise InputError(f"labels: expected {len(self.classes)} classes, got label {most}; name them")
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        large = Image.fromarray(self.labels.astype(np.int32)).resize((2 * width, 2 * height), Image.Resampling.NEAREST)
+        twice = np.array(large)
+        colours = label_colours(twice, len(self.classes) or int(twice.max()) + 1)
+        if not self.classes:  # neighbouring segments may share a colour, and nobody looks it up in a legend
+            colours[outlines(twice, 3)] = 255
+        return np.asarray(Image.fromarray(colours).reduce(2))
+
+
+@dataclass(frozen=True)
+class Blank:
+    """Nothing to show, and in grey why."""
+
+    reason: str = ""
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        cell = Image.new("RGB", (width, height), (246, 246, 246) if self.reason else "white")
+        draw, middle = ImageDraw.Draw(cell), (width / 2, height / 2)
+        for font in map(letters, (5.5, 5.0, 4.5, 4.0)):  # until the words fit
+            text = "\n".join(broken(self.reason, font, width - 8))
+            left, top, right, bottom = draw.multiline_textbbox(middle, text, font, "mm")
+            if left >= 0 and top >= 0 and right <= width and bottom <= height:
+                break
+        draw.multiline_text(middle, text, "dimgrey", font, "mm", align="center")
+        return np.asarray(cell)
+
+
+def _resized(image: Picture, height: int, width: int) -> Drawn:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _noted(cell: Image.Image, note: str) -> Image.Image:
+    font, draw = letters(6.0 if cell.width >= 200 else 5.0), ImageDraw.Draw(cell)
+    right, bottom = 17 + font.getlength(note), cell.height - 5
+    draw.rounded_rectangle((5, bottom - 8 - font.size, right, bottom), 5, fill="white")
+    draw.text((11, bottom - 7), note, "black", font, anchor="ls")
+    return cell

@@ -1,0 +1,105 @@
+"""Features -> what each baseline clusters (or its masks): no solver, one graph at most, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+
+from whatwhere.progress import progress
+from whatwhere.store import Store, create
+
+Grid = tuple[int, int]
+#: For one image: `vectors` `[token, vector]` to be clustered, or `masks` `[mask, token]`.
+Found = dict[str, np.ndarray]
+
+
+def write_baseline(
+    features: Store, output: Path, *, kind: str, method: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """`vectors` `[image, token, vector]`, or `masks` `[image, mask, token]` for a method that answers masks."""
+    find = FINDERS[kind]
+    found = [find(features, index, **method) for index in progress(range(len(features.ids)), kind)]
+    grid = features.attributes["final_grid"] if kind == "final" else last_layer(features, 0)[1]
+    attributes = {key: features.attributes[key] for key in ("ids", "dataset", "weights")}
+    attributes |= {"grid": grid, "graphs": ""}
+    with create(output, settings, attributes) as store:
+        for name, dims, dtype in (("vectors", ("token", "vector"), "float32"), ("masks", ("mask", "token"), "int16")):
+            if name in found[0]:
+                array = np.stack([one[name] for one in found])
+                store.array(name, array.shape, dtype, ("image", *dims), run_images=len(array))[:] = array
+
+
+def last_layer(features: Store, index: int) -> tuple[dict[str, np.ndarray], Grid, float]:
+    """Queries and keys `[head, token, channel]` of the last attention layer, its grid, and its scale.
+
+    ASSUME: of several noise samples all enter, as further heads.
+    """
+    groups = features.attributes["groups"]
+    order = {(group, i): n for group, text in groups.items() for i, n in enumerate(text["order"])}
+    group, last = max(order, key=lambda place: order[place])
+    names = [name.partition("#")[0] for name in groups[group]["layers"]]
+    same = [i for i, name in enumerate(names) if name == names[last]]
+    stored = {name: features.read(f"{group}/{name}", index)[same].astype(np.float32) for name in "qk"}
+    heads = {
+        name: rearrange(array, "sample head token channel -> (sample head) token channel")
+        for name, array in stored.items()
+    }
+    return heads, tuple(groups[group]["grid"]), groups[group]["scales"][last]
+
+
+def keys(features: Store, index: int) -> tuple[np.ndarray, Grid]:
+    """The last layer's keys, heads side by side: `[token, channel]`, as TokenCut and MaskCut read them."""
+    heads, grid, _ = last_layer(features, index)
+    return rearrange(heads["k"], "head token channel -> token (head channel)"), grid
+
+
+def final(features: Store, index: int) -> Found:
+    """The backbone's last features."""
+    return {"vectors": features.read("final", index).astype(np.float32)}
+
+
+def position(features: Store, index: int) -> Found:
+    """Row and column of each token, between 0 and 1: what a method scores that sees nothing."""
+    grid = last_layer(features, index)[1]
+    rows, columns = np.indices(grid).reshape(2, -1) / np.maximum(1, np.array(grid)[:, None] - 1)
+    return {"vectors": np.stack([rows, columns], 1).astype(np.float32)}
+
+
+def ncut(features: Store, index: int, *, source: str, threshold: float | None, vectors: int) -> Found:
+    """Eigenvectors of a normalised cut of the last layer's keys or of its attention (appendix B.3)."""
+    from whatwhere.baselines.ncut import attention_affinity, cosine_affinity, normalised_cut
+
+    if source == "attention":
+        heads, _, scale = last_layer(features, index)
+        affinity = attention_affinity(heads["q"], heads["k"], scale)
+    else:
+        affinity = cosine_affinity(keys(features, index)[0], threshold=threshold)
+    return {"vectors": normalised_cut(affinity, vectors)[1].astype(np.float32)}
+
+
+def tokencut(features: Store, index: int, *, threshold: float) -> Found:
+    """One mask."""
+    from whatwhere.baselines.tokencut import tokencut
+
+    return {"masks": tokencut(*keys(features, index), threshold=threshold).mask.reshape(1, -1)}
+
+
+def maskcut(features: Store, index: int, *, threshold: float, masks: int) -> Found:
+    """`masks` masks, those that MaskCut drops left empty."""
+    from whatwhere.baselines.maskcut import maskcut
+
+    found = maskcut(*keys(features, index), threshold=threshold, masks=masks)
+    return {"masks": found.masks.reshape(masks, -1)}
+
+
+FINDERS: dict[str, Callable[..., Found]] = {
+    "final": final,
+    "position": position,
+    "ncut": ncut,
+    "tokencut": tokencut,
+    "maskcut": maskcut,
+}

@@ -1,0 +1,115 @@
+"""Scores and timings of all shards -> the cells of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
+from whatwhere.seeding import seed_for
+from whatwhere.store import read_json
+from whatwhere.tables import Cells, write_table
+
+PHASES = ("forward", "fold", "solve", "cluster")
+
+
+def write_oracle_table(
+    csv: Path,
+    scores: Sequence[str],
+    *,
+    table: dict[str, Any],
+    methods: dict[str, dict[str, Any]],
+    seed: int,
+    resamples: int,
+) -> None:
+    """Tables 1 and 2: mIoU after oracle decoding, with the K of each image's own and, if asked for, with one K.
+
+    `scores` are paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`.
+    """
+    counts = _by_run(scores)
+    ours = []
+    for row in table["rows"]:
+        cells = {"Operator": methods.get(row["method"] or "", {}).get("operator", "")}
+        for dataset in table["datasets"]:
+            if row["backbone"]:
+                found = counts[dataset, row["backbone"], row["method"]]
+                rng = np.random.default_rng(seed_for(seed, "bootstrap", row["backbone"], row["method"]))
+                cells |= _oracle_cells(found, table, dataset, resamples, rng)
+        ours.append(cells)
+    columns = ["Operator", *(c for dataset in table["datasets"] for c in _names(table, dataset).values())]
+    notes = [
+        f"Ours are on {', '.join(table['datasets'])}, the paper's as named under source: not the same images.",
+        f"95 % interval: bootstrap over images, {resamples} resamples. K is chosen for each image by silhouette"
+        + (f"; beside it the same with K = {table['clusters']} throughout." if table["clusters"] else "."),
+    ]
+    write_table(csv, table, ours, columns, paper="mIoU (paper)", notes=notes)
+
+
+def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
+    on = f", {dataset}" if len(table["datasets"]) > 1 else ""
+    names = {"iou": f"mIoU (ours{on})", "interval": f"95 % interval{on}", "k": f"Mean K{on}"}
+    if table["clusters"]:
+        fixed = f"K = {table['clusters']}"
+        names |= {"fixed": f"mIoU, {fixed}{on}", "fixed_interval": f"95 % interval, {fixed}{on}"}
+    if table["graphs"]:
+        names["graphs"] = f"Graphs{on}"
+    return {**names, "images": f"Images{on}"}
+
+
+def _oracle_cells(
+    found: pd.DataFrame, table: dict[str, Any], dataset: str, resamples: int, rng: np.random.Generator
+) -> Cells:
+    names = _names(table, dataset)
+    if found.empty:
+        return {"Note": f"{dataset} has no labels"}
+    own = found[found.chosen]
+    cells = _scored(own, names["iou"], names["interval"], resamples, rng)
+    cells |= {
+        names["k"]: f"{own.groupby('image').clusters.first().mean():.1f}",
+        names["images"]: str(own.image.nunique()),
+    }
+    if table["graphs"]:
+        cells[names["graphs"]] = str(own.graphs.iloc[0])
+    same = found[found.clusters == table["clusters"]]
+    if table["clusters"] and found.clusters.nunique() > 1 and len(same):
+        cells |= _scored(same, names["fixed"], names["fixed_interval"], resamples, rng)
+    return cells
+
+
+def _scored(counts: pd.DataFrame, name: str, interval: str, resamples: int, rng: np.random.Generator) -> Cells:
+    shared = bool(counts.named.all())
+    low, high = bootstrap_interval(counts, shared_classes=shared, resamples=resamples, rng=rng)
+    return {name: f"{mean_iou(counts, shared_classes=shared):.3f}", interval: f"{low:.3f}–{high:.3f}"}
+
+
+def _by_run(scores: Sequence[str]) -> dict[tuple[str, str, str], pd.DataFrame]:
+    frames: dict[tuple[str, str, str], list[pd.DataFrame]] = {}
+    for path in map(Path, scores):
+        frames.setdefault((path.parts[-4], path.parts[-3], path.parts[-2]), []).append(pd.read_parquet(path))
+    return {run: pd.concat(parts, ignore_index=True) for run, parts in frames.items()}
+
+
+def write_seconds_table(csv: Path, timings: Sequence[str], *, table: dict[str, Any]) -> None:
+    """Table 6: seconds an image of each phase, median over images; `timings` as `bench.time_methods` wrote them."""
+    measured = [read_json(Path(path)) for path in timings]
+    found = {
+        (m["dataset"], m["backbone"], name): (m, seconds) for m in measured for name, seconds in m["methods"].items()
+    }
+    heads = {phase: f"{phase.capitalize()} (s)" for phase in PHASES}
+    ours = []
+    for row in table["rows"]:
+        cells: Cells = {}
+        if row["backbone"]:
+            about, seconds = found[table["datasets"][0], row["backbone"], row["method"]]
+            cells = {head: f"{seconds[phase]:.3g}" for phase, head in heads.items()}
+            cells["Total, ours (s)"] = f"{sum(seconds[phase] for phase in PHASES):.3g}"
+            cells |= {"Image (px)": about["image_px"], "Graphs": seconds["graphs"], "How": seconds["status"]}
+        ours.append(cells)
+    machines = sorted({m["machine"] for m in measured})
+    notes = [f"Ours on {'; '.join(machines)}." if machines else "Nothing was timed on this run.", "Median over images."]
+    columns = ["Total, ours (s)", *heads.values(), "Image (px)", "Graphs", "How"]
+    write_table(csv, table, ours, columns, paper="Seconds (paper)", notes=notes)

@@ -1,0 +1,157 @@
+"""Matching of clusters to classes over a data set, and silhouettes, against answers worked out by hand."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from sklearn.metrics import silhouette_samples, silhouette_score
+
+from whatwhere.errors import InputError
+from whatwhere.evaluate.matching import UNMATCHED, accuracy, class_iou, greedy, hungarian, matching_counts, mean_iou
+from whatwhere.evaluate.silhouette import mask_scores, silhouette
+
+
+def random_counts(clusters=5, classes=5, seed=0):
+    return np.random.default_rng(seed).integers(0, 100, (clusters, classes))
+
+
+class TestCounts:
+    def test_by_hand(self):
+        regions, labels = np.array([[0, 0, 1], [1, 2, 2]]), np.array([[1, 1, 0], [-1, 0, 1]], np.int16)
+        found = matching_counts(regions, labels, clusters=3, classes=2)
+        np.testing.assert_array_equal(found, [[0, 2], [1, 0], [1, 1]])
+
+    def test_images_add_up(self):
+        rng = np.random.default_rng(0)
+        regions, labels = rng.integers(0, 4, (3, 8, 8)), rng.integers(-1, 5, (3, 8, 8))
+        sizes = {"clusters": 4, "classes": 5}
+        total = sum(matching_counts(r, t, **sizes) for r, t in zip(regions, labels, strict=True))
+        np.testing.assert_array_equal(total, matching_counts(regions, labels, **sizes))
+        assert total.sum() == (labels >= 0).sum()
+
+    def test_regions_of_ignored_pixels_may_be_anything(self):
+        regions, labels = np.array([7, 0]), np.array([-1, 0])
+        np.testing.assert_array_equal(matching_counts(regions, labels, clusters=1, classes=1), [[1]])
+
+    @pytest.mark.parametrize(
+        ("regions", "labels", "line"),
+        [
+            ([0, 4], [0, 0], "regions: expected 0 to 2, got 0 to 4"),
+            ([-1, 1], [0, 0], "regions: expected 0 to 2, got -1 to 1"),
+            ([0, 1], [0, 255], "labels: expected 0 to 1, got 0 to 255"),
+        ],
+    )
+    def test_numbers_out_of_range_are_one_line(self, regions, labels, line):
+        with pytest.raises(InputError, match=line):
+            matching_counts(np.array(regions), np.array(labels), clusters=3, classes=2)
+
+
+class TestMatching:
+    def test_hungarian_shares_the_most_pixels(self):
+        for seed in range(5):
+            counts = random_counts(seed=seed)
+            best = max(sum(counts[range(5), list(order)]) for order in permutations(range(5)))
+            assert counts[range(5), hungarian(counts)].sum() == best
+
+    def test_hungarian_and_greedy_differ_by_hand(self):
+        counts = np.array([[10, 0], [9, 1]])
+        np.testing.assert_array_equal(hungarian(counts), [0, 1])
+        np.testing.assert_array_equal(greedy(counts), [0, 0])
+        assert accuracy(counts, hungarian(counts)) == 11 / 20
+        assert accuracy(counts, greedy(counts)) == 19 / 20
+        np.testing.assert_allclose(class_iou(counts, hungarian(counts)), [10 / 19, 1 / 10])
+        np.testing.assert_allclose(class_iou(counts, greedy(counts)), [19 / 20, 0])
+        assert mean_iou(counts, greedy(counts)) == pytest.approx(19 / 40)
+
+    @pytest.mark.parametrize("match", [hungarian, greedy])
+    def test_renumbered_labels_are_perfect(self, match):
+        rng = np.random.default_rng(0)
+        labels, numbers = rng.integers(0, 6, (10, 10)), rng.permutation(6)
+        counts = matching_counts(numbers[labels], labels, clusters=6, classes=6)
+        assert mean_iou(counts, match(counts)) == accuracy(counts, match(counts)) == 1
+
+    @pytest.mark.parametrize("match", [hungarian, greedy])
+    def test_numbering_of_clusters_does_not_matter(self, match):
+        counts, order = random_counts(), np.random.default_rng(1).permutation(5)
+        assert mean_iou(counts, match(counts)) == pytest.approx(mean_iou(counts[order], match(counts[order])))
+
+    def test_clusters_left_over_are_no_class(self):
+        counts = np.array([[5, 0], [0, 4], [3, 0], [0, 0]])
+        np.testing.assert_array_equal(hungarian(counts), [0, 1, UNMATCHED, UNMATCHED])
+        np.testing.assert_array_equal(greedy(counts), [0, 1, 0, UNMATCHED])
+        np.testing.assert_allclose(class_iou(counts, hungarian(counts)), [5 / 8, 1])
+        assert accuracy(counts, hungarian(counts)) == 9 / 12
+
+    def test_more_classes_than_clusters(self):
+        counts = np.array([[5, 1, 0], [0, 4, 0]])
+        np.testing.assert_array_equal(hungarian(counts), [0, 1])
+        # the third class is in neither: it does not count
+        assert mean_iou(counts, hungarian(counts)) == pytest.approx((5 / 6 + 4 / 5) / 2)
+        counts[1, 2] = 1
+        assert mean_iou(counts, hungarian(counts)) == pytest.approx((5 / 6 + 4 / 6 + 0) / 3)
+
+    @pytest.mark.parametrize("match", [hungarian, greedy])
+    def test_nothing_scored_is_nan(self, match):
+        counts = np.zeros((3, 2), int)
+        assert np.isnan(mean_iou(counts, match(counts)))
+        assert np.isnan(accuracy(counts, match(counts)))
+
+
+def three_groups(seed=0, channels=5):
+    """Features around three centres, and their labels."""
+    labels = np.repeat([0, 1, 2], [12, 20, 31])
+    spread = np.random.default_rng(seed).standard_normal((63, channels))
+    return 2 * np.eye(channels)[labels] + spread, labels
+
+
+class TestSilhouette:
+    def test_is_scikit_learns(self):
+        features, labels = three_groups()
+        assert silhouette(features, labels) == pytest.approx(silhouette_score(features, labels), abs=1e-12)
+        labels[0] = 9  # alone in its cluster
+        assert silhouette(features, labels) == pytest.approx(silhouette_score(features, labels), abs=1e-12)
+
+    def test_equal_tokens_are_zero(self):
+        assert silhouette(np.ones((6, 2)), np.array([0, 0, 0, 1, 1, 1])) == 0
+
+    def test_one_cluster_is_one_line(self):
+        with pytest.raises(InputError, match="expected at least two clusters, got 1"):
+            silhouette(np.ones((4, 2)), np.zeros(4, int))
+
+
+def balanced_by_definition(features, mask):
+    """The mask and as many of the nearest others, scored by scikit-learn."""
+    inside, outside = np.flatnonzero(mask), np.flatnonzero(~mask)
+    away = np.linalg.norm(features[outside, None] - features[inside], axis=-1).mean(1)
+    taken = np.r_[inside, outside[np.argsort(away, kind="stable")[: len(inside)]]]
+    return silhouette_samples(features[taken], mask.ravel()[taken]).mean()
+
+
+class TestMaskScores:
+    def test_each_is_the_definition(self):
+        features, labels = three_groups()
+        masks = np.stack([labels == 0, labels == 1, labels == 2, labels > 0]).reshape(4, 7, 9)
+        expected = [balanced_by_definition(features, mask) for mask in masks]
+        np.testing.assert_allclose(mask_scores(features, masks), expected, atol=1e-12)
+
+    def test_far_background_does_not_raise_the_score(self):
+        features, labels = three_groups()
+        masks = (labels == 0).reshape(1, 7, 9)
+        far = np.vstack([features, features[-9:] + 100])
+        more = np.concatenate([masks, np.zeros((1, 1, 9), bool)], axis=1)
+        np.testing.assert_allclose(mask_scores(far, more), mask_scores(features, masks))
+
+    def test_good_masks_score_above_random_ones(self):
+        features, labels = three_groups()
+        good = (labels == 1).reshape(1, 7, 9)
+        random = np.random.default_rng(0).permutation(good.ravel()).reshape(1, 7, 9)
+        assert mask_scores(features, good) > 0.15 > mask_scores(features, random)
+
+    def test_nothing_inside_or_outside_is_nan(self):
+        features, labels = three_groups()
+        masks = np.stack([np.zeros(63, bool), np.ones(63, bool), labels == 0]).reshape(3, 7, 9)
+        np.testing.assert_array_equal(np.isnan(mask_scores(features, masks)), [True, True, False])
+
+    def test_a_wrong_grid_is_one_line(self):
+        with pytest.raises(InputError, match="masks: expected 63 tokens as in the features, got a grid of 8×8"):
+            mask_scores(three_groups()[0], np.zeros((2, 8, 8), bool))

@@ -1,0 +1,16 @@
+"""Seconds of each step of each method on the first images of a data set."""
+
+from whatwhere.job import job
+
+with job(snakemake.log[0], snakemake.threads):
+    from pathlib import Path
+
+    from whatwhere.backbones import load_backbone
+    from whatwhere.bench import time_methods
+    from whatwhere.store import Store, write_json
+
+    settings, names = snakemake.params.settings, snakemake.wildcards
+    backbone = load_backbone(names.backbone, **settings["backbone"], device=settings["device"])
+    images = Store(snakemake.input.images[0]).read("image", slice(0, 3))
+    found = time_methods(backbone, images, settings["methods"], regions=settings["regions"])
+    write_json(Path(snakemake.output[0]), {**found, "dataset": names.dataset, "backbone": names.backbone})
