@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from whatwhere.baselines.maskcut import maskcut
 from whatwhere.baselines.tokencut import tokencut
 from whatwhere.evaluate.matching import accuracy, greedy, hungarian, matching_counts, mean_iou
 from whatwhere.evaluate.silhouette import mask_scores, silhouette
+from whatwhere.objective import pooled, quotients
+from whatwhere.solve.released import cosines
+from whatwhere.walk import LayerWalk, Walks
 
 FOLDER = Path(os.environ.get("WHATWHERE_GOLDENS", Path(__file__).parents[2] / "shared" / "goldens"))
 FILES = sorted(FOLDER.glob("*.npz"))
@@ -40,13 +42,21 @@ def off_diagonal_cosines(X):
 
 
 def check_per_image_objective(golden):
-    """X averaged to each resolution, columns to unit length; `eigval` `[1, graph, vector]`: xᵀPx of every graph."""
-    X = torch.from_numpy(golden["features"])
-    for side in (14, 7):
-        columns = unit_columns(F.adaptive_avg_pool2d(X, side).flatten(1).T)
-        P = torch.from_numpy(golden[f"attention_{side}"])
-        same((columns * (P @ columns)).sum(1)[None], golden[f"eigval_{side}"])
-        same(off_diagonal_cosines(columns), golden[f"offdiag_{side}"])
+    """The released solver's two terms at X: quotients `[1, graph, vector]` and cosines at both resolutions."""
+    image = torch.from_numpy(golden["features"])
+    X = image.flatten(1).T[None]
+    walks = Walks(tuple(walk_of(golden[f"attention_{side}"], side) for side in (14, 7)))
+    found = quotients(X[0], walks, pooled).split([a.heads for a in walks.layers])
+    for side, of_graphs, of_columns in zip((14, 7), found, cosines(X, walks)[0], strict=True):
+        same(of_graphs[None], golden[f"eigval_{side}"])
+        same(of_columns, golden[f"offdiag_{side}"])
+
+
+def walk_of(P, side):
+    """Given walks as a layer: the softmax of their logarithm is they themselves."""
+    source = torch.from_numpy(P).log()
+    target = torch.eye(side**2).expand_as(source)
+    return LayerWalk(f"{side}", source, target, 1.0, (side, side), "walk")
 
 
 def check_dataset_objective(golden):

@@ -30,53 +30,46 @@ Result = TypeVar("Result")
 #: Steps of the unfolded loop that are timed; the rest is extrapolated, for it would take minutes.
 UNFOLDED_STEPS = 5
 REPEATS = 5
+#: What takes longer is timed once, its first run: warming up no longer shows.
+LONG_S = 1.0
 OPERATORS: tuple[Operator, ...] = ("normalised", "walk")
 
 
 def time_methods(
     backbone: Backbone,
-    images: UInt8[np.ndarray, "image y x 3"],
+    image: UInt8[np.ndarray, "y x 3"],
     methods: dict[str, dict[str, Any]],
     *,
     regions: dict[str, Any],
 ) -> dict[str, Any]:
-    """Seconds an image of `forward`, `fold`, `solve` and `cluster` for each method (Table 6), one image at a time.
+    """Seconds of `forward`, `fold`, `solve` and `cluster` for each method on one image (Table 6).
 
-    `methods` are settings of solvers with their `kind`; `regions` those of `cluster`. The median over images, the
-    first of which is run once before, untimed.
+    `methods` are settings of solvers with their `kind`; `regions` those of `cluster`. The median of five after one
+    untimed, for a phase that takes under a second; a longer one is timed once.
     """
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for image in progress([images[0], *images], f"timing {backbone.name}"):
-        seconds, features = timed(partial(capture, backbone, image[None], seeds=[0]))
-        for name, method in methods.items():
-            runs[name].append({"forward": seconds, **_time_method(features, method, regions)})
-    found = {name: _median_phases(phases[1:]) for name, phases in runs.items()}
-    height, width = images.shape[1:3]
+    forward_s, features = _median(partial(capture, backbone, image[None], seeds=[0]))
+    found = {
+        name: {"forward": forward_s, **_time_method(features, method, regions)}
+        for name, method in progress(methods.items(), f"timing {backbone.name}")
+    }
+    height, width = image.shape[:2]
     return {"machine": machine(), "image_px": f"{height} × {width}", "weights": backbone.weights, "methods": found}
 
 
 def _time_method(features: Features, method: dict[str, Any], regions: dict[str, Any]) -> dict[str, Any]:
     of_graphs = {key: method[key] for key in ("pathway", "operator", "layers") if key in method}
     choice = {key: value for key, value in method.items() if key not in (*of_graphs, "kind")}
-    fold_s, walks = timed(lambda: _folded(features, **of_graphs))
-    solve_s, X = timed(lambda: solve(walks, solver=method["kind"], **choice))
-    cluster_s, _ = timed(lambda: cluster(orthogonalise(X.vectors), **regions))
+    fold_s, walks = _median(lambda: _folded(features, **of_graphs))
+    solve_s, X = _median(lambda: solve(walks, solver=method["kind"], **choice))
+    cluster_s, _ = _median(lambda: cluster(orthogonalise(X.vectors), **regions))
     return {"fold": fold_s, "solve": solve_s, "cluster": cluster_s, "graphs": walks.described, "status": X.status}
-
-
-def _median_phases(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        key: float(np.median([r[key] for r in runs])) if isinstance(value, float) else value
-        for key, value in runs[0].items()
-    }
 
 
 def bench_solve(
     backbone: Backbone, *, size_px: int | None = None, vectors: int = 15, steps: int = 1000, descents: bool = True
 ) -> dict[str, Any]:
     """Seconds of the forward pass, capture, folding and each solver on one image, and what Eq. 3 reaches in the end
-    (trace over `vectors` columns, made orthonormal). Short steps: median of five; a forward pass of over ten
-    seconds is made once.
+    (trace over `vectors` columns, made orthonormal). Median of five for what takes under a second, else once.
 
     Without `descents` only `exact` is timed.
     """
@@ -154,7 +147,7 @@ def _forward_and_capture(backbone: Backbone, image: np.ndarray) -> tuple[float, 
             bare.append(timed(lambda: backbone.run(backbone.prepare(image)))[0])
         seconds, features = timed(lambda: capture(backbone, image))
         recorded.append(seconds)
-        if number == 0 and seconds > 10:
+        if number == 0 and seconds > LONG_S:
             return bare[0], recorded[0], features
     return float(np.median(bare[1:])), float(np.median(recorded[1:])), features
 
@@ -228,8 +221,8 @@ def timed(action: Callable[[], Result]) -> tuple[float, Result]:
 
 
 def _median(action: Callable[[], Result]) -> tuple[float, Result]:
-    first_s, result = timed(action)  # warm up
-    if first_s > 10:
+    first_s, result = timed(action)
+    if first_s > LONG_S:
         return first_s, result
     runs = [timed(action) for _ in progress(range(REPEATS), "timing")]
     return float(np.median([seconds for seconds, _ in runs])), runs[-1][1]

@@ -27,8 +27,8 @@ from whatwhere.atomic import replacing
 from whatwhere.errors import InputError
 
 #: The axis vocabulary; every array's dimension names come from it.
-AXES = ("image", "layer", "head", "token", "channel", "vector", "cluster")
-AXES += ("partition", "mask", "annotator", "y", "x", "step")
+_FOUND = ("image", "layer", "head", "token", "channel", "vector", "cluster", "partition", "mask")
+AXES = (*_FOUND, "annotator", "y", "x", "step")
 
 
 class Writer:

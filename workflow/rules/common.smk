@@ -150,6 +150,11 @@ def timed_methods(wildcards):
     return {method: values(SETTINGS.methods[method]) for *place, method in runs if tuple(place) == here}
 
 
+def timing_inputs(wildcards):
+    images = every_shard(rules.images.output.images, wildcards.dataset, wildcards.backbone)
+    return {"images": images[:1], "weights": SETTINGS.backbones[wildcards.backbone].local_files()}
+
+
 def timing_settings(wildcards):
     regions = values(SETTINGS.regions)
     return {**feature_settings(wildcards), "methods": timed_methods(wildcards), "regions": regions}

@@ -20,8 +20,7 @@ rule features:
 
 rule timings:
     input:
-        images=lambda w: every_shard(rules.images.output.images, w.dataset, w.backbone),
-        weights=lambda w: SETTINGS.backbones[w.backbone].local_files(),
+        unpack(timing_inputs),
     output:
         f"{RESULTS}/timings/{{dataset}}/{{backbone}}.json",
     log:

@@ -1,4 +1,4 @@
-"""Seconds of each step of each method on the first images of a data set."""
+"""Seconds of each step of each method on the first image of a data set."""
 
 from whatwhere.job import job
 
@@ -11,6 +11,6 @@ with job(snakemake.log[0], snakemake.threads):
 
     settings, names = snakemake.params.settings, snakemake.wildcards
     backbone = load_backbone(names.backbone, **settings["backbone"], device=settings["device"])
-    images = Store(snakemake.input.images[0]).read("image", slice(0, 3))
-    found = time_methods(backbone, images, settings["methods"], regions=settings["regions"])
+    image = Store(snakemake.input.images[0]).read("image", 0)
+    found = time_methods(backbone, image, settings["methods"], regions=settings["regions"])
     write_json(Path(snakemake.output[0]), {**found, "dataset": names.dataset, "backbone": names.backbone})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from whatwhere.baselines.ncut import check_grid, cosine_affinity, largest_entry, normalised_cut
 from whatwhere.baselines.tokencut import part_around
@@ -64,15 +64,6 @@ def maskcut(
         found[number] = mask & ~taken
         taken, before = taken | mask, mask
     return Objects(found, vectors)
-
-
-def label_map(masks: Bool[np.ndarray, "mask row column"]) -> Int[np.ndarray, "row column"]:
-    """0 where no mask is, else the number of the mask from 1: regions for oracle scoring (Table 1).
-
-    ASSUME: where masks overlap (after a CRF) the earlier one wins: it is the more salient one, and the
-    method takes its tokens out of the later ones.
-    """
-    return np.where(masks.any(0), masks.argmax(0) + 1, 0)
 
 
 def _salient(

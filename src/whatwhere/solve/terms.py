@@ -63,7 +63,7 @@ class DataTerm:
     def _terms(self, X: Float[Tensor, "image token vector"], walks: list[Walks], agree: bool) -> Float[Tensor, "image"]:
         if not agree and not self._dense:
             return torch.stack([data_term(quotients(x, w, self.g)) for x, w in zip(X, walks, strict=True)])
-        parts = [quadratic(self.g(X[:, None], self.grid, grid), M) for grid, M in self._matrices(walks, agree).items()]
+        parts = [quadratic(self.g(X, self.grid, grid), M) for grid, M in self._matrices(walks, agree).items()]
         return data_term(torch.stack(parts).sum(0) if agree else torch.cat(parts, 1))
 
     def _matrices(self, walks: list[Walks], agree: bool) -> Matrices:
@@ -79,7 +79,8 @@ def _graphs(walks: Walks) -> dict[Grid, Float[Tensor, "graph token token"]]:
     found: dict[Grid, list[Tensor]] = {}
     for layer in walks.layers:
         P = torch.cat([block.clone() for block in layer.matrices()])
-        found.setdefault(layer.grid, []).append(P * layer.balance[:, :, None] * layer.balance[:, None])
+        P *= layer.balance[:, :, None] * layer.balance[:, None]
+        found.setdefault(layer.grid, []).append((P + P.mT) / 2)  # the same quadratic form, and symmetric
     return {grid: torch.cat(blocks) for grid, blocks in found.items()}
 
 

@@ -110,6 +110,9 @@ def write_seconds_table(csv: Path, timings: Sequence[str], *, table: dict[str, A
             cells |= {"Image (px)": about["image_px"], "Graphs": seconds["graphs"], "How": seconds["status"]}
         ours.append(cells)
     machines = sorted({m["machine"] for m in measured})
-    notes = [f"Ours on {'; '.join(machines)}." if machines else "Nothing was timed on this run.", "Median over images."]
+    notes = [
+        f"Ours on {'; '.join(machines)}." if machines else "Nothing was timed on this run.",
+        "One image; the median of five for what takes under a second.",
+    ]
     columns = ["Total, ours (s)", *heads.values(), "Image (px)", "Graphs", "How"]
     write_table(csv, table, ours, columns, paper="Seconds (paper)", notes=notes)
