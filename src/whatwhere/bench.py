@@ -13,14 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.capture import Features, capture
-from whatwhere.cluster import cluster
 from whatwhere.errors import InputError
 from whatwhere.objective import eq3
-from whatwhere.orthogonalise import orthogonalise
 from whatwhere.progress import progress
 from whatwhere.solve import Solution, solve
 from whatwhere.walk import Operator, Walks, random_walk
@@ -33,36 +30,6 @@ REPEATS = 5
 #: What takes longer is timed once, its first run: warming up no longer shows.
 LONG_S = 1.0
 OPERATORS: tuple[Operator, ...] = ("normalised", "walk")
-
-
-def time_methods(
-    backbone: Backbone,
-    image: UInt8[np.ndarray, "y x 3"],
-    methods: dict[str, dict[str, Any]],
-    *,
-    regions: dict[str, Any],
-) -> dict[str, Any]:
-    """Seconds of `forward`, `fold`, `solve` and `cluster` for each method on one image (Table 6).
-
-    `methods` are settings of solvers with their `kind`; `regions` those of `cluster`. The median of five after one
-    untimed, for a phase that takes under a second; a longer one is timed once.
-    """
-    forward_s, features = _median(partial(capture, backbone, image[None], seeds=[0]))
-    found = {
-        name: {"forward": forward_s, **_time_method(features, method, regions)}
-        for name, method in progress(methods.items(), f"timing {backbone.name}")
-    }
-    height, width = image.shape[:2]
-    return {"machine": machine(), "image_px": f"{height} × {width}", "weights": backbone.weights, "methods": found}
-
-
-def _time_method(features: Features, method: dict[str, Any], regions: dict[str, Any]) -> dict[str, Any]:
-    of_graphs = {key: method[key] for key in ("pathway", "operator", "layers") if key in method}
-    choice = {key: value for key, value in method.items() if key not in (*of_graphs, "kind")}
-    fold_s, walks = _median(lambda: _folded(features, **of_graphs))
-    solve_s, X = _median(lambda: solve(walks, solver=method["kind"], **choice))
-    cluster_s, _ = _median(lambda: cluster(orthogonalise(X.vectors), **regions))
-    return {"fold": fold_s, "solve": solve_s, "cluster": cluster_s, "graphs": walks.described, "status": X.status}
 
 
 def bench_solve(
@@ -97,6 +64,7 @@ def bench_solve(
         "capture_s": captured,
         **solvers,
         "folding_and_exact_over_forward": solver_s / forward,
+        "images_per_second_exact": 1 / (captured + solver_s),
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
 
@@ -106,7 +74,8 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return f"{gpu}{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
 
 
 def bench_extract(backbone: Backbone, *, size_px: int | None = None, images: int = 16) -> dict[str, Any]:
@@ -127,7 +96,7 @@ def bench_extract(backbone: Backbone, *, size_px: int | None = None, images: int
         write_images(
             Dataset("bench", records), ids, shown, Path(folder, "i.json"), view=view, run_images=16, settings={}
         )
-        choice: dict[str, Any] = {"values": False, "batch_images": 1, "run_images": 16, "seed": 0, "settings": {}}
+        choice: dict[str, Any] = {"values": False, "batch_images": 1, "run_images": 4, "seed": 0, "settings": {}}
         bare, written, stored = [], [], Path(folder, "features.json")
         for _ in progress(range(3), "extraction"):
             with torch.inference_mode():
@@ -153,8 +122,8 @@ def _forward_and_capture(backbone: Backbone, image: np.ndarray) -> tuple[float, 
 
 
 def _bench_operator(features: Features, operator: Operator, vectors: int, steps: int, descents: bool) -> dict[str, Any]:
-    folding_s, walks = _median(lambda: _folded(features, operator=operator))
-    exact_s, exact = _median(lambda: solve(walks, vectors=vectors))
+    folding_s, walks = median(lambda: folded(features, operator=operator))
+    exact_s, exact = median(lambda: solve(walks, vectors=vectors))
     found = {"folding_s": folding_s, "exact_s": exact_s, "objective_exact": float(eq3(exact.vectors, walks))}
     if not descents:
         return found
@@ -177,6 +146,7 @@ def bench_table(measured: dict[str, Any]) -> str:
     head = (
         f"{measured['backbone']}, one image of {measured['image_px']} px: {measured['graphs']}, "
         f"{measured['vectors']} vectors, {measured['gradient_steps']} gradient steps; {measured['machine']}; "
+        f"{measured['images_per_second_exact']:.3g} images a second with `exact`; "
         f"peak memory {measured['peak_memory_gb']:.1f} GB"
     )
     rows = [
@@ -203,7 +173,7 @@ def bench_table(measured: dict[str, Any]) -> str:
     return "\n".join([head, "", *lines])
 
 
-def _folded(features: Features, **of_graphs: Any) -> Walks:
+def folded(features: Features, **of_graphs: Any) -> Walks:
     walks = random_walk(features, **of_graphs)
     assert walks.folds  # computed at the first use
     return walks
@@ -215,12 +185,20 @@ def _gradient(walks: Walks, vectors: int, steps: int, *, folded: bool) -> Soluti
 
 def timed(action: Callable[[], Result]) -> tuple[float, Result]:
     """Seconds that `action` took, and what it answered."""
+    _finish()
     start = time.perf_counter()
     result = action()
+    _finish()
     return time.perf_counter() - start, result
 
 
-def _median(action: Callable[[], Result]) -> tuple[float, Result]:
+def _finish() -> None:
+    """Waits for a GPU, whose work is only queued."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def median(action: Callable[[], Result]) -> tuple[float, Result]:
     first_s, result = timed(action)
     if first_s > LONG_S:
         return first_s, result

@@ -18,6 +18,8 @@ from torch import Tensor
 from whatwhere.walk import Fold, Walks
 
 Grid = tuple[int, int]
+#: By how much a column of unit length may be longer.
+ROUNDING = 1e-5
 #: Columns that matrix products come in at full speed.
 COLUMNS = 16
 #: g: X on one grid to the tokens of another.
@@ -118,7 +120,7 @@ def sides_agree(X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = 
     """
     X = X.detach()
     lengths = (g(X, walks.grid, fold.grid).square().sum(0).max() * fold.bound for fold in walks.folds)
-    if all(float(length) <= 1 for length in lengths):
+    if all(float(length) <= 1 + ROUNDING for length in lengths):
         return True
     below = quotients(X, walks, g) <= 1
     return bool((below.all(0) | (~below).all(0)).all())

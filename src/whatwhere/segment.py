@@ -97,7 +97,8 @@ def segment(
     """
     view = View(protocol, size_px or backbone.size_px, backbone.patch_px)
     features = capture(backbone, view_image(image, view)[None], values=pathway == "vv")
-    solution = solve(random_walk(features, pathway=pathway), vectors=vectors, solver=solver, seed=seed)
+    walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
+    solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
     X = orthogonalise(solution.vectors)
     regions = cluster(X, clusters=clusters, seed=seed)
     return {

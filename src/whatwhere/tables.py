@@ -15,15 +15,24 @@ Cells = dict[str, str]
 
 
 def write_table(
-    csv: Path, table: dict[str, Any], ours: Sequence[Cells], columns: Sequence[str], *, paper: str, notes: Sequence[str]
+    csv: Path,
+    table: dict[str, Any],
+    ours: Sequence[Cells],
+    columns: Sequence[str],
+    *,
+    paper: str,
+    paper_format: str,
+    notes: Sequence[str],
 ) -> None:
     """`csv`, and beside it Markdown, LaTeX and a `.meta.json` with title, source and notes.
 
     `table` has `title`, `source`, `columns` (of the rows' names) and `rows`; `ours` the cells that were computed
-    for each row, under the names in `columns`. `paper` heads the column of the paper's numbers. A column that
-    would be empty is left out, but never that of a number of the paper's or of ours.
+    for each row, under the names in `columns`. `paper` heads the column of the paper's numbers, written as
+    `paper_format` says. A column that would be empty is left out.
     """
-    rows = [_row(row, table["columns"], paper, cells) for row, cells in zip(table["rows"], ours, strict=True)]
+    rows = [
+        _row(row, table["columns"], paper, paper_format, cells) for row, cells in zip(table["rows"], ours, strict=True)
+    ]
     frame = pd.DataFrame(rows, columns=[*table["columns"], paper, *columns, "Note"]).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
     stem = csv.with_suffix("")
@@ -34,9 +43,9 @@ def write_table(
     write_json(stem.with_suffix(".meta.json"), described)
 
 
-def _row(row: dict[str, Any], names: Sequence[str], paper: str, cells: Cells) -> Cells:
+def _row(row: dict[str, Any], names: Sequence[str], paper: str, paper_format: str, cells: Cells) -> Cells:
     named = dict(zip(names, row["labels"], strict=True))
-    known = "" if row["paper"] is None else f"{row['paper']:g}"
+    known = "" if row["paper"] is None else format(row["paper"], paper_format)
     return {**named, paper: known, "Note": row["reason"], **cells}
 
 

@@ -33,7 +33,7 @@ from whatwhere.layers import chosen_layers
 Pathway = Literal["qk", "vv"]
 Operator = Literal["normalised", "walk"]
 
-#: Numbers held at once while folding, small enough for a core's cache: 4 MiB of float32.
+#: Numbers of walks held at once where a head's matrix is smaller than that: a core's cache, 4 MiB of float32.
 BLOCK = 2**20
 
 
@@ -127,8 +127,9 @@ class Walks:
     def described(self) -> str:
         """How many graphs of which grids, finest first, in words."""
         grids = sorted({layer.grid for layer in self.layers}, key=lambda grid: -grid[0] * grid[1])
+        sizes = ", ".join(f"{rows}×{columns}" for rows, columns in grids)
         named = len({layer.name.partition("#")[0] for layer in self.layers})
-        return f"{self.graphs} graphs of {named} layers, {', '.join(f'{rows}×{columns}' for rows, columns in grids)}"
+        return f"{self.graphs} graphs of {named} layer{'s' if named > 1 else ''}, {sizes}"
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:

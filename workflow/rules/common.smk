@@ -77,7 +77,9 @@ def index_settings(wildcards):
 def fetched(wildcards):
     """What says that a data set was downloaded, for those that are."""
     data = SETTINGS.datasets[wildcards.dataset]
-    return f"{data.root}/{FETCHED[data.kind]}.json" if data.kind in FETCHED else []
+    if data.kind not in FETCHED or next(data.root.glob("**/ImageSets/Segmentation"), None):
+        return []  # nothing to fetch, or one's own copy
+    return f"{data.root}/{FETCHED[data.kind]}.json"
 
 
 def image_settings(wildcards):
@@ -118,8 +120,10 @@ def backbone_settings(wildcards):
 
 
 def kept(path):
-    """A store of features, which a configuration for a large set deletes after its last use."""
-    return path if SETTINGS.features.keep else temp(path)
+    """The manifest and store of features, which a configuration for a large set deletes after their last use."""
+    if SETTINGS.features.keep:
+        return {"manifest": f"{path}.json"}
+    return {"manifest": temp(f"{path}.json"), "store": temp(directory(f"{path}.zarr"))}
 
 
 def torch_threads(wildcards):
@@ -155,6 +159,11 @@ def timing_inputs(wildcards):
     return {"images": images[:1], "weights": SETTINGS.backbones[wildcards.backbone].local_files()}
 
 
+def timing_code(wildcards):
+    solvers = [f"solve.{method['kind']}" for method in timed_methods(wildcards).values()]
+    return code("stages.timings", "backbones", *solvers)
+
+
 def timing_settings(wildcards):
     regions = values(SETTINGS.regions)
     return {**feature_settings(wildcards), "methods": timed_methods(wildcards), "regions": regions}
@@ -186,8 +195,7 @@ def table_inputs(wildcards):
     table = SETTINGS.tables[wildcards.table]
     if table.kind == "oracle":
         return [path for run in whatwhere.config.runs(table) for path in every_shard(rules.scores.output[0], *run)]
-    runs = dict.fromkeys((dataset, backbone) for dataset, backbone, _ in whatwhere.config.runs(table))
-    return [expand(rules.timings.output[0], dataset=dataset, backbone=backbone)[0] for dataset, backbone in runs]
+    return timing_files(table)
 
 
 def table_settings(wildcards):
@@ -195,7 +203,8 @@ def table_settings(wildcards):
     settings = {"table": values(table)}
     if table.kind == "oracle":
         used = {method: values(SETTINGS.methods[method]) for *_, method in whatwhere.config.runs(table)}
-        settings |= {"methods": used, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+        chosen = SETTINGS.regions.clusters
+        settings |= {"methods": used, "chosen": chosen, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
     return settings
 
 
@@ -203,11 +212,15 @@ def figure_inputs(wildcards):
     """The manifests that each column of a figure of pictures draws from, or the scores behind its curves."""
     figure = SETTINGS.figures[wildcards.figure]
     if figure.kind == "curves":
-        return {"scores": [path for run in whatwhere.config.runs(figure) for path in every_shard(rules.scores.output[0], *run)]}
-    backbone, method = whatwhere.config.runs(figure)[0][1:]
+        return {
+            "scores": [
+                path for run in whatwhere.config.runs(figure) for path in every_shard(rules.scores.output[0], *run)
+            ]
+        }
+    backbone = figure.photographs or whatwhere.config.runs(figure)[0][1]
     inputs = {}
     for number, column in enumerate(figure.columns):
-        run = (figure.dataset, column.backbone or backbone, column.method or method)
+        run = (figure.dataset, column.backbone or backbone, column.method)
         steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
         kind = {"eigenvectors": "vectors", "regions": "regions"}.get(column.show, "images")
         inputs[f"{kind}{number}"] = every_shard(steps[kind].output[0], *run)
@@ -226,4 +239,12 @@ def every_artifact(wildcards):
     steps = [rules.images, rules.vectors, rules.regions] + [rules.features] * SETTINGS.features.keep
     wanted = [(pattern, run) for run in SETTINGS.shown() for step in steps for pattern in step.output]
     wanted += [(rules.scores.output[0], run) for run in SETTINGS.scored()]
-    return list(dict.fromkeys(path for pattern, run in wanted for path in every_shard(pattern, *run)))
+    found = [path for pattern, run in wanted for path in every_shard(pattern, *run)]
+    timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
+    return list(dict.fromkeys(found + [path for table in timed for path in timing_files(table)]))
+
+
+def timing_files(table):
+    """One file of timings a backbone."""
+    runs = dict.fromkeys((dataset, backbone) for dataset, backbone, _ in whatwhere.config.runs(table))
+    return [f"{RESULTS}/timings/{dataset}/{backbone}.json" for dataset, backbone in runs]

@@ -5,7 +5,7 @@ rule features:
     input:
         unpack(feature_inputs),
     output:
-        kept(f"{RESULTS}/features/{{dataset}}/{{backbone}}/{{shard}}.json"),
+        **kept(f"{RESULTS}/features/{{dataset}}/{{backbone}}/{{shard}}"),
     log:
         f"{RESULTS}/logs/features/{{dataset}}/{{backbone}}/{{shard}}.log",
     conda:
@@ -13,7 +13,7 @@ rule features:
     threads: torch_threads
     params:
         settings=feature_settings,
-        code=code("stages.features"),
+        code=code("stages.features", "backbones"),
     script:
         "../scripts/features.py"
 
@@ -30,6 +30,6 @@ rule timings:
     threads: all_cores
     params:
         settings=timing_settings,
-        code=code("bench"),
+        code=timing_code,
     script:
         "../scripts/timings.py"

@@ -6,7 +6,7 @@ with job(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
     from whatwhere.backbones import load_backbone
-    from whatwhere.bench import time_methods
+    from whatwhere.stages.timings import time_methods
     from whatwhere.store import Store, write_json
 
     settings, names = snakemake.params.settings, snakemake.wildcards

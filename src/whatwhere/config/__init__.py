@@ -71,7 +71,23 @@ class Config(Strict):
             must_exist(f"{where}.backbone", backbone, self.backbones)
             must_exist(f"{where}.method", method, self.methods)
             self._check_values(where, method)
+        for name, table in self.tables.items():
+            self._check_table(f"tables.{name}", table)
+        for name, figure in self.figures.items():
+            if figure.kind == "pictures" and figure.photographs:
+                must_exist(f"figures.{name}.photographs", figure.photographs, self.backbones)
         return self
+
+    def _check_table(self, where: str, table: Table) -> None:
+        known = {*self.regions.candidates, self.regions.clusters}
+        if table.kind == "oracle" and table.clusters and table.clusters not in known:
+            words = f"{where}.clusters: expected one of regions.candidates, got {table.clusters}"
+            raise PydanticCustomError("values", "{words}", {"words": words})
+        solvers = ("exact", "gradient", "released")
+        for where_row, (_, _, method) in table.uses():
+            if table.kind == "seconds" and self.methods[method].kind not in solvers:
+                words = f"{where}.{where_row}.method: expected a solver ({', '.join(solvers)}), got {method}"
+                raise PydanticCustomError("values", "{words}", {"words": words})
 
     def _uses(self) -> list[Use]:
         shown = [(f"tables.{name}", table.uses()) for name, table in self.tables.items()]

@@ -107,6 +107,7 @@ class Gradient(Descent):
 
     kind: Literal["gradient"]
     steps: Positive = 1000
+    """As Table 6 has it. Section 4.1 says about 2,000, appendix B.2 1,000 for CLIP, and that 1,000 are enough."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     data_weight: Annotated[float, Field(ge=0)] = 1.0
     orthogonality_weight: Annotated[float, Field(ge=0)] = 1.0

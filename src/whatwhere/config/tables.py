@@ -49,6 +49,8 @@ class Table(Strict):
 
     @model_validator(mode="after")
     def _named_in_full(self) -> Table:
+        if self.kind == "seconds" and len(self.datasets) > 1:
+            raise PydanticCustomError("row", "expected one data set for a table of seconds, got several; keep one")
         for i, row in enumerate(self.rows):
             if len(row.labels) != len(self.columns):
                 words = f"rows[{i}].labels: expected {len(self.columns)} ({', '.join(self.columns)}), got {row.labels}"
@@ -90,7 +92,15 @@ class Pictures(Strict):
     title: str
     dataset: Name
     images: Positive = 6
+    photographs: Name | None = None
+    """The backbone whose view photographs and truth are taken from; by default the first that a column names."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _of_some_backbone(self) -> Pictures:
+        if not self.uses():
+            raise PydanticCustomError("row", "expected a column with `backbone` and `method`, got none; add one")
+        return self
 
     def uses(self) -> list[Use]:
         """Every column that shows what a backbone and method found."""

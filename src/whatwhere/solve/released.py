@@ -28,7 +28,7 @@ class Painter(nn.Module):
 
     The two batch normalisations always use the image's own statistics.
 
-    ASSUME: ReLU after each normalisation, and 128 channels between the convolutions.
+    ASSUME: ReLU after each normalisation, 128 channels between the convolutions, noise that starts at N(0, 1).
     """
 
     def __init__(self, grid: tuple[int, int], vectors: int) -> None:
@@ -99,7 +99,10 @@ def _loss(
 
 
 def overlap(X: Float[Tensor, "image token vector"], walks: Walks) -> Float[Tensor, "image"]:
-    """Mean of the squared cosines between different columns, over all resolutions of the graphs."""
+    """Mean of the squared cosines between different columns.
+
+    ASSUME: over all resolutions of the graphs alike, as the data term.
+    """
     return cosines(X, walks).square().mean((1, 2))
 
 

@@ -1,4 +1,4 @@
-"""The data term of Eq. 4 for several images at once, exactly, by the cheapest way that is exact."""
+"""The data term of Eq. 4 for several images at once, folded where that is exact."""
 
 from __future__ import annotations
 
@@ -71,7 +71,11 @@ class DataTerm:
         known = self._stacks.get(agree)
         if known is None or any(a is not b for a, b in zip_longest(known[0], walks)):
             each = [_folds(w) if agree else _graphs(w) for w in walks]
-            known = self._stacks[agree] = (walks, {grid: torch.stack([m[grid] for m in each]) for grid in each[0]})
+            stacked = {
+                grid: torch.stack([m[grid] for m in each]) if len(each) > 1 else one[None]
+                for grid, one in each[0].items()
+            }
+            known = self._stacks[agree] = (walks, stacked)
         return known[1]
 
 

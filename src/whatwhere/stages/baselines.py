@@ -52,7 +52,11 @@ def last_layer(features: Store, index: int) -> tuple[dict[str, np.ndarray], Grid
 
 
 def keys(features: Store, index: int) -> tuple[np.ndarray, Grid]:
-    """The last layer's keys, heads side by side: `[token, channel]`, as TokenCut and MaskCut read them."""
+    """The last layer's keys, heads side by side: `[token, channel]`, as TokenCut and MaskCut read them.
+
+    ASSUME: they are also what "Final Features" means for NCut + K-means, which the paper takes from TokenCut
+    (appendix B.3: "the original proposed matrix for these methods"); K-means alone clusters the last tokens.
+    """
     heads, grid, _ = last_layer(features, index)
     return rearrange(heads["k"], "head token channel -> token (head channel)"), grid
 
@@ -70,7 +74,10 @@ def position(features: Store, index: int) -> Found:
 
 
 def ncut(features: Store, index: int, *, source: str, threshold: float | None, vectors: int) -> Found:
-    """Eigenvectors of a normalised cut of the last layer's keys or of its attention (appendix B.3)."""
+    """Eigenvectors of a normalised cut of the last layer's keys or of its attention (appendix B.3).
+
+    ASSUME: the row's reference is TokenCut, for which the paper takes 8 vectors; also for the attention.
+    """
     from whatwhere.baselines.ncut import attention_affinity, cosine_affinity, normalised_cut
 
     if source == "attention":
@@ -89,7 +96,10 @@ def tokencut(features: Store, index: int, *, threshold: float) -> Found:
 
 
 def maskcut(features: Store, index: int, *, threshold: float, masks: int) -> Found:
-    """`masks` masks, those that MaskCut drops left empty."""
+    """`masks` masks, those that MaskCut drops left empty.
+
+    ASSUME: scored on the token grid like every other method here, without MaskCut's CRF at the size of the image.
+    """
     from whatwhere.baselines.maskcut import maskcut
 
     found = maskcut(*keys(features, index), threshold=threshold, masks=masks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,24 @@ def extract(
     seeds = [seed_for(seed, "noise", name) for name in ids]
     attributes = {"ids": ids, "dataset": images.attributes["dataset"], "weights": backbone.weights}
     arrays: dict[tuple[str, str], zarr.Array] = {}
-    with create(output, settings, attributes) as store:
+    # one run is written while the next one is captured
+    with create(output, settings, attributes) as store, ThreadPoolExecutor(1) as background:
+        written: list[Future[None]] = []
         for start in progress(range(0, len(ids), run_images), f"{backbone.name} on {len(ids)} images"):
             stop = min(start + run_images, len(ids))
             batches = [range(i, min(i + batch_images, stop)) for i in range(start, stop, batch_images)]
             run = [_capture(backbone, images, batch, values, seeds) for batch in batches]
             arrays = arrays or _allocate(store, run[0], len(ids), run_images, values)
-            for (group, name, layer), rows in _gather(run).items():
-                where = slice(start, stop) if layer is None else (slice(start, stop), layer)
-                arrays[group, name][where] = rows
+            for earlier in written:
+                earlier.result()
+            written = [background.submit(_write, arrays, run, slice(start, stop))]
+        for last in written:
+            last.result()
+
+
+def _write(arrays: dict[tuple[str, str], zarr.Array], run: list[Features], images: slice) -> None:
+    for (group, name, layer), rows in _gather(run).items():
+        arrays[group, name][images if layer is None else (images, layer)] = rows
 
 
 def numbers_per_image(store: Store) -> int:

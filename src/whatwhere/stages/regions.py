@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from whatwhere.cluster import cluster
+from whatwhere.cluster import Regions, cluster
+from whatwhere.errors import InputError
 from whatwhere.progress import progress
 from whatwhere.seeding import seed_for
 from whatwhere.store import Store, create
@@ -39,7 +40,7 @@ def write_regions(
     else:
         choice: dict[str, Any] = {"clusters": clusters, "candidates": candidates, "restarts": restarts}
         named = zip(progress(vectors.read("vectors"), "clustering"), vectors.ids, strict=True)
-        found = [cluster(rows, **choice, seed=seed_for(seed, "cluster", name)) for rows, name in named]
+        found = [_cluster(rows, name, {**choice, "seed": seed_for(seed, "cluster", name)}) for rows, name in named]
         tried = list(found[0].partitions)
         labels = np.stack([np.stack(list(regions.partitions.values())) for regions in found])
         attributes["clusters"] = tried
@@ -48,6 +49,13 @@ def write_regions(
     with create(output, settings, attributes) as store:
         array = store.array("regions", labels.shape, "int16", ("image", "partition", "token"), run_images=len(labels))
         array[:] = labels
+
+
+def _cluster(rows: np.ndarray, name: str, choice: dict[str, Any]) -> Regions:
+    try:
+        return cluster(rows, **choice)
+    except InputError as error:
+        raise InputError(f"image {name}: {error}; leave it out, or choose fewer clusters") from error
 
 
 def _label_maps(masks: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,13 @@ def write_oracle_table(
     *,
     table: dict[str, Any],
     methods: dict[str, dict[str, Any]],
+    chosen: int | Literal["auto"],
     seed: int,
     resamples: int,
 ) -> None:
     """Tables 1 and 2: mIoU after oracle decoding, with the K of each image's own and, if asked for, with one K.
 
-    `scores` are paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`.
+    `scores` are paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`; `chosen` is how K was.
     """
     counts = _by_run(scores)
     ours = []
@@ -42,11 +43,13 @@ def write_oracle_table(
         ours.append(cells)
     columns = ["Operator", *(c for dataset in table["datasets"] for c in _names(table, dataset).values())]
     notes = [
-        f"Ours are on {', '.join(table['datasets'])}, the paper's as named under source: not the same images.",
-        f"95 % interval: bootstrap over images, {resamples} resamples. K is chosen for each image by silhouette"
+        f"Ours are on {', '.join(table['datasets'])}; the paper's are on what is named as the source.",
+        f"95 % interval: bootstrap over images, {resamples} resamples. K is "
+        + ("chosen for each image by silhouette" if chosen == "auto" else f"{chosen}")
         + (f"; beside it the same with K = {table['clusters']} throughout." if table["clusters"] else "."),
+        "Labels are scored at the size of each backbone's view. MaskCut without its CRF.",
     ]
-    write_table(csv, table, ours, columns, paper="mIoU (paper)", notes=notes)
+    write_table(csv, table, ours, columns, paper="mIoU (paper)", paper_format=".2f", notes=notes)
 
 
 def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
@@ -69,15 +72,22 @@ def _oracle_cells(
     own = found[found.chosen]
     cells = _scored(own, names["iou"], names["interval"], resamples, rng)
     cells |= {
-        names["k"]: f"{own.groupby('image').clusters.first().mean():.1f}",
+        names["k"]: _mean_clusters(own, resamples, rng),
         names["images"]: str(own.image.nunique()),
     }
     if table["graphs"]:
         cells[names["graphs"]] = str(own.graphs.iloc[0])
     same = found[found.clusters == table["clusters"]]
-    if table["clusters"] and found.clusters.nunique() > 1 and len(same):
+    if table["clusters"] and not found.chosen.all():  # a method with a K of its own has no other
         cells |= _scored(same, names["fixed"], names["fixed_interval"], resamples, rng)
     return cells
+
+
+def _mean_clusters(own: pd.DataFrame, resamples: int, rng: np.random.Generator) -> str:
+    each = own.groupby("image").clusters.first().to_numpy(float)
+    means = rng.choice(each, (resamples, len(each))).mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{each.mean():.1f}" + (f" ({low:.1f}–{high:.1f})" if high > low else "")
 
 
 def _scored(counts: pd.DataFrame, name: str, interval: str, resamples: int, rng: np.random.Generator) -> Cells:
@@ -94,7 +104,7 @@ def _by_run(scores: Sequence[str]) -> dict[tuple[str, str, str], pd.DataFrame]:
 
 
 def write_seconds_table(csv: Path, timings: Sequence[str], *, table: dict[str, Any]) -> None:
-    """Table 6: seconds an image of each phase, median over images; `timings` as `bench.time_methods` wrote them."""
+    """Table 6: seconds of each phase on one image; `timings` as `stages.timings.time_methods` answers them."""
     measured = [read_json(Path(path)) for path in timings]
     found = {
         (m["dataset"], m["backbone"], name): (m, seconds) for m in measured for name, seconds in m["methods"].items()
@@ -115,4 +125,4 @@ def write_seconds_table(csv: Path, timings: Sequence[str], *, table: dict[str, A
         "One image; the median of five for what takes under a second.",
     ]
     columns = ["Total, ours (s)", *heads.values(), "Image (px)", "Graphs", "How"]
-    write_table(csv, table, ours, columns, paper="Seconds (paper)", notes=notes)
+    write_table(csv, table, ours, columns, paper="Seconds (paper)", paper_format="g", notes=notes)
