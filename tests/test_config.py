@@ -140,3 +140,38 @@ def test_every_row_of_the_papers_table_is_there(table):
 def test_an_entry_is_taken_away_by_null():
     config = parse(changed(["tables", "table2"], None))
     assert list(config.tables) == ["table1", "table6"]
+
+
+def overlaid(name):
+    """The shipped configuration under an overlay, merged as Snakemake merges them."""
+    from snakemake.utils import update_config
+
+    tree = copy.deepcopy(SHIPPED)
+    update_config(tree, yaml.safe_load((ROOT / "config" / name).read_text()))
+    return tree
+
+
+def test_the_papers_overlay_has_every_row_and_no_backbone_of_ours():
+    config = parse(overlaid("paper.yaml"))
+    for name, expected in PAPER.items():
+        numbers = [row.paper for row in config.tables[name].rows if row.paper is not None]
+        assert sorted(set(numbers)) == sorted(set(expected)), name
+    for name in ("table1", "table2"):
+        assert all(row.backbone and row.method for row in config.tables[name].rows)
+    assert {backbone.model for backbone in config.backbones.values()} == {
+        "stable-diffusion-v1-4",
+        "clip-vit-b16",
+        "dino-vits16",
+        "mae-vitb16",
+    }
+    assert set(config.datasets) == {"voc", "voc-200"}
+
+
+def test_the_real_overlay_reads_its_root_from_the_environment(monkeypatch):
+    monkeypatch.setenv("WHATWHERE_DATA", "/data")
+    config = parse(overlaid("real.yaml"))
+    assert str(config.datasets["camvid"].root) == "/data/camvid"
+    assert config.tables["table1"].datasets == ("bsds500", "camvid")
+    monkeypatch.delenv("WHATWHERE_DATA")
+    with pytest.raises(InputError, match="WHATWHERE_DATA to be set"):
+        parse(overlaid("real.yaml"))

@@ -41,7 +41,7 @@ USES = {
     "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid", "voc", "sources")]
     + [f"stages.{s}" for s in ("images", "regions", "scores", "tables", "drawing", "reporting")]
     + ["job"],
-    "torch": ["stages.features", "stages.vectors", "stages.baselines", "bench", "backbones", "job"]
+    "torch": ["stages.features", "stages.vectors", "stages.baselines", "stages.timings", "backbones", "job"]
     + [f"solve.{solver}" for solver in ("exact", "gradient", "released")],
 }
 

@@ -70,7 +70,7 @@ def test_two_photographs_of_each_set_give_tables_and_figures(real):
             assert 0 < float(row[f"mIoU (ours, {data})"]) < 1
             assert row[f"Images, {data}"] == "2"
     for name in ("figures/curves.png", "figures/figure10.png", "tables/table6.md", "report.html"):
-        assert (results / name).stat().st_size > 1000
+        assert (results / name).stat().st_size > 300
 
 
 def test_the_whole_of_it_is_planned(real):

@@ -158,13 +158,16 @@ def _backbones(options: argparse.Namespace) -> None:
 
 def _bench(options: argparse.Namespace) -> None:
     from whatwhere.backbones import load_backbone
-    from whatwhere.bench import bench_extract, bench_solve, bench_table
 
     choice = {"weights": options.weights} if options.weights else {}
     backbone = load_backbone(options.backbone, **choice, device=options.device)
     if options.what == "extract":
+        from whatwhere.bench.extract import bench_extract
+
         print(json.dumps(bench_extract(backbone, size_px=options.size), indent=1))
         return
+    from whatwhere.bench.solve import bench_solve, bench_table
+
     descents = options.solver == "all"
     measured = bench_solve(backbone, size_px=options.size, steps=options.steps, descents=descents)
     print(json.dumps(measured, indent=1) if options.json else bench_table(measured))

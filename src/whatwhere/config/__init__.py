@@ -12,16 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config.base import Name, Positive, Strict
+from whatwhere.config.base import Entries, Name, Positive, Strict
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.faults import explain, must_exist
 from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings
 from whatwhere.config.tables import Curves, Figure, Run, Table, Use, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.errors import InputError
-
-#: Sections whose entries have names; an overlay takes an entry away by `null`.
-NAMED = ("views", "datasets", "backbones", "methods", "tables", "figures")
 
 
 class Config(Strict):
@@ -38,29 +35,17 @@ class Config(Strict):
     """Where networks and solvers run: cpu, cuda, cuda:1 …"""
     shard_images: Positive = 512
     """Images per job and store."""
-    views: dict[Name, ViewSettings]
-    datasets: dict[Name, DatasetSettings]
-    backbones: dict[Name, BackboneSettings]
+    views: Entries[ViewSettings]
+    datasets: Entries[DatasetSettings]
+    backbones: Entries[BackboneSettings]
     features: FeatureSettings = FeatureSettings()
-    methods: dict[Name, MethodSettings]
+    methods: Entries[MethodSettings]
     regions: RegionSettings = RegionSettings()
     bootstrap: Positive = 1000
     """Resamples of the images behind every 95 % interval."""
-    tables: dict[Name, Table] = Field(default_factory=dict)
-    figures: dict[Name, Figure] = Field(default_factory=dict)
+    tables: Entries[Table] = Field(default_factory=dict)
+    figures: Entries[Figure] = Field(default_factory=dict)
     zoo: Zoo = Zoo()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_entries_taken_away(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        kept = {
-            section: {name: entry for name, entry in given[section].items() if entry is not None}
-            for section in NAMED
-            if isinstance(given.get(section), dict)
-        }
-        return {**given, **kept}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.faults import unknown_key
@@ -26,3 +26,13 @@ class Strict(BaseModel):
                 if key not in cls.model_fields:
                     raise PydanticCustomError("unknown_key", "{words}", {"words": unknown_key(key, cls.model_fields)})
         return given
+
+
+def without_nothing(given: Any) -> Any:
+    """A section without the entries that an overlay took away by `null`."""
+    return {name: entry for name, entry in given.items() if entry is not None} if isinstance(given, dict) else given
+
+
+T = TypeVar("T")
+#: Entries by name.
+Entries = Annotated[dict[Name, T], BeforeValidator(without_nothing)]

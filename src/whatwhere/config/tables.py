@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config.base import Name, Positive, Strict
+from whatwhere.config.base import Entries, Name, Positive, Strict
 
 #: What is computed for a table or figure: data set, backbone, method.
 Run = tuple[str, str, str]
@@ -114,9 +114,9 @@ class Curves(Strict):
     kind: Literal["curves"]
     title: str
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    backbones: dict[Name, str]
+    backbones: Entries[str]
     """The panels and their titles."""
-    methods: dict[Name, str]
+    methods: Entries[str]
     """The lines and their names."""
 
     def uses(self) -> list[Use]:

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from whatwhere.backbones.backbone import Backbone
-from whatwhere.bench import folded, machine, median
+from whatwhere.bench.clock import machine, median
+from whatwhere.bench.solve import folded
 from whatwhere.capture import Features, capture
 from whatwhere.cluster import cluster
 from whatwhere.orthogonalise import orthogonalise

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import resource
-import time
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from whatwhere.backbones.backbone import Backbone
+from whatwhere.bench.clock import LONG_S, REPEATS, machine, median, timed
 from whatwhere.capture import Features, capture
 from whatwhere.errors import InputError
 from whatwhere.objective import eq3
@@ -26,9 +21,6 @@ Result = TypeVar("Result")
 
 #: Steps of the unfolded loop that are timed; the rest is extrapolated, for it would take minutes.
 UNFOLDED_STEPS = 5
-REPEATS = 5
-#: What takes longer is timed once, its first run: warming up no longer shows.
-LONG_S = 1.0
 OPERATORS: tuple[Operator, ...] = ("normalised", "walk")
 
 
@@ -67,45 +59,6 @@ def bench_solve(
         "images_per_second_exact": 1 / (captured + solver_s),
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }
-
-
-def machine() -> str:
-    """The processor, and the threads that it computes with."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
-    return f"{gpu}{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
-
-
-def bench_extract(backbone: Backbone, *, size_px: int | None = None, images: int = 16) -> dict[str, Any]:
-    """Seconds an image of the bare forward pass, and of extraction: capture, and the store whole and hashed."""
-    from whatwhere.datasets import Dataset, Record
-    from whatwhere.images import View
-    from whatwhere.stages.features import extract
-    from whatwhere.stages.images import write_images
-    from whatwhere.store import Store
-
-    side = size_px or backbone.size_px
-    pixels = np.random.default_rng(0).integers(0, 256, (images, side, side, 3), dtype=np.uint8)
-    records = tuple(Record(str(i), image=partial(pixels.__getitem__, i)) for i in range(images))
-    view = View("none", side, backbone.patch_px)
-    with TemporaryDirectory() as folder:
-        shown = Path(folder, "images.json")
-        ids = [record.id for record in records]
-        write_images(
-            Dataset("bench", records), ids, shown, Path(folder, "i.json"), view=view, run_images=16, settings={}
-        )
-        choice: dict[str, Any] = {"values": False, "batch_images": 1, "run_images": 4, "seed": 0, "settings": {}}
-        bare, written, stored = [], [], Path(folder, "features.json")
-        for _ in progress(range(3), "extraction"):
-            with torch.inference_mode():
-                bare.append(
-                    timed(lambda: [backbone.run(backbone.prepare(image[None])) for image in pixels])[0] / images
-                )
-            written.append(timed(lambda: extract(Store(shown), backbone, stored, **choice))[0] / images)
-    best = {"forward_s": float(np.median(bare)), "extract_s": float(np.median(written))}
-    return {"machine": machine(), "backbone": backbone.name, "image_px": side, "images": images, **best}
 
 
 def _forward_and_capture(backbone: Backbone, image: np.ndarray) -> tuple[float, float, Features]:
@@ -181,26 +134,3 @@ def folded(features: Features, **of_graphs: Any) -> Walks:
 
 def _gradient(walks: Walks, vectors: int, steps: int, *, folded: bool) -> Solution:
     return solve(walks, vectors=vectors, solver="gradient", steps=steps, learning_rate=1e-3, folded=folded)
-
-
-def timed(action: Callable[[], Result]) -> tuple[float, Result]:
-    """Seconds that `action` took, and what it answered."""
-    _finish()
-    start = time.perf_counter()
-    result = action()
-    _finish()
-    return time.perf_counter() - start, result
-
-
-def _finish() -> None:
-    """Waits for a GPU, whose work is only queued."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def median(action: Callable[[], Result]) -> tuple[float, Result]:
-    first_s, result = timed(action)
-    if first_s > LONG_S:
-        return first_s, result
-    runs = [timed(action) for _ in progress(range(REPEATS), "timing")]
-    return float(np.median([seconds for seconds, _ in runs])), runs[-1][1]

@@ -1,0 +1,1 @@
+"""What this machine takes for each step (`whatwhere bench`)."""
