@@ -134,6 +134,17 @@ def test_gradient_folded_takes_the_same_path_as_unfolded(operator, monkeypatch):
     assert "100 of 100 passes unfolded" not in runs[0].status
 
 
+def test_images_that_fold_and_images_that_do_not_share_a_batch():
+    """On a real size of grid, with sinks in every other image, so that some fold and some do not."""
+    sources = [blocks(grid=(16, 16), sinks=3 * (i % 2), sink_pull=8.0, seed=i)[0] for i in range(4)]
+    graphs = [walks(source, operator="walk") for source in sources]
+    settings = {"vectors": 10, "solver": "gradient", "steps": 60, "learning_rate": 0.01, "check_every": 20}
+    together = solve_batch(graphs, seeds=range(4), **settings)
+    assert len({solution.status for solution in together}) > 1
+    for graph, seed, expected in zip(graphs, range(4), together, strict=True):
+        assert torch.equal(solve(graph, seed=seed, **settings).vectors, expected.vectors)
+
+
 def noisy(samples=4, seed=0):
     """Random graphs at several noise samples, which differ."""
     source = features(layers=2 * samples, seed=seed)

@@ -33,7 +33,7 @@ def write_table(
     rows = [
         _row(row, table["columns"], paper, paper_format, cells) for row, cells in zip(table["rows"], ours, strict=True)
     ]
-    frame = pd.DataFrame(rows, columns=[*table["columns"], paper, *columns, "Note"]).fillna("")
+    frame = pd.DataFrame(rows, columns=[*table["columns"], paper, *columns, "Note"], dtype=object).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
     stem = csv.with_suffix("")
     _write(csv, frame.to_csv(index=False))

@@ -1,0 +1,138 @@
+"""Tables: planted counts give known cells, gaps say why, and all three forms hold the same."""
+
+import csv
+import json
+
+import pandas as pd
+import pytest
+
+from whatwhere.stages.tables import write_oracle_table, write_seconds_table
+
+TABLE = {
+    "title": "Table 1",
+    "source": "paper, Table 1",
+    "datasets": ["scenes"],
+    "columns": ["Model", "Mask"],
+    "clusters": 3,
+    "graphs": True,
+    "rows": [
+        {"labels": ["ours", "K-means"], "backbone": "b", "method": "kmeans", "paper": None, "reason": ""},
+        {"labels": ["ours", "masks"], "backbone": "b", "method": "masks", "paper": 0.6, "reason": ""},
+        {"labels": ["theirs", "K & M"], "backbone": None, "method": None, "paper": 0.8, "reason": "needs weights"},
+    ],
+}
+METHODS = {"kmeans": {"kind": "exact", "operator": "walk"}, "masks": {"kind": "maskcut"}}
+
+
+def counts(image, clusters, intersection, *, chosen, named=True):
+    """One class of 100 pixels, predicted as 100, in one image under one partition."""
+    return {
+        "image": image,
+        "annotator": 0,
+        "label": 0,
+        "intersection": intersection,
+        "predicted": 100,
+        "actual": 100,
+        "clusters": clusters,
+        "chosen": chosen,
+        "graphs": "4 graphs",
+        "named": named,
+    }
+
+
+def write_scores(root, dataset, method, rows):
+    path = root / "scores" / dataset / "b" / method / "x.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_parquet(path)
+    return str(path)
+
+
+@pytest.fixture
+def scores(tmp_path):
+    # IoU of 50 of 100 and 100 is 1/3, of 80 is 2/3; the first image chose K = 2, the second K = 3
+    kmeans = [
+        counts("a", 2, 50, chosen=True),
+        counts("a", 3, 80, chosen=False),
+        counts("b", 2, 80, chosen=False),
+        counts("b", 3, 50, chosen=True),
+    ]
+    masks = [counts("a", 3, 80, chosen=True), counts("b", 2, 80, chosen=True)]
+    return [write_scores(tmp_path, "scenes", "kmeans", kmeans), write_scores(tmp_path, "scenes", "masks", masks)]
+
+
+def read(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def written(tmp_path, scores, **changes):
+    table = {**TABLE, **changes}
+    out = tmp_path / "table1.csv"
+    write_oracle_table(out, scores, table=table, methods=METHODS, chosen="auto", seed=0, resamples=50)
+    return read(out)
+
+
+def test_cells_are_those_of_the_chosen_and_of_the_common_k(tmp_path, scores):
+    kmeans, masks, theirs = written(tmp_path, scores)
+    assert kmeans["mIoU (ours)"] == "0.333"  # each image's own K
+    assert kmeans["mIoU, K = 3"] == f"{130 / 270:.3f}"  # the same K: counts are summed, then divided
+    assert kmeans["Mean K"].startswith("2.5 (")
+    assert (kmeans["Images"], kmeans["Graphs"], kmeans["Operator"]) == ("2", "4 graphs", "walk")
+    assert masks["mIoU (ours)"] == "0.667"
+    assert masks["mIoU, K = 3"] == ""  # though one image happens to have three
+    assert masks["mIoU (paper)"] == "0.60"
+    assert (theirs["mIoU (paper)"], theirs["mIoU (ours)"], theirs["Note"]) == ("0.80", "", "needs weights")
+
+
+def test_several_data_sets_have_columns_of_their_own(tmp_path, scores):
+    more = [counts("c", 2, 100, chosen=True, named=False), counts("c", 3, 100, chosen=False, named=False)]
+    scores = [*scores, *(write_scores(tmp_path, "photos", m, more) for m in METHODS)]
+    kmeans, *_ = written(tmp_path, scores, datasets=["scenes", "photos"])
+    assert kmeans["mIoU (ours, scenes)"] == "0.333"
+    assert kmeans["mIoU (ours, photos)"] == "1.000"
+    assert kmeans["Images, photos"] == "1"
+
+
+def test_a_data_set_without_labels_says_so(tmp_path, scores):
+    empty = pd.DataFrame(columns=list(counts("a", 2, 1, chosen=True)))
+    for path in scores:
+        empty.to_parquet(path)
+    kmeans, masks, _ = written(tmp_path, scores)
+    assert kmeans["Note"] == masks["Note"] == "scenes has no labels"
+
+
+def test_all_forms_hold_the_same(tmp_path, scores):
+    written(tmp_path, scores)
+    markdown = (tmp_path / "table1.md").read_text()
+    latex = (tmp_path / "table1.tex").read_text()
+    meta = json.loads((tmp_path / "table1.meta.json").read_text())
+    for row in read(tmp_path / "table1.csv"):
+        assert row["mIoU (ours)"] in markdown
+        assert row["mIoU (ours)"] in latex
+    assert r"K \& M" in latex
+    assert meta["title"] == "Table 1"
+    assert any("silhouette" in note for note in meta["notes"])
+
+
+def test_seconds_are_added_up_and_name_the_machine(tmp_path):
+    phases = {
+        "forward": 0.5,
+        "fold": 0.25,
+        "solve": 0.125,
+        "cluster": 0.125,
+        "graphs": "4 graphs",
+        "status": "10 steps",
+    }
+    timing = {
+        "dataset": "scenes",
+        "backbone": "b",
+        "machine": "a GPU",
+        "image_px": "8 × 8",
+        "methods": {"exact": phases},
+    }
+    (tmp_path / "b.json").write_text(json.dumps(timing))
+    row = {"labels": ["ours", "exact"], "backbone": "b", "method": "exact", "paper": 40, "reason": ""}
+    write_seconds_table(tmp_path / "t.csv", [str(tmp_path / "b.json")], table={**TABLE, "rows": [row]})
+    (found,) = read(tmp_path / "t.csv")
+    assert (found["Seconds (paper)"], found["Total, ours (s)"], found["Fold (s)"]) == ("40", "1", "0.25")
+    assert "a GPU" in (tmp_path / "t.md").read_text()
