@@ -27,12 +27,10 @@ def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str]
 
 
 def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
-    backbones = (
-        f"{name} ({b['model']}, weights: {b['weights'] or 'its own'})" for name, b in settings["backbones"].items()
-    )
+    models = (f"{b['model']}{' (untrained)' * (b['weights'] == 'random')}" for b in settings["backbones"].values())
     return [
         ("Data sets", ", ".join(settings["datasets"])),
-        ("Backbones", "; ".join(backbones)),
-        ("Methods", ", ".join(settings["methods"])),
+        ("Backbones", ", ".join(dict.fromkeys(models))),
+        ("Methods", ", ".join(dict.fromkeys(method["kind"] for method in settings["methods"].values()))),
         ("Regions", f"K-means, K = {settings['regions']['clusters']}"),
     ]
