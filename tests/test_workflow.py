@@ -280,6 +280,20 @@ def test_a_root_in_the_environment_must_be_set(project):
     assert "datasets.camvid.root: expected the environment variable WHATWHERE_TEST_ROOT to be set" in text
 
 
+def test_a_download_is_planned_once_and_ones_own_copy_never(tmp_path):
+    voc = {"kind": "voc", "root": str(tmp_path / "data")}
+    project = Project(tmp_path / "p", datasets={"voc": voc}, tables={}, figures=figures_of("voc"))
+    assert {"fetch", "index"} <= project.planned()
+    (tmp_path / "data/voc2012/VOCdevkit/VOC2012/ImageSets").mkdir(parents=True)
+    (tmp_path / "data/voc2012.json").write_text("{}")
+    text = project.snakemake("-n")
+    assert "fetch" not in re.findall(r"^(?:local)?rule (\w+):", text, re.M)
+    assert re.search(r"input: \S*voc2012\.json", text)  # the same input as before the download
+    (tmp_path / "data/voc2012.json").unlink()
+    (tmp_path / "data/VOCdevkit/VOC2012/ImageSets").mkdir(parents=True)
+    assert "fetch" not in project.planned()
+
+
 def test_a_killed_run_is_taken_up_again_with_the_same_results(finished, tmp_path):
     images = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 40}}, "features": {"run_images": 1}}
     whole = Project(tmp_path / "whole", **images)

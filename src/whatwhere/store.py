@@ -27,8 +27,21 @@ from whatwhere.atomic import replacing
 from whatwhere.errors import InputError
 
 #: The axis vocabulary; every array's dimension names come from it.
-_FOUND = ("image", "layer", "head", "token", "channel", "vector", "cluster", "partition", "mask")
-AXES = (*_FOUND, "annotator", "y", "x", "step")
+AXES = (
+    "image",
+    "layer",
+    "head",
+    "token",
+    "channel",
+    "vector",
+    "cluster",
+    "partition",
+    "mask",
+    "annotator",
+    "y",
+    "x",
+    "step",
+)
 
 
 class Writer:

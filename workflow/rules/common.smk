@@ -21,7 +21,6 @@ RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
 FAMILIES = ("dino", "mae", "clip", "diffusion")
 FETCHED = {"voc": "voc2012"}  # kinds of data sets that are downloaded, and what from
-BASELINES = ("final", "position", "ncut", "tokencut", "maskcut")
 
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
@@ -77,8 +76,10 @@ def index_settings(wildcards):
 def fetched(wildcards):
     """What says that a data set was downloaded, for those that are."""
     data = SETTINGS.datasets[wildcards.dataset]
-    if data.kind not in FETCHED or next(data.root.glob("**/ImageSets/Segmentation"), None):
-        return []  # nothing to fetch, or one's own copy
+    # one's own copy, in the places where a download never puts it: the answer must not change when it is done
+    own = ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")
+    if data.kind not in FETCHED or any((data.root / place).is_dir() for place in own):
+        return []
     return f"{data.root}/{FETCHED[data.kind]}.json"
 
 
@@ -142,8 +143,10 @@ def solver_settings(wildcards):
 
 
 def solver_code(wildcards):
-    kind = SETTINGS.methods[wildcards.method].kind
-    return code("stages.baselines") if kind in BASELINES else code("stages.vectors", f"solve.{kind}")
+    method = SETTINGS.methods[wildcards.method]
+    if isinstance(method, whatwhere.config.Solver):
+        return code("stages.vectors", f"solve.{method.kind}")
+    return code("stages.baselines")
 
 
 def timed_methods(wildcards):

@@ -45,6 +45,7 @@ def _finish() -> None:
 
 
 def median(action: Callable[[], Result]) -> tuple[float, Result]:
+    """Median seconds of `REPEATS` runs after an untimed one, or of one run that takes longer than `LONG_S`."""
     first_s, result = timed(action)
     if first_s > LONG_S:
         return first_s, result

@@ -127,6 +127,7 @@ def bench_table(measured: dict[str, Any]) -> str:
 
 
 def folded(features: Features, **of_graphs: Any) -> Walks:
+    """The graph set of one image with its folds computed; `of_graphs` as `random_walk` takes them."""
     walks = random_walk(features, **of_graphs)
     assert walks.folds  # computed at the first use
     return walks

@@ -25,7 +25,8 @@ class DataTerm:
     all graphs of a resolution is one matrix where that is exact (see `walk.fold`). That is checked every
     `check_every` calls (a comparison may cost as much as a whole unfolded step), and the calls up to the next check
     follow its outcome: folded, or every graph by itself - small sets as dense matrices, others matrix-free. So a
-    folded call between two checks can be inexact; `check_every=1` leaves no such call, `folded=False` never folds.
+    folded call between two checks can be inexact (with a buffer also because its sample is another);
+    `check_every=1` leaves no such call, `folded=False` never folds.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ is empty. Cross-attention and the other networks' attention are left out, and of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jaxtyping import Float
@@ -15,10 +16,17 @@ from torch import Tensor
 
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.diffusion import flux, sd3, unet
-from whatwhere.backbones.diffusion.family import Family, halvings
+from whatwhere.backbones.diffusion.family import Denoiser, Family, halvings
 from whatwhere.backbones.diffusion.files import fill
 from whatwhere.backbones.diffusion.networks import check_parts, create
-from whatwhere.backbones.diffusion.noise import STEP, diffusion_schedule, flow_schedule, read_noise, read_precision
+from whatwhere.backbones.diffusion.noise import (
+    STEP,
+    Noise,
+    diffusion_schedule,
+    flow_schedule,
+    read_noise,
+    read_precision,
+)
 from whatwhere.backbones.diffusion.prompt import empty_prompt
 from whatwhere.backbones.repository import Repository, built, moved
 from whatwhere.errors import InputError
@@ -65,23 +73,11 @@ def load(
     prompt = empty_prompt(name, repository, network, family, device).to(precision)
     moved(network, name, device)
     denoiser = family.denoiser(name, network, prompt)
-
-    def run(
-        pixels: Float[Tensor, "image 3 y x"], seeds: Sequence[int] | None = None
-    ) -> Float[Tensor, "image token channel"]:
-        seeds = [seed] * len(pixels) if seeds is None else seeds
-        if len(seeds) != len(pixels):
-            raise InputError(f"backbone {name}: expected a seed for each of {len(pixels)} images, got {len(seeds)}")
-        total: Any = 0
-        for steps, noisy in noise.draws(_encode(network.vae, pixels), seeds):
-            total = total + denoiser.read(noisy, steps).float()
-        return total / noise.samples
-
     shrink = halvings(network.vae)
     return Backbone(
         name=name,
         model=network,
-        run=run,
+        run=partial(_run, name, network.vae, noise, denoiser, seed),
         image_tokens=denoiser.image_tokens,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
@@ -92,6 +88,25 @@ def load(
         layers=layers,
         excluded=("vae.*", "text_encoder*", *denoiser.excluded),
     )
+
+
+def _run(
+    name: str,
+    vae: Any,
+    noise: Noise,
+    denoiser: Denoiser,
+    seed: int,
+    pixels: Float[Tensor, "image 3 y x"],
+    seeds: Sequence[int] | None = None,
+) -> Float[Tensor, "image token channel"]:
+    """One pass for each noise sample; the mean of their final features."""
+    seeds = [seed] * len(pixels) if seeds is None else seeds
+    if len(seeds) != len(pixels):
+        raise InputError(f"backbone {name}: expected a seed for each of {len(pixels)} images, got {len(seeds)}")
+    total: Any = 0
+    for steps, noisy in noise.draws(_encode(vae, pixels), seeds):
+        total = total + denoiser.read(noisy, steps).float()
+    return total / noise.samples
 
 
 def _family(name: str, index: dict[str, Any]) -> Family:
