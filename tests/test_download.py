@@ -10,7 +10,7 @@ import pytest
 from serving import CONTENT, refused, sha256
 
 from whatwhere import download as downloading
-from whatwhere.download import DownloadError, download
+from whatwhere.download import DownloadError, download, noted
 
 
 @pytest.fixture
@@ -66,7 +66,48 @@ def test_a_file_without_its_marker_is_hashed_and_not_fetched(server, get, path, 
         beside(path, "verified").write_text(marker)
     get()
     assert len(server.requests) == 1
-    assert downloading.is_verified(path, sha256(CONTENT))
+    assert noted(path) == sha256(CONTENT)
+
+
+@pytest.mark.parametrize("marker", ["[]", "1", '"a"', "{}", '{"checksum": null}'])
+def test_a_marker_that_is_none_notes_nothing(get, path, marker):
+    get()
+    beside(path, "verified").write_text(marker)
+    assert noted(path) is None
+
+
+def test_without_a_published_checksum_the_files_own_is_noted(server, get, path, monkeypatch):
+    get(checksum=None)
+    assert path.read_bytes() == CONTENT
+    assert noted(path) == sha256(CONTENT)
+    monkeypatch.setattr(downloading, "_digest", None)
+    get(checksum=None)
+    assert len(server.requests) == 1
+
+
+def test_without_a_published_checksum_a_file_put_there_by_hand_is_noted_as_it_is(server, get, path):
+    path.parent.mkdir()
+    path.write_bytes(b"mine")
+    get(checksum=None)
+    assert noted(path) == sha256(b"mine")
+    path.write_bytes(b"mine now")
+    assert noted(path) is None
+    get(checksum=None)
+    assert noted(path) == sha256(b"mine now")
+    assert not server.requests
+
+
+def test_without_a_published_checksum_a_broken_connection_is_still_noticed(server, get, path):
+    server.cut_after = 200_000
+    get(checksum=None)
+    assert path.read_bytes() == CONTENT
+    assert server.asked_ranges == [None, "bytes=200000-"]
+
+
+def test_a_checksum_published_later_is_compared(get, path):
+    get(checksum=None)
+    get()
+    refused(lambda: get(checksum=sha256(b"other")), sha256(CONTENT), "remove")
 
 
 @pytest.mark.parametrize("change", [CONTENT[:-1], CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])])
@@ -84,9 +125,10 @@ def test_another_checksum_is_another_file(get):
     refused(lambda: get(checksum=sha256(b"other")), "remove")
 
 
-def test_something_else_at_the_path(get, path):
+@pytest.mark.parametrize("checksum", [sha256(CONTENT), None])
+def test_something_else_at_the_path(get, path, checksum):
     path.mkdir(parents=True)
-    refused(get, "no file")
+    refused(lambda: get(checksum=checksum), "no file")
 
 
 def test_a_partial_file_is_continued(server, get, path):

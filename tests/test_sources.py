@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from serving import CONTENT, refused, sha256, tar_of, tree
+from serving import CONTENT, refused, sha256, tar_of, tree, zip_of
 
 from whatwhere import download as downloading
 from whatwhere.datasets import sources
@@ -33,6 +34,13 @@ def source(server, tmp_path):
         counts=(("top/images/*.jpg", 3),),
         lists=(NameList("top/list.txt", 3, ("top/images/{}.jpg",)),),
     )
+
+
+@pytest.fixture
+def unpublished(server, source, tmp_path):
+    """The same files as a zip of which nobody published a checksum."""
+    server.contents["/data/set.zip"] = zip_of(tmp_path / "made.zip", TREE.items()).read_bytes()
+    return replace(source, urls=(server.url("/data/set.zip"),), checksum=None, size_bytes=None)
 
 
 @pytest.fixture
@@ -135,6 +143,54 @@ def test_ones_own_copy_is_taken_and_said_to_be_of_unknown_origin(server, source,
     assert not server.requests
 
 
+def recorded(root):
+    return json.loads(manifest_path("set", root).read_text())
+
+
+def test_without_a_published_checksum_the_one_of_what_came_is_written_down(server, unpublished, root):
+    assert obtain(unpublished, root) == root / "set"
+    assert tree(root / "set") == {name: content for name, content in TREE.items() if not name.endswith(".xml")}
+    assert recorded(root)["checksum"] == sha256(server.contents["/data/set.zip"])
+    assert "no checksum is published" in recorded(root)["note"]
+    before = manifest_path("set", root).stat().st_mtime_ns
+    (root / "set.zip").unlink()
+    obtain(unpublished, root)
+    assert manifest_path("set", root).stat().st_mtime_ns == before
+    assert len(server.requests) == 1
+
+
+def test_without_a_published_checksum_ones_own_copy_has_none(unpublished, root, tmp_path):
+    unpack(tmp_path / "made.zip", tmp_path / "mine")
+    root.mkdir()
+    (root / "set").symlink_to(tmp_path / "mine")
+    (root / "set.zip").write_bytes(b"what the copy need not have come from")
+    obtain(unpublished, root)
+    assert recorded(root)["checksum"] is None
+    assert "note" not in recorded(root)
+
+
+def test_a_checksum_published_later_is_compared_with_what_came(server, unpublished, root):
+    obtain(unpublished, root)
+    obtain(replace(unpublished, checksum=sha256(server.contents["/data/set.zip"])), root)
+    assert "note" not in recorded(root)
+    refused(lambda: obtain(replace(unpublished, checksum=sha256(b"other")), root), sha256(b"other"), "remove")
+
+
+@pytest.mark.parametrize("damage", ["a bit", "the end", "a page instead"])
+def test_without_a_published_checksum_damage_is_found_on_unpacking(server, unpublished, root, damage):
+    whole = server.contents["/data/set.zip"]
+    at = whole.index(TREE["top/images/two.jpg"][5000:5100])
+    flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    bodies = {"a bit": flipped, "the end": whole[:-100], "a page instead": b"<html>please log in</html>"}
+    server.contents["/data/set.zip"] = bodies[damage]
+    refused(lambda: obtain(unpublished, root), "set.zip", "damaged", "remove the archive")
+    assert not (root / "set").exists()
+    assert not manifest_path("set", root).exists()
+    server.contents["/data/set.zip"] = whole
+    (root / "set.zip").unlink()
+    assert tree(obtain(unpublished, root))
+
+
 KILLED = """
 import json, os, sys
 import httpx2
@@ -171,12 +227,23 @@ sources.obtain(sources.Source(**values), sys.argv[3])
 POINTS = [line.split('"')[1] for line in KILLED.splitlines() if line.startswith('    "')]
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_killed_anywhere_it_goes_on(server, source, root, point):
+def killed(point, source, root):
     values = json.dumps({**vars(source), "lists": [vars(one) for one in source.lists]})
     done = subprocess.run([sys.executable, "-c", KILLED, point, values, str(root)], capture_output=True, text=True)
     assert done.returncode == 9, done.stderr
     assert not manifest_path("set", root).exists()
+
+
+@pytest.mark.parametrize("point", ["before verification", "before the marker", "before the manifest"])
+def test_killed_without_a_published_checksum_it_still_writes_it_down(server, unpublished, root, point):
+    killed(point, unpublished, root)
+    obtain(unpublished, root)
+    assert recorded(root)["checksum"] == sha256(server.contents["/data/set.zip"])
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_anywhere_it_goes_on(server, source, root, point):
+    killed(point, source, root)
     asked = len(server.requests)
     obtain(source, root)
     assert is_there(source, root)
@@ -254,6 +321,7 @@ def test_every_source_can_be_fetched_checked_and_named(name):
     assert source.terms
     assert source.counts or source.lists
     downloading._algorithm(source.checksum)
+    assert source.checksum or (source.file.endswith(".zip") and source.members)  # whose members have their own
     assert {url.rpartition("/")[2] for url in source.urls} == {source.file}
     assert all(url.startswith(("http://", "https://")) for url in source.urls)
 
@@ -263,3 +331,12 @@ def test_voc_is_what_the_protocol_says():
     assert source.checksum == "md5:6cd6e144f989b92b3379bac3b3de84fd"
     assert source.file == "VOCtrainval_11-May-2012.tar"
     assert {Path(names.path).stem: names.names for names in source.lists}["val"] == 1449
+
+
+def test_coco_stuff_is_what_the_protocol_says():
+    assert SOURCES["coco-stuffthingmaps2017"].file == "stuffthingmaps_trainval2017.zip"
+    assert SOURCES["coco-stuffthingmaps2017"].counts == (("val2017/*.png", 5000),)
+    assert SOURCES["coco-stuffthingmaps2017"].members == ("val2017/*.png",)
+    listed = SOURCES["coco-stuff27-list"]
+    assert listed.checksum == "sha256:7c629734c88f1a74bba6311e01d4d9fe976df84f07cb4fc86452ce5116e51655"
+    assert listed.lists == (NameList("Coco164kFull_Stuff_Coarse_7.txt", 2175),)

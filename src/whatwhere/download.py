@@ -2,6 +2,7 @@
 
 A file is written to `NAME.partial`, checked against its published checksum and only then renamed to `NAME`.
 `NAME.verified` notes the size and time of the file that was found right, so that gigabytes are hashed once.
+Of a file without a published checksum it notes the one that the file has, for others to compare with.
 """
 
 from __future__ import annotations
@@ -38,16 +39,18 @@ def download(
     url: str,
     path: PathLike,
     *,
-    checksum: str,
+    checksum: str | None,
     size_bytes: int | None = None,
     attempts: int = 4,
     first_pause_s: float = 1.0,
 ) -> Path:
     """The file at `url`, whole and verified, at `path`; nothing to do where it already is.
 
-    `checksum` is `md5:...` or `sha256:...`, `size_bytes` the size where it is known. A `path.partial` is continued
-    where the server can, else begun again. A broken connection is tried again after a pause that doubles; after
-    `attempts` failures in a row without a byte more it is given up, and what has come stays for the next call.
+    `checksum` is `md5:...` or `sha256:...`, `size_bytes` the size where it is known. Where no checksum is published
+    (None), nothing but the number of bytes says that the file is whole, and `noted` answers the sha256 that it has.
+    A `path.partial` is continued where the server can, else begun again. A broken connection is tried again after a
+    pause that doubles; after `attempts` failures in a row without a byte more it is given up, and what has come stays
+    for the next call.
     Raises DownloadError where the address does not deliver, or not this file (then the partial file is deleted);
     InputError where `path` holds something else, the disk is full, or `checksum` is not of these kinds.
     """
@@ -60,33 +63,35 @@ def download(
         wanted.path.parent.mkdir(parents=True, exist_ok=True)
     _fill(wanted, attempts, first_pause_s)
     with _on_disk(wanted.path):
-        if (got := _digest(wanted.partial, checksum)) != checksum:
+        if (got := _digest(wanted.partial, checksum)) != (checksum or got):
             wanted.partial.unlink()
             raise wanted.fault(f"a file of {checksum}", f"{got} and deleted it")
         os.replace(wanted.partial, wanted.path)
-        _mark(wanted.path, checksum)
+        _mark(wanted.path, got)
     return wanted.path
 
 
-def is_verified(path: Path, checksum: str) -> bool:
-    """Whether `path` was found to have `checksum` and has not changed since, by size and time; no hashing."""
+def noted(path: Path) -> str | None:
+    """The checksum that `path` was found to have, if it has not changed since, by size and time; no hashing."""
     try:
-        return json.loads(_marker(path).read_text("utf-8")) == _signature(path, checksum)
-    except (OSError, ValueError):  # no file, no marker, or half a marker
-        return False
+        marker = json.loads(_marker(path).read_text("utf-8"))
+        return marker["checksum"] if marker == _signature(path, marker["checksum"]) else None
+    except (OSError, ValueError, TypeError, KeyError):  # no file, no marker, half a marker, or something else
+        return None
 
 
 # ------------------------------------------------------------------------------------------- verification
 
 
-def _verify(path: Path, checksum: str) -> None:
+def _verify(path: Path, checksum: str | None) -> None:
     """Notes that the file is right. Somebody may have put it there by hand: a wrong one is never deleted."""
-    if is_verified(path, checksum):
+    if not path.is_file():
+        raise InputError(f"{str(path)!r}: expected a file, got something that is no file; remove it and run again")
+    if (before := noted(path)) and before == (checksum or before):
         return
-    got = _digest(path, checksum) if path.is_file() else "something that is no file"
-    if got != checksum:
+    if (got := _digest(path, checksum)) != (checksum or got):
         raise InputError(f"{str(path)!r}: expected a file of {checksum}, got {got}; remove it and run again")
-    _mark(path, checksum)
+    _mark(path, got)
 
 
 def _mark(path: Path, checksum: str) -> None:
@@ -103,15 +108,17 @@ def _signature(path: Path, checksum: str) -> dict[str, Any]:
     return {"checksum": checksum, "size_bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
 
 
-def _algorithm(checksum: str) -> str:
+def _algorithm(checksum: str | None) -> str:
+    if checksum is None:
+        return "sha256"
     kind, _, digits = checksum.partition(":")
     if len(digits) != {"md5": 32, "sha256": 64}.get(kind):
         raise InputError(f"checksum: expected md5: or sha256: and its digits, got {checksum!r}; correct it")
     return kind
 
 
-def _digest(path: Path, checksum: str) -> str:
-    """The file's own checksum, of the same kind as `checksum`."""
+def _digest(path: Path, checksum: str | None) -> str:
+    """The file's own checksum, of the same kind as `checksum`; sha256 without one."""
     kind = _algorithm(checksum)
     with path.open("rb") as file:
         # against damage, not against forgery: md5 is what the data sets' owners publish

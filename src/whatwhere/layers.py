@@ -16,8 +16,9 @@ Grid = tuple[int, int]
 def chosen_layers(names: Sequence[str], grids: Sequence[Grid], patterns: Sequence[str]) -> list[bool]:
     """For each layer, by its name and grid (rows, columns), whether one of `patterns` asks for it.
 
-    A pattern is a name (`*` matches anything), `stage:encoder|mid|decoder`, or `grid:RxC`: the layers of that
-    grid, or where there is none of the grid nearest in its number of tokens.
+    A pattern is a name (`*` matches anything), `stage:encoder|mid|decoder`, `grid:RxC`: the layers of that
+    grid, or where there is none of the grid nearest in its number of tokens, `block:mid`: the middle block of a
+    U-Net by itself, or `up:N`: the first N layers of its way up (section 4.2: `block:mid` and `up:6`).
 
     Raises `InputError` for a pattern that cannot be read, and where no layer is left.
     """
@@ -31,6 +32,9 @@ def chosen_layers(names: Sequence[str], grids: Sequence[Grid], patterns: Sequenc
         elif kind == "grid":
             nearest = _nearest(value, grids)
             hits = [grid == nearest for grid in grids]
+        elif kind in ("block", "up"):
+            first = _first_up(plain, kind, value)
+            hits = [name in first for name in plain]
         else:
             hits = [fnmatchcase(name, pattern) for name in plain]
         found = [a or b for a, b in zip(found, hits, strict=True)]
@@ -60,6 +64,17 @@ def _stages(names: Sequence[str]) -> list[str]:
     up = min((number for kind, number in blocks if kind == "up"), default=None)
     inner = {("down", down), ("up", up), (None, 0)}
     return ["mid" if b in inner else "encoder" if b[0] == "down" else "decoder" for b in blocks]
+
+
+def _first_up(names: Sequence[str], kind: str, value: str) -> set[str]:
+    """The layers of a U-Net's middle block (`block:mid`), or the first ones on its way up (`up:6`)."""
+    _stages(names)  # refuses what is no U-Net
+    if kind == "block" and value == "mid":
+        return {name for name in names if re.search(r"\bmid_block", name)}
+    if kind == "block" or not re.fullmatch(r"[1-9]\d*", value):
+        raise InputError(f"layers: expected block:mid or up:NUMBER, got {kind}:{value}; correct it")
+    ups = dict.fromkeys(name for name in names if re.search(r"\bup_blocks\.", name))
+    return set(list(ups)[: int(value)])
 
 
 def _nearest(text: str, grids: Sequence[Grid]) -> Grid:

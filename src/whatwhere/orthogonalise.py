@@ -18,14 +18,16 @@ def orthogonalise(X: Float[Tensor, "token vector"]) -> Float[Tensor, "token vect
     which is that of its eigenvalues. The largest entry of each column is made positive, so that a column
     is a function of the graph and not of the eigensolver's mood.
     """
-    gram = X.double().T @ X.double()
+    X_ortho = (X.double() @ rotation(X.double().T @ X.double())).to(X.dtype)
+    peaks = X_ortho.gather(0, X_ortho.abs().argmax(0, keepdim=True))
+    return X_ortho * torch.where(peaks < 0, -1.0, 1.0)
+
+
+def rotation(gram: Float[Tensor, "vector vector"]) -> Float[Tensor, "vector vector"]:
+    """U of Eq. 8 for `XᵀX` in double precision: its eigenvectors, or the permutation that stands for them."""
     lengths = gram.diagonal()
     scale = torch.sqrt(lengths[:, None] * lengths).clamp_min(torch.finfo(torch.float64).tiny)
     if ((gram - lengths.diag()).abs() / scale).max() <= TOLERANCE:
         levels = torch.round(torch.log(lengths.clamp_min(1e-300)) / TOLERANCE)
-        X_ortho = X[:, torch.argsort(levels, descending=True, stable=True)]
-    else:
-        _, U = torch.linalg.eigh(gram)
-        X_ortho = (X.double() @ U.flip(-1)).to(X.dtype)
-    peaks = X_ortho.gather(0, X_ortho.abs().argmax(0, keepdim=True))
-    return X_ortho * torch.where(peaks < 0, -1.0, 1.0)
+        return torch.eye(len(gram), dtype=gram.dtype)[:, torch.argsort(levels, descending=True, stable=True)]
+    return torch.linalg.eigh(gram)[1].flip(-1)

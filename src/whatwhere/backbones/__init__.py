@@ -19,8 +19,8 @@ def load_backbone(name: str, *, download: bool = True, **settings: Any) -> Backb
     A model is one of `PRESETS`, a name of timm's (no slash), or a repository - `zoo/dino`, a local folder,
     `openai/clip-vit-base-patch16` at `revision` - whose files say which library's it is: timm's vision transformers,
     transformers' CLIP and SigLIP, diffusers' latent diffusion. `settings` are `upsample` (see `Backbone`), `revision`
-    and those of the library's loader (`vit.load`, `contrastive.load`, `diffusion.load`); one that is None counts as
-    not given. A preset's values are the defaults. Without `download` only files on this machine are read.
+    and those of the loader (`vit.load`, `contrastive.load`, `diffusion.load`, `stego.load`); one that is None counts
+    as not given. A preset's values are the defaults. Without `download` only files on this machine are read.
 
     Raises `InputError` as the loaders do, and `weights.NotCachedError` where `download` is missing.
     """
@@ -38,9 +38,11 @@ def load_backbone(name: str, *, download: bool = True, **settings: Any) -> Backb
 
 
 def _loaded(name: str, settings: dict[str, Any], download: bool) -> Backbone:
-    from whatwhere.backbones import contrastive, diffusion, vit
+    from whatwhere.backbones import contrastive, diffusion, stego, vit
     from whatwhere.backbones.repository import open_repository
 
+    if settings["model"] == "stego":
+        return stego.load(name, **settings, download=download)
     if "/" not in settings["model"]:
         return vit.load(name, **settings, download=download)
     repository = open_repository(settings.pop("model"), settings.pop("revision", "main"), download=download)

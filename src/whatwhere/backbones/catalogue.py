@@ -1,6 +1,7 @@
 """Backbones by name: where their weights are, under which licence, and how they are shown images.
 
-The paper's four families come first (section 4, appendix B.1), then what came after it, then what this package ships.
+The paper's four families come first (section 4, appendix B.1), with its trained rival, then what came after it, then
+what this package ships.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from whatwhere.images import Protocol
 class Preset:
     """A model with the settings that it is used at.
 
-    `model` is timm's name, `owner/name` on the hub or `zoo/…`; `revision` a commit, or `main` where none is known;
-    `licence` as published with the weights; `view` the protocol of `whatwhere.images.View` and a size in pixels.
+    `model` is timm's name, `owner/name` on the hub, `zoo/…` or `stego`; `revision` a commit, or `main` where none is
+    known; `licence` as published with the weights; `view` the protocol of `whatwhere.images.View` and a size in pixels.
     `upsample`, `weights`, `layers` and `options` are those of `load_backbone`. `note` says in a line what else to
     know, such as what the hub asks for before it gives the files away.
     """
@@ -70,6 +71,13 @@ PAPER = {
     "dino-vitb8": Preset("vit_base_patch8_224.dino", "apache-2.0", _SHORT_SIDE),
     # appendix B.1: seen at 224 px; its queries and keys are brought to the grid that the others have at 448
     "mae-vitb16": Preset("vit_base_patch16_224.mae", "cc-by-nc-4.0", ("short_side", 224), upsample=2),
+    # section 4.2: at 320 px, as its authors evaluate it
+    "stego": Preset(
+        "stego",
+        "mit",
+        ("short_side", 320),
+        note="on no hub: download its authors' checkpoint and give the path as weights (loading it says where)",
+    ),
 }
 
 # ASSUME: what came after the paper sees images as the paper's models of its kind do: the size is a multiple of

@@ -96,4 +96,25 @@ class Voc(Strict):
     """Only so many, the first of the list (the paper's Table 2 uses 200)."""
 
 
-DatasetSettings = Annotated[Scenes | Photos | Folder | Bsds500 | CamVid | Voc, Field(discriminator="kind")]
+class CocoStuff27(Strict):
+    """COCO-Stuff in 27 coarse classes: the 2,175 curated images of val2017, downloaded into `root` once."""
+
+    kind: Literal["cocostuff27"]
+    root: Root = Path("data/coco")
+    limit: Positive | None = None
+    """Only so many, the first of the list."""
+
+
+class Cityscapes(Strict):
+    """Cityscapes: driving photographs with 27 classes, 500 in `val`; one unpacks its two archives in `root` oneself."""
+
+    kind: Literal["cityscapes"]
+    root: Root
+    split: Literal["train", "val"] = "val"
+    limit: Positive | None = None
+    """Only so many, the first by city and name."""
+
+
+DatasetSettings = Annotated[
+    Scenes | Photos | Folder | Bsds500 | CamVid | Voc | CocoStuff27 | Cityscapes, Field(discriminator="kind")
+]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from whatwhere.atomic import replacing
-from whatwhere.datasets import voc
-from whatwhere.download import DownloadError, download, is_verified
+from whatwhere.datasets import cocostuff27, voc
+from whatwhere.download import DownloadError, download, noted
 from whatwhere.errors import InputError
 from whatwhere.images import PathLike
 from whatwhere.unpack import filling, unpack
@@ -36,11 +36,13 @@ class Source:
     `urls` hold the same file, the preferred one first; `checksum` and `size_bytes` as for `download`. `members` are
     the patterns of what is unpacked; without any the file is no archive. `counts` (glob, files) and `lists` are
     checked in the folder before it counts as there.
+    Where nobody publishes a checksum (None) the file must be a zip, which holds one (CRC-32) of each of its members,
+    compared when they are unpacked; what came is then in the manifest for a second machine to compare with.
     """
 
     name: str
     urls: tuple[str, ...]
-    checksum: str
+    checksum: str | None
     terms: str
     size_bytes: int | None = None
     members: tuple[str, ...] = ()
@@ -57,7 +59,8 @@ _VOC = "VOCdevkit/VOC2012"
 _VOC_ARCHIVE = "VOCtrainval_11-May-2012.tar"
 _VOC_FILES = (_VOC + "/JPEGImages/{}.jpg", _VOC + "/SegmentationClass/{}.png", _VOC + "/SegmentationObject/{}.png")
 _COCO_TERMS = "annotations CC BY 4.0; the photographs are Flickr users', under its terms of use"
-_CURATED = "Coco164kFull_Stuff_Coarse_7.txt"
+#: In the manifest beside a checksum that was compared with none.
+_UNPUBLISHED = "no checksum is published for this file: this is the one of the file that came, for others to compare"
 
 _ALL = (
     Source(
@@ -95,11 +98,19 @@ _ALL = (
         counts=(("annotations/instances_val2017.json", 1), ("annotations/captions_val2017.json", 1)),
     ),
     Source(
+        name="coco-stuffthingmaps2017",
+        urls=("http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/stuffthingmaps_trainval2017.zip",),
+        checksum=None,
+        terms="annotations of COCO-Stuff, derived from COCO's, CC BY 4.0",
+        members=("val2017/*.png",),
+        counts=(("val2017/*.png", 5000),),
+    ),
+    Source(
         name="coco-stuff27-list",
-        urls=(f"https://raw.githubusercontent.com/janghyuncho/PiCIE/master/curated/val2017/{_CURATED}",),
+        urls=(f"https://raw.githubusercontent.com/janghyuncho/PiCIE/master/curated/val2017/{cocostuff27.LIST}",),
         checksum="sha256:7c629734c88f1a74bba6311e01d4d9fe976df84f07cb4fc86452ce5116e51655",
         terms="names of images only",
-        lists=(NameList(_CURATED, 2175),),
+        lists=(NameList(cocostuff27.LIST, cocostuff27.IMAGES),),
     ),
 )
 SOURCES = {source.name: source for source in _ALL}
@@ -122,7 +133,8 @@ def obtain(source: Source, root: PathLike) -> Path:
 
     May be killed anywhere and called again, also by two processes at once. A folder that is already there is
     checked and taken as it is (a link to one's own copy, say), and a file at `root/<file>` is not fetched again;
-    it may be deleted once the manifest is there. The manifest's `checksum` is null where nobody saw the archive.
+    it may be deleted once the manifest is there. The manifest's `checksum` is null where nobody saw the archive, and
+    has a `note` beside it where none is published to compare it with.
     Raises InputError where no address delivers, or for anything that is not as the source says.
     """
     root = Path(root)
@@ -136,7 +148,7 @@ def obtain(source: Source, root: PathLike) -> Path:
             _place(source, _downloaded(source, root), folder)
         counts = _check(source, folder)
         seen = recorded["checksum"] if recorded else _seen(source, root)
-        if seen not in (source.checksum, None):
+        if None not in (seen, source.checksum) and seen != source.checksum:
             raise _refusal(source, folder, f"the content of {source.checksum}", f"that of {seen}")
         content = {
             "source": source.name,
@@ -145,6 +157,8 @@ def obtain(source: Source, root: PathLike) -> Path:
             "terms": source.terms,
             "urls": source.urls,
         }
+        if seen and not source.checksum:
+            content["note"] = _UNPUBLISHED
         _write(manifest, content)
     return folder
 
@@ -196,8 +210,9 @@ def _refusal(source: Source, folder: Path, expected: str, got: str) -> InputErro
 
 
 def _seen(source: Source, root: Path) -> str | None:
-    """The checksum, if the archive beside the folder is the one it must have come from."""
-    return source.checksum if is_verified(root / source.file, source.checksum) else None
+    """The checksum of the archive beside the folder, if that is the one it must have come from."""
+    checksum = noted(root / source.file)
+    return checksum if checksum == (source.checksum or checksum) else None
 
 
 def _recorded(manifest: Path) -> dict[str, Any] | None:

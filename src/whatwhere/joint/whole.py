@@ -1,0 +1,106 @@
+"""Eq. 3 over a whole data set at once: neighbours among all its images, one sparse operator, Lanczos.
+
+Beyond the paper, which descends Eq. 4 on mini-batches: no batches, no learning rate, and a residual that says how
+exact the answer is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import sparse
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+from whatwhere.errors import InputError
+from whatwhere.joint.graph import Operator, Sparsity, affinity, operator_of
+from whatwhere.joint.search import Search
+from whatwhere.joint.source import Cached
+from whatwhere.objective import resampling_matrix
+from whatwhere.progress import progress
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """X of all images, its columns orthonormal over the set, with the eigenvalue of each."""
+
+    vectors: Float[np.ndarray, "image token vector"]
+    values: Float[np.ndarray, "vector"]
+    status: str
+
+
+def solve_whole(
+    source: Cached,
+    *,
+    vectors: int,
+    sparsity: Sparsity,
+    operator: Operator,
+    grid: Grid,
+    search: Search = "auto",
+    tolerance: float = 1e-4,
+    seed: int = 0,
+) -> Whole:
+    """The `vectors` leading eigenvectors of the mean of `gᵀ M g` over layers and noise samples, by Lanczos.
+
+    Raises `InputError` for as many vectors as there are locations, and where they do not converge.
+    """
+    images, locations = len(source.ids), len(source.ids) * grid[0] * grid[1]
+    if vectors >= locations:
+        raise InputError(f"vectors: expected fewer than the {locations} locations, got {vectors}; take fewer")
+    M = joint_operator(whole_graphs(source, sparsity, operator, search), images, grid)
+    first = np.random.default_rng(seed).standard_normal(locations, np.float32)
+    basis = min(locations, 2 * vectors + 20)
+    try:
+        values, X = eigsh(M, k=vectors, which="LA", v0=first, tol=tolerance, ncv=basis)
+    except ArpackNoConvergence as error:
+        raise InputError(
+            f"global solver: expected {vectors} vectors within a tolerance of {tolerance}, got "
+            f"{len(error.eigenvalues)}; raise the tolerance, or ask for fewer vectors"
+        ) from error
+    order = np.argsort(-values, kind="stable")
+    values, X = values[order], np.ascontiguousarray(X[:, order])
+    residual = float(np.linalg.norm(M @ X - X * values, axis=0).max())
+    return Whole(X.reshape(images, -1, vectors), values.astype(np.float32), f"largest residual {residual:.1e}")
+
+
+def whole_graphs(
+    source: Cached, sparsity: Sparsity, operator: Operator, search: Search
+) -> dict[Grid, sparse.csr_matrix]:
+    """For each grid the sum of its graphs' operators, divided by the number of all graphs."""
+    graphs = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
+    found: dict[Grid, sparse.csr_matrix] = {}
+    for layer, sample in progress(graphs, f"graphs over {len(source.ids)} images"):
+        pair = source.whole(layer, sample)
+        M = operator_of(affinity(pair.source, pair.target, sparsity, search), operator, sparsity.slack)
+        found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
+    return {grid: (M / len(graphs)).astype(np.float32).tocsr() for grid, M in found.items()}
+
+
+def joint_operator(
+    graphs: dict[Grid, sparse.csr_matrix], images: int, grid: Grid
+) -> LinearOperator | sparse.csr_matrix:
+    """`Σ_r gᵣᵀ Mᵣ gᵣ` on the locations of all images; g resamples every image by itself."""
+    if list(graphs) == [grid]:
+        return graphs[grid]
+    sides = {coarse: resampling_matrix(grid, coarse) for coarse in graphs}
+    factors = {coarse: (r.float().numpy(), c.float().numpy()) for coarse, (r, c) in sides.items()}
+
+    def apply(X: np.ndarray) -> np.ndarray:
+        maps = X.reshape(images, *grid, -1).astype(np.float32, copy=False)
+        parts = [M @ maps.reshape(len(X), -1) for own, M in graphs.items() if own == grid]
+        parts += [_through(M, *factors[own], maps) for own, M in graphs.items() if own != grid]
+        return np.sum(parts, axis=0).reshape(X.shape)
+
+    locations = images * grid[0] * grid[1]
+    return LinearOperator((locations, locations), matvec=apply, matmat=apply, dtype=np.float32)
+
+
+def _through(M: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """gᵀ M g of maps `[image, row, column, vector]`, as locations."""
+    coarse = np.einsum("ar,bc,ircv->iabv", rows, columns, maps, optimize=True)
+    walked = (M @ coarse.reshape(M.shape[0], -1)).reshape(coarse.shape)
+    fine = np.einsum("ar,bc,iabv->ircv", rows, columns, walked, optimize=True)
+    return fine.reshape(-1, maps.shape[-1])

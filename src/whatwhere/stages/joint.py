@@ -1,0 +1,196 @@
+"""Features of a whole data set -> X of every image, solved jointly, after Eq. 8."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from whatwhere.errors import InputError
+from whatwhere.joint.graph import PRESETS, Sparsity
+from whatwhere.joint.minibatch import Descent, start
+from whatwhere.joint.source import Cached, Source, finest
+from whatwhere.joint.state import State
+from whatwhere.joint.whole import solve_whole
+from whatwhere.joint.worker import Job, open_source, work
+from whatwhere.orthogonalise import rotation
+from whatwhere.seeding import seed_for
+from whatwhere.store import Store, Writer, create, write_json
+
+#: Images whose X is in memory at a time while it is rotated.
+BLOCK_IMAGES = 64
+#: Rows of X that the limits of the colour scale are taken from.
+SCALE_ROWS = 1_000_000
+#: Part of the rows beyond each end of the colour scale, in per cent.
+BEYOND = 2.0
+
+
+def write_joint(
+    inputs: Sequence[str],
+    output: Path,
+    *,
+    kind: str,
+    method: dict[str, Any],
+    name: str,
+    backbone: dict[str, Any] | None = None,
+    batch_images: int = 1,
+    seed: int,
+    device: str,
+    settings: dict[str, Any],
+) -> None:
+    """`vectors` `[image, token, vector]`, `values` `[vector]` and, of a descent, `history` `[step]` (its loss).
+
+    `inputs` are the manifests of the features of all shards, or of the images where a `backbone` is given, which is
+    then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released` or `global`. A
+    mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is there.
+    """
+    graph = method["graph"]
+    sparsity = PRESETS[graph] if isinstance(graph, str) else Sparsity(**graph)
+    job: Job = {
+        "inputs": [str(path) for path in inputs],
+        "name": name,
+        "backbone": backbone,
+        "batch_images": batch_images,
+        "pathway": method["pathway"],
+        "layers": method["layers"],
+        "operator": method["operator"],
+        "sparsity": asdict(sparsity),
+        "seed": seed,
+        "device": device,
+    }
+    source = open_source(job, device)
+    described = {
+        "ids": source.ids,
+        "dataset": Store(inputs[0]).attributes["dataset"],
+        "grid": finest(source.layers),
+        "graphs": _graphs(source),
+    }
+    if kind == "global":
+        _write_global(source, output, method, sparsity, described, seed, settings)
+    else:
+        _write_batches(source, job, output, kind, method, described, settings)
+
+
+def _write_global(
+    source: Source,
+    output: Path,
+    method: dict[str, Any],
+    sparsity: Sparsity,
+    described: dict[str, Any],
+    seed: int,
+    settings: dict[str, Any],
+) -> None:
+    if not isinstance(source, Cached):
+        raise InputError("global solver: expected cached features, got a network; set features: cache")
+    choice = {key: method[key] for key in ("vectors", "operator", "search", "tolerance")}
+    found = solve_whole(
+        source, **choice, sparsity=sparsity, grid=described["grid"], seed=seed_for(seed, "solve", described["dataset"])
+    )
+    # diffusion maps: a column weighs as its eigenvalue after `time` steps of the walk
+    X = found.vectors * np.maximum(found.values, 0) ** method["time"]
+    with create(output, settings, {**described, "status": found.status}) as store:
+        _write(store, X, np.eye(X.shape[2]), found.values)
+
+
+def _write_batches(
+    source: Source,
+    job: Job,
+    output: Path,
+    kind: str,
+    method: dict[str, Any],
+    described: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    released = kind == "minibatch_released"
+    known = {field.name for field in fields(Descent)}
+    descent = Descent(**{k: v for k, v in method.items() if k in known}, loss="released" if released else "paper")
+    folder = output.with_suffix(".state")
+    rows, columns = described["grid"]
+    first = start(source.ids, rows * columns, method["vectors"], deviation=descent.start, seed=job["seed"])
+    about = {**job, "descent": asdict(descent), "images": len(source.ids), "contents": _contents(job["inputs"])}
+    state = State.prepare(folder, first, descent.arrays, (descent.batches, descent.steps), about)
+    job = {**job, "state": str(folder), "descent": asdict(descent)}
+    _run(job, source, method["processes"])
+    X = state.arrays["average" if descent.average else "x"]
+    lengths, gram = _gram(X, released)
+    cosines = torch.from_numpy(gram / lengths[:, None] / lengths)
+    U = rotation(cosines)[:, : method["columns"]]
+    values = (U * (cosines @ U)).sum(0).numpy()
+    status = f"{descent.batches} mini-batches of {descent.steps} steps, loss {state.history[-1, -1]:.4f}"
+    with create(output, settings, {**described, "status": status}) as store:
+        _write(store, X, U.numpy() / lengths[:, None], values, released)
+        history = np.array(state.history).ravel()
+        store.array("history", history.shape, "float32", ("step",))[:] = history
+    shutil.rmtree(folder)
+
+
+def _run(job: Job, source: Source, processes: int) -> None:
+    """The descent in this process, or in several that torchrun starts."""
+    if processes == 1:
+        work(job, source, job["device"])
+        return
+    file = Path(job["state"]) / "job.json"
+    write_json(file, job)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run(
+        [*command, "-m", "whatwhere.joint.worker", str(file)], stderr=sys.stderr.fileno(), check=False
+    )
+    if done.returncode:
+        raise InputError(
+            f"mini-batch solver: expected {processes} processes to end well, got exit status {done.returncode}; "
+            "see the log, then run again: what is finished stays"
+        )
+
+
+def _gram(X: np.ndarray, released: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths of the columns over all images, and XᵀX, in double precision."""
+    gram = np.zeros((X.shape[2],) * 2)
+    for _, block in _blocks(X, released):
+        gram += block.T @ block
+    return np.sqrt(gram.diagonal()), gram
+
+
+def _blocks(X: np.ndarray, released: bool) -> Iterator[tuple[slice, np.ndarray]]:
+    """A few images at a time, as rows; of the released parametrisation the softmax of each."""
+    for first in range(0, len(X), BLOCK_IMAGES):
+        images = slice(first, min(first + BLOCK_IMAGES, len(X)))
+        rows = X[images].reshape(-1, X.shape[2]).astype(np.float64)
+        yield images, softmax(rows, axis=1) if released else rows
+
+
+def _write(store: Writer, X: np.ndarray, U: np.ndarray, values: np.ndarray, released: bool = False) -> None:
+    """`X U` block by block: memory does not grow with the images. The largest entry of a column is positive."""
+    low, high = np.full(U.shape[1], np.inf), np.full(U.shape[1], -np.inf)
+    every, some = max(1, X.shape[0] * X.shape[1] // SCALE_ROWS), []
+    for _, rows in _blocks(X, released):
+        rotated = rows @ U
+        low, high = np.minimum(low, rotated.min(0)), np.maximum(high, rotated.max(0))
+        some.append(rotated[::every])
+    signs = np.where(-low > high, -1.0, 1.0)
+    limits = np.percentile(np.concatenate(some) * signs, [BEYOND, 100 - BEYOND], axis=0)
+    shape = (*X.shape[:2], U.shape[1])
+    array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=BLOCK_IMAGES)
+    for images, rows in _blocks(X, released):
+        array[images] = (rows @ (U * signs)).astype(np.float32).reshape(-1, *shape[1:])
+    store.array("values", values.shape, "float32", ("vector",))[:] = values
+    store.root.attrs["limits"] = limits.T.tolist()
+
+
+def _graphs(source: Source) -> str:
+    """The layers in words, as `Walks.described`."""
+    grids = Counter(f"{rows}×{columns}" for rows, columns in (layer.grid for layer in source.layers))
+    return ", ".join(f"{count} of {grid}" for grid, count in grids.items())
+
+
+def _contents(inputs: Sequence[str]) -> list[str]:
+    """Content hashes of what a solve reads: a state of other features is not taken up."""
+    return [str(Store(path).description["content"]) for path in inputs]
