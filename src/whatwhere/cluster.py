@@ -77,3 +77,55 @@ def _silhouettes(rows: np.ndarray, fits: dict[int, np.ndarray]) -> dict[int, flo
 def _by_size(labels: np.ndarray) -> Int16[np.ndarray, "token"]:
     order = np.argsort(-np.bincount(labels), kind="stable")
     return np.argsort(order).astype(np.int16)[labels]
+
+
+@dataclass(frozen=True)
+class Centres:
+    """Clusters of a whole data set: their centres, numbered by decreasing size, and the spread about them.
+
+    `spread` is the mean squared distance of a row from its centre, a channel.
+    """
+
+    centres: Float[np.ndarray, "cluster vector"]
+    spread: float
+
+    def assign(self, rows: Float[np.ndarray, "token vector"]) -> Int16[np.ndarray, "token"]:
+        """The nearest centre of each row, the lower where two are."""
+        return _squared_distances(rows, self.centres).argmin(1).astype(np.int16)
+
+    def log_probabilities(self, rows: Float[np.ndarray, "token vector"]) -> Float[np.ndarray, "token cluster"]:
+        """Of each cluster for each row.
+
+        ASSUME: the clusters are Gaussians of one spherical variance, the `spread`, and equally likely: the model of
+        which K-means is the limit.
+        """
+        from scipy.special import log_softmax
+
+        distances = _squared_distances(rows, self.centres)
+        return log_softmax(-distances / max(2 * self.spread, np.finfo(np.float32).tiny), axis=1).astype(np.float32)
+
+
+def fit_centres(rows: Float[np.ndarray, "token vector"], *, clusters: int, restarts: int, seed: int) -> Centres:
+    """K-means over the rows of many images (section 4.2.2), the best of `restarts`.
+
+    Raises `InputError` where there are fewer distinct rows than clusters.
+    """
+    from sklearn.cluster import KMeans
+
+    with threadpool_limits(1):
+        distinct = len(np.unique(rows[: 50 * clusters], axis=0))
+        if distinct < clusters and len(np.unique(rows, axis=0)) < clusters:
+            raise InputError(
+                f"clusters: expected at least {clusters} different rows of X over the data set, got {distinct}; "
+                "take more images, or more vectors"
+            )
+        fitted = KMeans(clusters, n_init=restarts, random_state=seed).fit(rows)
+    order = np.argsort(-np.bincount(fitted.labels_, minlength=clusters), kind="stable")
+    return Centres(fitted.cluster_centers_[order].astype(np.float32), float(fitted.inertia_ / rows.size))
+
+
+def _squared_distances(
+    rows: Float[np.ndarray, "token vector"], centres: Float[np.ndarray, "cluster vector"]
+) -> Float[np.ndarray, "token cluster"]:
+    lengths = np.square(rows).sum(1)[:, None] + np.square(centres).sum(1)
+    return np.maximum(lengths - 2 * rows @ centres.T, 0)

@@ -28,12 +28,16 @@ def write_table(
 
     `table` has `title`, `source`, `columns` (of the rows' names) and `rows`; `ours` the cells that were computed
     for each row, under the names in `columns`. `paper` heads the column of the paper's numbers, written as
-    `paper_format` says. A column that would be empty is left out.
+    `paper_format` says; where a row has several, by the name of each, each has a column, with that name first.
+    A column that would be empty is left out.
     """
+    known = [_of_paper(row["paper"], paper, paper_format) for row in table["rows"]]
     rows = [
-        _row(row, table["columns"], paper, paper_format, cells) for row, cells in zip(table["rows"], ours, strict=True)
+        _row(row, table["columns"], theirs, cells)
+        for row, theirs, cells in zip(table["rows"], known, ours, strict=True)
     ]
-    frame = pd.DataFrame(rows, columns=[*table["columns"], paper, *columns, "Note"], dtype=object).fillna("")
+    papers = dict.fromkeys(name for cells in known for name in cells)
+    frame = pd.DataFrame(rows, columns=[*table["columns"], *papers, *columns, "Note"], dtype=object).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
     stem = csv.with_suffix("")
     _write(csv, frame.to_csv(index=False))
@@ -43,10 +47,15 @@ def write_table(
     write_json(stem.with_suffix(".meta.json"), described)
 
 
-def _row(row: dict[str, Any], names: Sequence[str], paper: str, paper_format: str, cells: Cells) -> Cells:
+def _row(row: dict[str, Any], names: Sequence[str], paper: Cells, cells: Cells) -> Cells:
     named = dict(zip(names, row["labels"], strict=True))
-    known = "" if row["paper"] is None else format(row["paper"], paper_format)
-    return {**named, paper: known, "Note": row["reason"], **cells}
+    note = f"reported: {row['reported']}" if row["reported"] else row["reason"]
+    return {**named, **paper, "Note": note, **cells}
+
+
+def _of_paper(known: float | dict[str, float] | None, heading: str, paper_format: str) -> Cells:
+    numbers = known if isinstance(known, dict) else {} if known is None else {"": known}
+    return {f"{name} {heading}".strip(): format(number, paper_format) for name, number in numbers.items()}
 
 
 def _markdown(frame: pd.DataFrame, title: str, notes: Sequence[str]) -> str:

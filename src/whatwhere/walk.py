@@ -161,7 +161,7 @@ def random_walk(
         if pathway == "vv" and a.value is None:
             raise InputError(
                 f"pathway vv: expected values of layer {a.name}, got features captured without them; "
-                "capture with values=True (config: features.values: true)"
+                "capture with values=True"
             )
         source, target = (a.query, a.key) if pathway == "qk" else (a.value, a.value)
         assert source is not None

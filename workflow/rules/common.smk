@@ -8,6 +8,7 @@ from pathlib import Path
 import whatwhere.codehash
 import whatwhere.config
 import whatwhere.datasets
+import whatwhere.datasets.cocostuff27
 import whatwhere.errors
 
 try:
@@ -20,7 +21,11 @@ except whatwhere.errors.InputError as error:
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
 FAMILIES = ("dino", "mae", "clip", "diffusion")
-FETCHED = {"voc": "voc2012"}  # kinds of data sets that are downloaded, and what from
+# kinds of data sets that are downloaded: each source, and where one's own copy of it may lie under the root
+FETCHED = {
+    "voc": {"voc2012": ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")},
+    "cocostuff27": {name: places[:-1] for name, places in whatwhere.datasets.cocostuff27.PLACES.items()},
+}
 
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
@@ -33,7 +38,8 @@ wildcard_constraints:
     backbone="[^/]+",
     method="[^/]+",
     shard=r"\d+x\d+-\d+",
-    source="|".join(FETCHED.values()),
+    source="|".join(source for sources in FETCHED.values() for source in sources),
+    decoded="segments|refined",
     stage="|".join([*FAMILIES, "autoencoder"]),
     family="|".join(FAMILIES),
 
@@ -76,11 +82,10 @@ def index_settings(wildcards):
 def fetched(wildcards):
     """What says that a data set was downloaded, for those that are."""
     data = SETTINGS.datasets[wildcards.dataset]
-    # one's own copy, in the places where a download never puts it: the answer must not change when it is done
-    own = ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")
-    if data.kind not in FETCHED or any((data.root / place).is_dir() for place in own):
-        return []
-    return f"{data.root}/{FETCHED[data.kind]}.json"
+    # one's own copies lie where a download never puts anything: the answer must not change when it is done
+    sources = FETCHED.get(data.kind, {})
+    missing = [name for name, own in sources.items() if not any((data.root / place).exists() for place in own)]
+    return [f"{data.root}/{source}.json" for source in missing]
 
 
 def image_settings(wildcards):
@@ -108,6 +113,7 @@ def feature_settings(wildcards):
     return {
         "backbone": backbone_settings(wildcards),
         "features": values(SETTINGS.features, "keep"),
+        "values": SETTINGS.keeps_values(wildcards.dataset, wildcards.backbone),
         "device": SETTINGS.device,
         "seed": SETTINGS.seed,
         "threads": SETTINGS.threads,
@@ -147,6 +153,55 @@ def solver_code(wildcards):
     if isinstance(method, whatwhere.config.Solver):
         return code("stages.vectors", f"solve.{method.kind}")
     return code("stages.baselines")
+
+
+def joint_inputs(wildcards):
+    """Features of all shards, or for a method that runs the network itself the images, and its checkpoint."""
+    dataset, backbone = wildcards.dataset, wildcards.backbone
+    if not SETTINGS.is_live(wildcards.method):
+        return {"inputs": every_shard(rules.features.output[0], dataset, backbone)}
+    images = every_shard(rules.images.output.images, dataset, backbone)
+    return {"inputs": images, "weights": SETTINGS.backbones[backbone].local_files()}
+
+
+def joint_settings(wildcards):
+    live = SETTINGS.is_live(wildcards.method)
+    return {
+        "method": values(SETTINGS.methods[wildcards.method]),
+        "backbone": backbone_settings(wildcards) if live else None,
+        "batch_images": SETTINGS.features.batch_images,
+        "device": SETTINGS.device,
+        "seed": SETTINGS.seed,
+        "threads": SETTINGS.threads,
+    }
+
+
+def joint_code(wildcards):
+    return code("stages.joint", *(["backbones"] if SETTINGS.is_live(wildcards.method) else []))
+
+
+def joint_vectors(wildcards):
+    """X of a whole data set: of a joint solve one store, else those of all shards; none where labels stand for it."""
+    method = SETTINGS.methods[wildcards.method]
+    if method.kind == "truth":
+        return []
+    if SETTINGS.is_joint(wildcards.method):
+        return expand(rules.joint.output[0], **wildcards)
+    return every_shard(rules.vectors.output[0], wildcards.dataset, wildcards.backbone, wildcards.method)
+
+
+def segment_inputs(wildcards):
+    view = SETTINGS.backbones[wildcards.backbone].view
+    return {"vectors": joint_vectors(wildcards), "index": expand(rules.index.output[0], view=view, **wildcards)}
+
+
+def segment_settings(wildcards):
+    chosen = values(SETTINGS.segments, "least_px", "ambiguous", "crf")
+    return {**chosen, "scores": SETTINGS.methods[wildcards.method].kind == "largest", "seed": SETTINGS.seed}
+
+
+def set_images(wildcards):
+    return every_shard(rules.images.output.images, wildcards.dataset, wildcards.backbone)
 
 
 def timed_methods(wildcards):
@@ -194,11 +249,34 @@ TABLE_KINDS = ("csv", "md", "tex", "meta.json")
 
 
 def table_inputs(wildcards):
-    """Scores, or for a table of seconds one file of timings a backbone."""
+    """What each kind of table is made of, by the kind of file."""
     table = SETTINGS.tables[wildcards.table]
+    runs = whatwhere.config.runs(table)
     if table.kind == "oracle":
-        return [path for run in whatwhere.config.runs(table) for path in every_shard(rules.scores.output[0], *run)]
-    return timing_files(table)
+        return {"scores": [path for run in runs for path in every_shard(rules.scores.output[0], *run)]}
+    if table.kind == "seconds":
+        return {"timings": timing_files(table)}
+    return {kind: [of_run(pattern, run) for run in runs] for kind, pattern, runs in judged(table)}
+
+
+def judged(table):
+    """Kind, pattern and runs of the files behind a table about a data set as a whole."""
+    runs = whatwhere.config.runs(table)
+    clustered = [run for run in runs if SETTINGS.methods[run[2]].kind != "truth"]
+    matching = rules.matching.output[0]
+    if table.kind == "position":
+        return [("coordinates", rules.coordinates.output[0], runs), ("matching", matching, clustered)]
+    found = [("matching", matching, clustered), ("refined", matching, table.refined())]
+    return [(kind, pattern.replace("{decoded}", DECODED[kind]), runs) for kind, pattern, runs in found]
+
+
+DECODED = {"matching": "segments", "refined": "refined"}
+
+
+def of_run(pattern, run):
+    """An output's pattern filled in for a data set, backbone and method."""
+    dataset, backbone, method = run
+    return expand(pattern, dataset=dataset, backbone=backbone, method=method, decoded="segments")[0]
 
 
 def table_settings(wildcards):
@@ -207,7 +285,9 @@ def table_settings(wildcards):
     if table.kind == "oracle":
         used = {method: values(SETTINGS.methods[method]) for *_, method in whatwhere.config.runs(table)}
         chosen = SETTINGS.regions.clusters
-        settings |= {"methods": used, "chosen": chosen, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+        settings |= {"methods": used, "chosen": chosen}
+    if table.kind != "seconds":
+        settings |= {"seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
     return settings
 
 
@@ -224,15 +304,20 @@ def figure_inputs(wildcards):
     inputs = {}
     for number, column in enumerate(figure.columns):
         run = (figure.dataset, column.backbone or backbone, column.method)
-        steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
         kind = {"eigenvectors": "vectors", "regions": "regions"}.get(column.show, "images")
-        inputs[f"{kind}{number}"] = every_shard(steps[kind].output[0], *run)
+        if kind != "images" and SETTINGS.is_joint(column.method):
+            steps = {"vectors": rules.joint, "regions": rules.segments}
+            inputs[f"{kind}{number}"] = [of_run(steps[kind].output[0], run)]
+        else:
+            steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
+            inputs[f"{kind}{number}"] = every_shard(steps[kind].output[0], *run)
     return inputs
 
 
 def figure_settings(wildcards):
     figure = values(SETTINGS.figures[wildcards.figure])
-    return {**figure, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+    halves = {"least_px": SETTINGS.segments.least_px, "ambiguous": SETTINGS.segments.ambiguous}
+    return {**figure, "halves": halves, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
 
 
 def every_artifact(wildcards):
@@ -244,7 +329,35 @@ def every_artifact(wildcards):
     wanted += [(rules.scores.output[0], run) for run in SETTINGS.scored()]
     found = [path for pattern, run in wanted for path in every_shard(pattern, *run)]
     timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
-    return list(dict.fromkeys(found + [path for table in timed for path in timing_files(table)]))
+    found += [path for table in timed for path in timing_files(table)]
+    return list(dict.fromkeys(found + joint_artifacts()))
+
+
+def joint_artifacts():
+    """Every output about a data set as a whole, and what it is computed from."""
+    found = []
+    for dataset, backbone, method in SETTINGS.joint():
+        run = (dataset, backbone, method)
+        kept = SETTINGS.features.keep and not SETTINGS.is_live(method)
+        steps = [rules.images] + [rules.features] * kept
+        if SETTINGS.is_joint(method):
+            found.append(of_run(rules.joint.output[0], run))
+        elif SETTINGS.methods[method].kind != "truth":
+            steps.append(rules.vectors)
+        found += [path for step in steps for pattern in step.output for path in every_shard(pattern, *run)]
+    tables = [table for table in SETTINGS.tables.values() if table.kind in ("matching", "position")]
+    found += [of_run(pattern, run) for table in tables for _, pattern, runs in judged(table) for run in runs]
+    found += [of_run(rules.refined.output[0], run) for table in tables if table.kind == "matching" for run in table.refined()]
+    return found + [of_run(rules.segments.output[0], run) for run in clustered_runs(tables)]
+
+
+def clustered_runs(tables):
+    """Runs whose rows of X are clustered: all but true labels, of tables and of pictures of regions."""
+    runs = [run for table in tables for run in whatwhere.config.runs(table)]
+    pictures = [figure for figure in SETTINGS.figures.values() if figure.kind == "pictures"]
+    columns = [(figure.dataset, column) for figure in pictures for column in figure.columns if column.show == "regions"]
+    runs += [(d, c.backbone, c.method) for d, c in columns if SETTINGS.is_joint(c.method)]
+    return [run for run in dict.fromkeys(runs) if SETTINGS.methods[run[2]].kind != "truth"]
 
 
 def timing_files(table):

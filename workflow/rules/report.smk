@@ -3,7 +3,7 @@
 
 rule table:
     input:
-        table_inputs,
+        unpack(table_inputs),
     output:
         expand(f"{RESULTS}/tables/{{{{table}}}}.{{kind}}", kind=TABLE_KINDS),
     log:
@@ -12,7 +12,7 @@ rule table:
         "../../envs/data.yaml"
     params:
         settings=table_settings,
-        code=code("stages.tables"),
+        code=code("stages.tables", "stages.joint_tables"),
     script:
         "../scripts/table.py"
 

@@ -15,10 +15,38 @@ from pydantic_core import PydanticCustomError
 from whatwhere.config.base import Entries, Name, Positive, Strict
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.faults import explain, must_exist
-from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings, Solver
+from whatwhere.config.methods import (
+    BackboneSettings,
+    Batches,
+    FeatureSettings,
+    Final,
+    Joint,
+    Largest,
+    MaskCut,
+    MethodSettings,
+    Ncut,
+    Position,
+    RegionSettings,
+    SegmentSettings,
+    Solver,
+    TokenCut,
+    Truth,
+)
 from whatwhere.config.tables import Curves, Figure, Run, Table, Use, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.errors import InputError
+
+#: The methods that a row of each kind of table can ask for, and what they are in words.
+SINGLE = (Solver, Final, Position, Ncut, TokenCut, MaskCut)
+FITTING: dict[str, tuple[tuple[type, ...], str]] = {
+    "oracle": (SINGLE, "a method for one image"),
+    "seconds": ((Solver,), "one with a solver to time"),
+    "matching": ((Joint, Final, Position, Largest), "a solver for a data set, final, position or largest"),
+    "position": (
+        (Joint, Final, Position, Largest, Truth),
+        "a solver for a data set, final, position, largest or truth",
+    ),
+}
 
 
 class Config(Strict):
@@ -41,6 +69,7 @@ class Config(Strict):
     features: FeatureSettings = FeatureSettings()
     methods: Entries[MethodSettings]
     regions: RegionSettings = RegionSettings()
+    segments: SegmentSettings = SegmentSettings()
     bootstrap: Positive = 1000
     """Resamples of the images behind every 95 % interval."""
     tables: Entries[Table] = Field(default_factory=dict)
@@ -55,7 +84,6 @@ class Config(Strict):
             must_exist(f"{where}.dataset", dataset, self.datasets)
             must_exist(f"{where}.backbone", backbone, self.backbones)
             must_exist(f"{where}.method", method, self.methods)
-            self._check_values(where, method)
         for name, table in self.tables.items():
             self._check_table(f"tables.{name}", table)
         for name, figure in self.figures.items():
@@ -69,8 +97,10 @@ class Config(Strict):
             words = f"{where}.clusters: expected one of regions.candidates, got {table.clusters}"
             raise PydanticCustomError("values", "{words}", {"words": words})
         for where_row, (_, _, method) in table.uses():
-            if table.kind == "seconds" and not isinstance(self.methods[method], Solver):
-                words = f"{where}.{where_row}.method: expected one with a solver, got {method}, which has none to time"
+            fit, wanted = FITTING[table.kind]
+            if not isinstance(self.methods[method], fit):
+                got = f"{method}, which is {self.methods[method].kind}"
+                words = f"{where}.{where_row}.method: expected {wanted}, got {got}"
                 raise PydanticCustomError("values", "{words}", {"words": words})
 
     def _uses(self) -> list[Use]:
@@ -78,13 +108,21 @@ class Config(Strict):
         shown += [(f"figures.{name}", figure.uses()) for name, figure in self.figures.items()]
         return [(f"{where}.{inner}", run) for where, uses in shown for inner, run in uses]
 
-    def _check_values(self, where: str, method: str) -> None:
-        if getattr(self.methods[method], "pathway", "qk") == "vv" and not self.features.values:
-            raise PydanticCustomError(
-                "values",
-                "{where}: method {method} reads the vv pathway; expected features.values: true, got false",
-                {"where": where, "method": method},
-            )
+    def is_joint(self, method: str) -> bool:
+        """Whether a method is a solver for a whole data set."""
+        return isinstance(self.methods[method], Joint)
+
+    def is_live(self, method: str) -> bool:
+        """Whether a method runs the network itself, so that its features need no store."""
+        settings = self.methods[method]
+        return isinstance(settings, Batches) and settings.features == "live"
+
+    def keeps_values(self, dataset: str, backbone: str) -> bool:
+        """Whether a method reads V of this backbone on this data set: then its features hold it."""
+        return any(
+            (dataset, backbone) == (d, b) and getattr(self.methods[m], "pathway", "qk") == "vv" and not self.is_live(m)
+            for _, (d, b, m) in self._uses()
+        )
 
     def scored(self) -> list[Run]:
         """Every (data set, backbone, method) behind a score, once each, in order."""
@@ -94,8 +132,17 @@ class Config(Strict):
 
     def shown(self) -> list[Run]:
         """Every (data set, backbone, method) whose regions a table or figure needs, once each, in order."""
-        pictures = [figure for figure in self.figures.values() if figure.kind == "pictures"]
-        return list(dict.fromkeys([*self.scored(), *(run for one in pictures for run in runs(one))]))
+        own = [run for run in self._pictured() if not self.is_joint(run[2])]
+        return list(dict.fromkeys([*self.scored(), *own]))
+
+    def joint(self) -> list[Run]:
+        """Every (data set, backbone, method) that is asked about the data set as a whole, once each, in order."""
+        tables = [table for table in self.tables.values() if table.kind in ("matching", "position")]
+        shown = [run for run in self._pictured() if self.is_joint(run[2])]
+        return list(dict.fromkeys([*(run for table in tables for run in runs(table)), *shown]))
+
+    def _pictured(self) -> list[Run]:
+        return [run for figure in self.figures.values() if figure.kind == "pictures" for run in runs(figure)]
 
 
 def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:

@@ -151,10 +151,9 @@ class Joint(Strict):
     """`paper`: 10 + 10; `released`: 50 + 50, symmetric, cosines above 0.1; or numbers of one's own."""
 
 
-class MiniBatch(Joint):
-    """Eq. 4 by Adam, mini-batch after mini-batch (the paper)."""
+class Batches(Joint):
+    """What the two solvers that go mini-batch after mini-batch share."""
 
-    kind: Literal["minibatch"]
     batch_images: Positive = 160
     batches: Positive = 2100
     """Mini-batches in all. ASSUME: these are the paper's 2100 iterations."""
@@ -176,8 +175,14 @@ class MiniBatch(Joint):
     """Processes that share the batches of an epoch; on GPUs one each."""
 
 
-class ReleasedMiniBatch(MiniBatch):
-    """The same with the loss, the parametrisation and the settings of the authors' released code."""
+class MiniBatch(Batches):
+    """Eq. 4 by Adam, as the paper writes it."""
+
+    kind: Literal["minibatch"]
+
+
+class ReleasedMiniBatch(Batches):
+    """Eq. 4 with the loss, the parametrisation and the settings of the authors' released code."""
 
     kind: Literal["minibatch_released"]
     vectors: Positive = 100
@@ -284,6 +289,8 @@ class CrfSettings(Strict):
 class SegmentSettings(Strict):
     """K-means over the rows of X of a whole data set, with as many clusters as there are classes, and its scores."""
 
+    unit_rows: bool = True
+    """Bring the rows of X (and of every feature they are compared with) to unit length first."""
     restarts: Positive = 10
     fitted_locations: Positive = 500_000
     """Of a larger set so many are drawn to find the centres."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -16,41 +16,40 @@ Use = tuple[str, Run]
 
 
 class Row(Strict):
-    """One row of a table. Without `backbone` it is the paper's alone, and `reason` says why ours is empty."""
+    """One row of a table. Without `backbone` it is the paper's alone: `reported`, or with the `reason` for a gap."""
 
     labels: tuple[str, ...]
     """The row's name, in the table's `columns`."""
-    paper: float | None = None
+    paper: float | dict[str, float] | None = None
+    """The paper's number, or several by their names."""
     backbone: Name | None = None
     method: Name | None = None
+    crf: bool = False
+    """Of `matching`: with a CRF."""
     reason: str = ""
+    """Why there is no number of ours."""
+    reported: str = ""
+    """Whose number it is that the paper only quotes."""
 
     @model_validator(mode="after")
     def _computed_or_explained(self) -> Row:
-        if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason):
-            raise PydanticCustomError("row", "expected `backbone` and `method`, or a `reason` for an empty cell")
+        if (self.backbone is None) != (self.method is None) or not (self.backbone or self.reason or self.reported):
+            words = "expected `backbone` and `method`, or a `reason` for an empty cell, or whom it is `reported` by"
+            raise PydanticCustomError("row", "{words}", {"words": words})
         return self
 
 
-class Table(Strict):
+class _Table(Strict):
     """Rows, the data sets they are computed on, and where the paper's numbers come from."""
 
-    kind: Literal["oracle", "seconds"]
-    """`oracle`: mIoU after oracle decoding (Tables 1, 2); `seconds`: time per image (Table 6)."""
     title: str
     source: str
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     columns: tuple[str, ...]
-    clusters: Positive | None = None
-    """Of `oracle`: also the mIoU at this K, the same for every row."""
-    graphs: bool = False
-    """Of `oracle`: a column with the layers that entered."""
     rows: tuple[Row, ...]
 
     @model_validator(mode="after")
-    def _named_in_full(self) -> Table:
-        if self.kind == "seconds" and len(self.datasets) > 1:
-            raise PydanticCustomError("row", "expected one data set for a table of seconds, got several; keep one")
+    def _named_in_full(self) -> Self:
         for i, row in enumerate(self.rows):
             if len(row.labels) != len(self.columns):
                 words = f"rows[{i}].labels: expected {len(self.columns)} ({', '.join(self.columns)}), got {row.labels}"
@@ -63,10 +62,53 @@ class Table(Strict):
         return [(where, (d, b, m)) for d in self.datasets for where, b, m in rows if b and m]
 
 
+class Oracle(_Table):
+    """mIoU after oracle decoding (Tables 1, 2)."""
+
+    kind: Literal["oracle"]
+    clusters: Positive | None = None
+    """Also the mIoU at this K, the same for every row."""
+    graphs: bool = False
+    """A column with the layers that entered."""
+
+
+class Seconds(_Table):
+    """Time per image (Table 6)."""
+
+    kind: Literal["seconds"]
+
+    @model_validator(mode="after")
+    def _on_one(self) -> Self:
+        if len(self.datasets) > 1:
+            raise PydanticCustomError("row", "expected one data set for a table of seconds, got several; keep one")
+        return self
+
+
+class Matching(_Table):
+    """Unsupervised semantic segmentation: the same clusters in every image, matched to classes (Tables 3, 4)."""
+
+    kind: Literal["matching"]
+
+    def refined(self) -> list[Run]:
+        """Runs of rows with a CRF."""
+        rows = [(row.backbone, row.method) for row in self.rows if row.crf]
+        return list(dict.fromkeys((d, b, m) for d in self.datasets for b, m in rows if b and m))
+
+
+class Positions(_Table):
+    """What X says of position: coordinate regression and spatial semantic segmentation (Table 5)."""
+
+    kind: Literal["position"]
+
+
+Table = Annotated[Oracle | Seconds | Matching | Positions, Field(discriminator="kind")]
+
+
 class Column(Strict):
     """One column of a figure of pictures."""
 
-    show: Literal["image", "eigenvectors", "regions", "truth"]
+    show: Literal["image", "eigenvectors", "regions", "truth", "halves"]
+    """`halves`: the true labels split into left and right regions (Figure 7)."""
     heading: str
     group: str = ""
     """A heading over several columns."""
@@ -80,7 +122,7 @@ class Column(Strict):
     @model_validator(mode="after")
     def _of_something(self) -> Column:
         if (self.show in ("eigenvectors", "regions")) != bool(self.backbone and self.method):
-            words = "expected `backbone` and `method` for eigenvectors and regions, and neither for image and truth"
+            words = "expected `backbone` and `method` for eigenvectors and regions, and neither for anything else"
             raise PydanticCustomError("row", "{words}", {"words": words})
         return self
 
@@ -98,8 +140,9 @@ class Pictures(Strict):
 
     @model_validator(mode="after")
     def _of_some_backbone(self) -> Pictures:
-        if not self.uses():
-            raise PydanticCustomError("row", "expected a column with `backbone` and `method`, got none; add one")
+        if not self.uses() and not self.photographs:
+            words = "expected a column with `backbone` and `method`, or a backbone as `photographs`, got none; add one"
+            raise PydanticCustomError("row", "{words}", {"words": words})
         return self
 
     def uses(self) -> list[Use]:
@@ -125,7 +168,7 @@ class Curves(Strict):
         return [("curves", (d, b, m)) for d in self.datasets for b, m in pairs]
 
 
-def runs(shown: Table | Pictures | Curves) -> list[Run]:
+def runs(shown: _Table | Pictures | Curves) -> list[Run]:
     """What a table or figure needs, once each, in order."""
     return list(dict.fromkeys(run for _, run in shown.uses()))
 

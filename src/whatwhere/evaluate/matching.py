@@ -8,6 +8,8 @@ Counts of every image are added, then matched, then scored:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
@@ -69,6 +71,21 @@ def mean_iou(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "c
 def accuracy(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"]) -> float:
     """Share of scored pixels whose cluster was given their class; NaN where nothing was scored."""
     return float(_table(counts, given).trace() / counts.sum()) if counts.any() else float("nan")
+
+
+def bootstrap_interval(
+    counts: Int[np.ndarray, "image cluster label"],
+    match: Callable[[np.ndarray], np.ndarray],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """95 % interval of `mean_iou`: percentiles over resamples of the images, each matched anew by `match`."""
+    images = len(counts)
+    times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
+    sums = (times @ counts.reshape(images, -1)).reshape(-1, *counts.shape[1:])
+    low, high = np.nanpercentile([mean_iou(one, match(one)) for one in sums], [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _table(counts: np.ndarray, given: np.ndarray) -> Int[np.ndarray, "given label"]:

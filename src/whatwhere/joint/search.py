@@ -19,6 +19,8 @@ from whatwhere.errors import InputError
 
 #: Numbers of a block of products: 16 MiB of float32, which a core's cache and its neighbours' still hold.
 BLOCK = 2**22
+#: Rows that are looked up together.
+ROWS = 1024
 Search = Literal["auto", "exact", "faiss"]
 #: Locations from which on `search: auto` asks FAISS: below, the exact search takes minutes at most.
 EXACT_LOCATIONS = 200_000
@@ -61,7 +63,7 @@ def nearest(source: Rows, target: Rows, *, inside: int, across: int, search: Sea
     indexed = across > 0 and (search == "faiss" or (search == "auto" and images * tokens > EXACT_LOCATIONS))
     scan = _Index(target) if indexed else _Scan(target)
     found = []
-    for block in _blocks(images, max(1, 1024 // tokens)):
+    for block in _blocks(images, max(1, ROWS // tokens)):
         rows = source[block.start : block.stop]
         found.append((*_inside(rows, target, block, inside), *scan.across(rows, block, across)))
     return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))

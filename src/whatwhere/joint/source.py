@@ -157,12 +157,15 @@ class Live:
         self.layers = tuple(Layer(a.name, a.grid) for a, wanted in zip(first, kept, strict=True) if wanted)
 
     def batch(self, images: Sequence[int], epoch: int) -> Iterator[Pair]:
-        parts = [self._captured(images[i : i + self._size], epoch) for i in range(0, len(images), self._size)]
-        chosen = [{a.name: a for a in part if a.name in self._chosen} for part in parts]
+        parts = [self._rows_of(images[i : i + self._size], epoch) for i in range(0, len(images), self._size)]
         for layer in self.layers:
-            heads = [_sides(part[layer.name], self._pathway) for part in chosen]
-            source, target = (unit_rows(torch.cat(side).float()) for side in zip(*heads, strict=True))
+            source, target = (torch.cat(side) for side in zip(*(part.pop(layer.name) for part in parts), strict=True))
             yield Pair(layer, source, target)
+
+    def _rows_of(self, images: Sequence[int], epoch: int) -> dict[str, tuple[Tensor, Tensor]]:
+        """Unit vectors of the chosen layers of a few images: nothing else of the pass stays in memory."""
+        found = [layer for layer in self._captured(images, epoch) if layer.name in self._chosen]
+        return {layer.name: _unit_sides(layer, self._pathway) for layer in found}
 
     def _captured(self, images: Sequence[int], epoch: int) -> list[Attention]:
         """One noise sample of the layers of a few images; where the network makes several, the first."""
@@ -182,11 +185,12 @@ def finest(layers: Sequence[Layer]) -> Grid:
     return max((layer.grid for layer in layers), key=lambda grid: grid[0] * grid[1])
 
 
-def _sides(layer: Attention, pathway: Pathway) -> tuple[Tensor, Tensor]:
+def _unit_sides(layer: Attention, pathway: Pathway) -> tuple[Tensor, Tensor]:
     if pathway == "qk":
-        return layer.query, layer.key
+        return unit_rows(layer.query.float()), unit_rows(layer.key.float())
     assert layer.value is not None
-    return layer.value, layer.value
+    rows = unit_rows(layer.value.float())
+    return rows, rows
 
 
 def _chosen_places(stores: Sequence[Store], patterns: Sequence[str]) -> dict[Layer, list[tuple[str, int]]]:
@@ -204,17 +208,18 @@ def _chosen_places(stores: Sequence[Store], patterns: Sequence[str]) -> dict[Lay
 
 
 def _places(store: Store) -> dict[Layer, list[tuple[str, int]]]:
-    """Every layer in the order of the network."""
-    found = []
+    """Every layer in the order of the network, and where its noise samples lie.
+
+    Each pass through the network calls the same layers in the same order; they have the names of the first.
+    """
+    passes: dict[int, list[tuple[int, Layer, tuple[str, int]]]] = defaultdict(list)
     for group, text in store.attributes["groups"].items():
         for number, (order, name, sample) in enumerate(
             zip(text["order"], text["layers"], text["samples"], strict=True)
         ):
-            found.append((sample, order, Layer(name.partition("#")[0], tuple(text["grid"])), (group, number)))
-    places: dict[Layer, list[tuple[str, int]]] = defaultdict(list)
-    for _, _, layer, place in sorted(found, key=lambda one: one[:2]):
-        places[layer].append(place)
-    return dict(places)
+            passes[sample].append((order, Layer(name, tuple(text["grid"])), (group, number)))
+    ordered = [sorted(passes[sample], key=lambda one: one[0]) for sample in sorted(passes)]
+    return {calls[0][1]: [place for *_, place in calls] for calls in zip(*ordered, strict=True)}
 
 
 def _grids(places: dict[Layer, list[tuple[str, int]]]) -> str:

@@ -45,12 +45,19 @@ def solve_whole(
 ) -> Whole:
     """The `vectors` leading eigenvectors of the mean of `gᵀ M g` over layers and noise samples, by Lanczos.
 
-    Raises `InputError` for as many vectors as there are locations, and where they do not converge.
+    Raises `InputError` for as many vectors as there are locations, where no cosine passes the threshold, and where
+    the vectors do not converge.
     """
     images, locations = len(source.ids), len(source.ids) * grid[0] * grid[1]
     if vectors >= locations:
         raise InputError(f"vectors: expected fewer than the {locations} locations, got {vectors}; take fewer")
-    M = joint_operator(whole_graphs(source, sparsity, operator, search), images, grid)
+    graphs = whole_graphs(source, sparsity, operator, search)
+    if not any(graph.nnz for graph in graphs.values()):
+        raise InputError(
+            f"graph: expected cosines above {sparsity.threshold}, got none in {len(source.layers)} layers; "
+            "lower the threshold"
+        )
+    M = joint_operator(graphs, images, grid)
     first = np.random.default_rng(seed).standard_normal(locations, np.float32)
     basis = min(locations, 2 * vectors + 20)
     try:

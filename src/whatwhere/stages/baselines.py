@@ -23,7 +23,7 @@ def write_baseline(
     """`vectors` `[image, token, vector]`, or `masks` `[image, mask, token]` for a method that answers masks."""
     find = FINDERS[kind]
     found = [find(features, index, **method) for index in progress(range(len(features.ids)), kind)]
-    grid = features.attributes["final_grid"] if kind == "final" else last_layer(features, 0)[1]
+    grid = features.attributes["final_grid"] if find is final else last_layer(features, 0)[1]
     attributes = {key: features.attributes[key] for key in ("ids", "dataset", "weights")}
     attributes |= {"grid": grid, "graphs": ""}
     with create(output, settings, attributes) as store:
@@ -108,6 +108,7 @@ def maskcut(features: Store, index: int, *, threshold: float, masks: int) -> Fou
 
 FINDERS: dict[str, Callable[..., Found]] = {
     "final": final,
+    "largest": final,
     "position": position,
     "ncut": ncut,
     "tokencut": tokencut,

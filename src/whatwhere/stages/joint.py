@@ -174,7 +174,7 @@ def _write(store: Writer, X: np.ndarray, U: np.ndarray, values: np.ndarray, rele
     for _, rows in _blocks(X, released):
         rotated = rows @ U
         low, high = np.minimum(low, rotated.min(0)), np.maximum(high, rotated.max(0))
-        some.append(rotated[::every])
+        some.append(rotated[::every].copy())  # a view would keep the whole block
     signs = np.where(-low > high, -1.0, 1.0)
     limits = np.percentile(np.concatenate(some) * signs, [BEYOND, 100 - BEYOND], axis=0)
     shape = (*X.shape[:2], U.shape[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ PHASES = ("forward", "fold", "solve", "cluster")
 
 def write_oracle_table(
     csv: Path,
-    scores: Sequence[str],
+    given: Mapping[str, Sequence[str]],
     *,
     table: dict[str, Any],
     methods: dict[str, dict[str, Any]],
@@ -29,9 +29,9 @@ def write_oracle_table(
 ) -> None:
     """Tables 1 and 2: mIoU after oracle decoding, with the K of each image's own and, if asked for, with one K.
 
-    `scores` are paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`; `chosen` is how K was.
+    `given` are `scores`, paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`; `chosen` is how K was.
     """
-    counts = _by_run(scores)
+    counts = _by_run(given["scores"])
     ours = []
     for row in table["rows"]:
         cells = {"Operator": methods.get(row["method"] or "", {}).get("operator", "")}
@@ -103,9 +103,9 @@ def _by_run(scores: Sequence[str]) -> dict[tuple[str, str, str], pd.DataFrame]:
     return {run: pd.concat(parts, ignore_index=True) for run, parts in frames.items()}
 
 
-def write_seconds_table(csv: Path, timings: Sequence[str], *, table: dict[str, Any]) -> None:
-    """Table 6: seconds of each phase on one image; `timings` as `stages.timings.time_methods` answers them."""
-    measured = [read_json(Path(path)) for path in timings]
+def write_seconds_table(csv: Path, given: Mapping[str, Sequence[str]], *, table: dict[str, Any]) -> None:
+    """Table 6: seconds of each phase on one image; `given` are `timings`, files of `stages.timings.time_methods`."""
+    measured = [read_json(Path(path)) for path in given["timings"]]
     found = {
         (m["dataset"], m["backbone"], name): (m, seconds) for m in measured for name, seconds in m["methods"].items()
     }

@@ -1,0 +1,93 @@
+"""X of a whole data set -> the same clusters in every image (sections 4.2.2 and 4.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from whatwhere.cluster import Centres, fit_centres
+from whatwhere.progress import progress
+from whatwhere.seeding import seed_for
+from whatwhere.store import Store, create
+
+#: Images of which X is in memory at a time.
+BLOCK_IMAGES = 64
+
+
+def write_segments(
+    vectors: Sequence[Store],
+    output: Path,
+    *,
+    classes: int,
+    scores: bool,
+    unit_rows: bool,
+    restarts: int,
+    fitted_locations: int,
+    seed: int,
+    settings: dict[str, Any],
+) -> None:
+    """`regions` `[image, partition, token]`: every token's cluster, with as many clusters as there are `classes`, and
+    with twice as many (the left and the right half of each class).
+
+    `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
+    already, and the largest is taken. The centres of partition p are the array `centres{p}` `[cluster, vector]`, the
+    spread about them is in the attribute `spreads`.
+    """
+    described = vectors[0].attributes
+    attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
+    attributes |= {"ids": [name for store in vectors for name in store.ids], "unit_rows": unit_rows}
+    shape = vectors[0].description["arrays"]["vectors"]["shape"]
+    wanted = [shape[2]] if scores else [classes, 2 * classes]
+    found: list[Centres] = []
+    if not scores:
+        rows = _some(vectors, unit_rows, fitted_locations, seed)
+        found = [
+            fit_centres(rows, clusters=k, restarts=restarts, seed=seed_for(seed, "segments", str(k)))
+            for k in progress(wanted, "clustering the data set")
+        ]
+    attributes |= {"clusters": wanted, "chosen": [0] * len(attributes["ids"]), "spreads": [c.spread for c in found]}
+    with create(output, settings, attributes) as store:
+        size = (len(attributes["ids"]), len(wanted), shape[1])
+        array = store.array("regions", size, "int16", ("image", "partition", "token"), run_images=BLOCK_IMAGES)
+        for images, X in blocks(vectors, unit_rows):
+            flat = X.reshape(-1, X.shape[2])
+            labels = [flat.argmax(1)] if scores else [centres.assign(flat) for centres in found]
+            array[images] = np.stack(labels, 1).reshape(len(X), -1, len(wanted)).swapaxes(1, 2).astype(np.int16)
+        for p, centres in enumerate(found):
+            store.array(f"centres{p}", centres.centres.shape, "float32", ("cluster", "vector"))[:] = centres.centres
+
+
+def blocks(
+    vectors: Sequence[Store], unit_rows: bool
+) -> Iterator[tuple[slice, Float[np.ndarray, "image token vector"]]]:
+    """X of a few images at a time, over all stores; its rows at unit length if asked for."""
+    first = 0
+    for store in vectors:
+        for start in range(0, len(store.ids), BLOCK_IMAGES):
+            X = store.read("vectors", slice(start, min(start + BLOCK_IMAGES, len(store.ids))))
+            yield slice(first, first + len(X)), unit(X) if unit_rows else X
+            first += len(X)
+
+
+def unit(X: Float[np.ndarray, "*image vector"]) -> Float[np.ndarray, "*image vector"]:
+    """Rows of X at unit length, as Ng, Jordan and Weiss (2001) cluster them; a row of zeros stays."""
+    lengths = np.linalg.norm(X, axis=-1, keepdims=True)
+    return X / np.where(lengths > 0, lengths, 1)
+
+
+def _some(vectors: Sequence[Store], unit_rows: bool, locations: int, seed: int) -> Float[np.ndarray, "token vector"]:
+    """The rows that the centres are found from: all, or so many of each image as make `locations`."""
+    images = sum(len(store.ids) for store in vectors)
+    each = max(1, locations // images)
+    parts = []
+    for block, X in blocks(vectors, unit_rows):
+        if each >= X.shape[1]:
+            parts.append(X.reshape(-1, X.shape[2]))
+            continue
+        rng = np.random.default_rng(seed_for(seed, "fitted", str(block.start)))
+        parts += [one[np.sort(rng.choice(len(one), each, replace=False))] for one in X]
+    return np.concatenate(parts)

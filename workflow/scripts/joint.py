@@ -1,0 +1,14 @@
+"""X of every image of a data set, solved jointly."""
+
+from whatwhere.job import job
+
+with job(snakemake.log[0], snakemake.params.settings["threads"]):
+    from pathlib import Path
+
+    from whatwhere.stages.joint import write_joint
+
+    settings = snakemake.params.settings
+    method = dict(settings["method"])
+    chosen = {key: settings[key] for key in ("backbone", "batch_images", "seed", "device")}
+    given = {"kind": method.pop("kind"), "method": method, "name": snakemake.wildcards.backbone, **chosen}
+    write_joint(list(snakemake.input.inputs), Path(snakemake.output[0]), **given, settings=settings)

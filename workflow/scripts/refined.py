@@ -1,0 +1,13 @@
+"""Clusters after a dense CRF on every image."""
+
+from whatwhere.job import job
+
+with job(snakemake.log[0], 1):
+    from pathlib import Path
+
+    from whatwhere.stages.judging import write_refined
+    from whatwhere.store import Store
+
+    found, settings = snakemake.input, snakemake.params.settings
+    images, vectors = [Store(path) for path in found.images], [Store(path) for path in found.vectors]
+    write_refined(images, vectors, Store(found.segments), Path(snakemake.output[0]), crf=settings, settings=settings)
