@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from whatwhere.baselines.maskcut import maskcut
 from whatwhere.baselines.tokencut import tokencut
 from whatwhere.evaluate.matching import accuracy, greedy, hungarian, matching_counts, mean_iou
 from whatwhere.evaluate.silhouette import mask_scores, silhouette
+from whatwhere.joint.graph import RELEASED_SLACK, Sparsity, affinity, random_walk, symmetric_part, unit_rows
+from whatwhere.joint.loss import column_cosines, joint_quotients, stacked, unit_columns
 from whatwhere.objective import pooled, quotients
 from whatwhere.solve.released import cosines
 from whatwhere.walk import LayerWalk, Walks
@@ -29,16 +32,6 @@ def same(found, expected):
 
 def same_up_to_sign(found, expected):
     same(found * np.sign((found * expected).sum()), expected)
-
-
-def unit_columns(X):
-    return X / X.norm(dim=0)
-
-
-def off_diagonal_cosines(X):
-    """Cosines of every two columns, along rows of the square without its diagonal: each pair twice, not squared."""
-    gram = X.T @ X
-    return gram[~torch.eye(len(gram), dtype=torch.bool)]
 
 
 def check_per_image_objective(golden):
@@ -61,46 +54,21 @@ def walk_of(P, side):
 
 def check_dataset_objective(golden):
     """One X over the tokens of all images, its columns to unit length over them all; `eigval` `[vector]`: xᵀPx."""
-    X = torch.from_numpy(golden["features"])  # image, vector, row, column
-    columns = unit_columns(X.movedim(1, -1).flatten(0, 2))
-    P = torch.from_numpy(golden["walk"])
-    same((columns * (P @ columns)).sum(0), golden["eigval"])
-    vectors = X.shape[1]
-    same(off_diagonal_cosines(columns).reshape(1, vectors - 1, vectors), golden["offdiag"])
-
-
-def strongest(values, allowed, count):
-    """Mask of the `count` largest values of each row where `allowed`."""
-    order = np.argsort(-np.where(allowed, values, -np.inf), axis=1, kind="stable")[:, :count]
-    chosen = np.zeros_like(allowed)
-    np.put_along_axis(chosen, order, True, axis=1)
-    return chosen & allowed
-
-
-def dense_released_walk(source, target, intra, inter, threshold):
-    """The released code's walk over a few images, `[image, token, channel]`, as one dense matrix.
-
-    Cosines of source (rows) and target (columns). Each row keeps its `intra` strongest in its own image,
-    itself not counted, and its `inter` strongest in all other images together; of these, the cosines above
-    `threshold`. Then the mean with the transpose, and each row times 1/Σ + 1e-6.
-    """
-    images, tokens, _ = source.shape
-    rows, columns = (
-        (x / np.linalg.norm(x, axis=-1, keepdims=True)).reshape(images * tokens, -1) for x in (source, target)
-    )
-    cosines = rows @ columns.T
-    image = np.arange(images).repeat(tokens)
-    inside = image[:, None] == image
-    kept = strongest(cosines, inside & ~np.eye(len(image), dtype=bool), intra) | strongest(cosines, ~inside, inter)
-    affinity = np.where(kept & (cosines > threshold), cosines, 0)
-    affinity = (affinity + affinity.T) / 2
-    return affinity * (1 / affinity.sum(1, keepdims=True) + 1e-6)
+    grid = golden["features"].shape[2:]
+    X = torch.from_numpy(golden["features"]).movedim(1, -1).flatten(1, 2)  # image, token, vector
+    graphs = stacked(grid, [symmetric_part(sparse.csr_array(golden["walk"]))])
+    same(joint_quotients(X, [graphs], grid)[0], golden["eigval"])
+    vectors = X.shape[2]
+    same(column_cosines(unit_columns(X)).reshape(1, vectors - 1, vectors), golden["offdiag"])
 
 
 def check_dataset_graph(golden):
+    """The released code's walk over a few images, each vector `[image, token, channel]`."""
     settings = int(golden["n_intra"]), int(golden["n_inter"]), float(golden["threshold"])
-    same(dense_released_walk(golden["q"], golden["k"], *settings), golden["walk_qk"])
-    same(dense_released_walk(golden["v"], golden["v"], *settings), golden["walk_vv"])
+    sparsity = Sparsity(*settings, symmetric=True, slack=RELEASED_SLACK)
+    q, k, v = (unit_rows(torch.from_numpy(golden[name])[:, None]) for name in "qkv")
+    for source, target, name in ((q, k, "walk_qk"), (v, v, "walk_vv")):
+        same(random_walk(affinity(source, target, sparsity), sparsity.slack).toarray(), golden[name])
 
 
 def check_silhouette(golden):

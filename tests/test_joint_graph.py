@@ -1,7 +1,6 @@
 """Graphs across images (Eq. 6-7): the search against the full product, the operators against dense ones."""
 
 import weakref
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,7 +49,7 @@ def dense_affinity(source, target, sparsity):
     """A of Eq. 7 by sorting every row of the full product."""
     inside, across = masked_products(source, target)
     A = strongest(inside, sparsity.intra) + strongest(across, sparsity.inter)
-    A = A * (A > max(sparsity.threshold, 0))
+    A = torch.where(A - max(sparsity.threshold, 0) > 0, A, 0)
     return ((A + A.T) / 2 if sparsity.symmetric else A).numpy()
 
 
@@ -105,7 +104,7 @@ class OnDisk:
     [
         (7, 5, 2**22, 1024),  # one block
         (7, 5, 150, 12),  # two images against three
-        (11, 3, 36, 15),  # five against less than one: one
+        (11, 4, 36, 20),  # five against less than one: one
         (5, 4, 10**6, 1),  # one image against all
         (1, 9, 7, 7),
     ],
@@ -162,23 +161,23 @@ def test_memory_grows_with_the_locations_not_with_their_square(monkeypatch):
             nearest(source, target, inside=5, across=5, search="exact")
         assert seen.numbers <= max(2**12, 5 * images * 16)
         peaks.append(seen.peak)
-    assert peaks[1] < 4 * peaks[0]
+    assert peaks[1] < 4.5 * peaks[0]
     assert peaks[1] < 4 * (80 * 16) ** 2 / 10  # a tenth of the full product
 
 
 def test_only_blocks_are_read_from_disk(monkeypatch):
     monkeypatch.setattr(search, "BLOCK", 4 * 12 * 3)
     monkeypatch.setattr(search, "ROWS", 12)
-    source, target = OnDisk(rows(10, 4)), OnDisk(rows(10, 4, seed=1))
+    source, target = OnDisk(rows(12, 4)), OnDisk(rows(12, 4, seed=1))
     found = nearest(source, target, inside=2, across=5, search="exact")
     assert (source.most, target.most) == (3, 3)
-    _, others = masked_products(rows(10, 4), rows(10, 4, seed=1))
-    torch.testing.assert_close(as_dense(found.across, found.across_values, 40), strongest(others, 5))
+    _, others = masked_products(rows(12, 4), rows(12, 4, seed=1))
+    torch.testing.assert_close(as_dense(found.across, found.across_values, 48), strongest(others, 5))
 
 
 class TestFaiss:
     def test_finds_nearly_all_that_the_exact_search_finds(self, monkeypatch):
-        monkeypatch.setattr(search._Index, "PROBES", 8)  # of 96 lists: about as few as of a large set's
+        monkeypatch.setattr(search._Index, "PROBES", 4)  # of 96 lists: as few as of a large set's
         source = target = clustered(60, 64)
         exact, found = (nearest(source, target, inside=3, across=10, search=s) for s in ("exact", "faiss"))
         shared = [len(set(a) & set(b)) for a, b in zip(exact.across.tolist(), found.across.tolist(), strict=True)]
@@ -202,14 +201,15 @@ class TestFaiss:
         assert (found.across == -1).any()
         A = graph.as_matrix(found, 0.0)
         assert A.nnz == int((found.inside_values > 0).sum() + ((found.across >= 0) & (found.across_values > 0)).sum())
-        assert A.max() < 1.01
 
     def test_reads_block_by_block(self, monkeypatch):
         monkeypatch.setattr(search, "BLOCK", 3 * 8 * 6)
+        monkeypatch.setattr(search, "ROWS", 8)
         held = rows(40, 8)
         target = OnDisk(held)
         found = nearest(OnDisk(held), target, inside=1, across=4, search="faiss")
         whole = nearest(held, held, inside=1, across=4, search="faiss")
+        assert target.most == 3
         assert torch.equal(found.across, whole.across)
 
     @pytest.mark.parametrize(("images", "indexed"), [(5, False), (6, True)])
@@ -241,6 +241,8 @@ def test_affinities_and_walks_are_the_dense_ones(symmetric, threshold, monkeypat
     sparsity = Sparsity(3, 5, threshold, symmetric, 1e-2)
     A, dense = affinity(source, target, sparsity), dense_affinity(source, target, sparsity)
     np.testing.assert_allclose(A.toarray(), dense, atol=1e-6)
+    assert {M.dtype for M in (A, random_walk(A), operator_of(A, "walk"), operator_of(A, "normalised"))} == {A.dtype}
+    assert A.dtype == np.float32
     sums = dense.sum(1, keepdims=True)
     P = np.where(sums > 0, dense * (1 / np.where(sums > 0, sums, 1) + 1e-2), 0)
     np.testing.assert_allclose(random_walk(A, 1e-2).toarray(), P, atol=1e-6)
@@ -251,13 +253,14 @@ def test_affinities_and_walks_are_the_dense_ones(symmetric, threshold, monkeypat
 
 
 def test_the_papers_and_the_released_settings():
-    assert replace(graph.PAPER, threshold=0) == Sparsity(intra=10, inter=10, symmetric=False, slack=0)  # section 4.2
-    assert graph.RELEASED == Sparsity(intra=50, inter=50, threshold=0.1, symmetric=True, slack=1e-6)
+    paper = Sparsity(intra=10, inter=10, threshold=0.0, symmetric=False, slack=0.0)  # section 4.2
+    released = Sparsity(intra=50, inter=50, threshold=0.1, symmetric=True, slack=1e-6)
+    assert {"paper": paper, "released": released} == graph.PRESETS
 
 
 def test_no_connection_is_negative_or_below_the_threshold():
     source = rows(3, 8, width=2)
-    for threshold, least in ((-1, 0), (0, 0), (0.5, 0.5)):
+    for threshold, least in ((-1.0, 0), (0.0, 0), (0.5, 0.5)):
         A = affinity(source, source, Sparsity(7, 16, threshold))  # every other location is asked for
         cosines = (source.flatten(0, 1) @ source.flatten(0, 1).T).fill_diagonal_(0).numpy()
         assert (cosines < 0).any()
@@ -277,7 +280,7 @@ def planted():
     A = sparse.random_array((40, 40), density=0.2, rng=np.random.default_rng(0), dtype=np.float32).toarray()
     A[2:, 1] = 5
     A[0], A[:, 0] = 0, 0
-    return sparse.csr_matrix(A)
+    return sparse.csr_array(A)
 
 
 def test_rows_of_the_walk_sum_to_one_or_are_empty():

@@ -36,6 +36,18 @@ def test_the_columns_of_table_2(pattern, expected):
     assert numbers(pattern) == list(expected)
 
 
+def test_section_4_2_takes_the_middle_block_and_the_first_six_layers_of_the_way_up():
+    assert numbers("block:mid") == [7]
+    assert numbers("up:6") == [8, 9, 10, 11, 12, 13]
+    assert numbers("block:mid", "up:6") == list(range(7, 14))  # "a total of 7 attention matrices"
+    assert numbers("up:100") == list(range(8, 17))
+
+
+def test_of_several_samples_the_first_layers_up_are_those_of_each():
+    names = [*NAMES, *(f"{name}#2" for name in NAMES)]
+    assert numbers("block:mid", "up:2", names=names, grids=GRIDS * 2) == [7, 8, 9, 23, 24, 25]
+
+
 def test_patterns_add_up():
     assert numbers("stage:encoder", "stage:mid", "stage:decoder") == list(range(1, 17))
     assert numbers("*mid_block.*", "grid:8x8") == [7]
@@ -73,6 +85,9 @@ def test_every_unet_with_two_levels_has_three_stages():
         ("nothing*", r"matches \['nothing\*'\], got only unet.down_blocks"),
         ("stage:middle", "expected stage:encoder, stage:mid or stage:decoder, got stage:middle"),
         ("grid:32", "expected grid:ROWSxCOLUMNS, got grid:32"),
+        ("block:middle", "expected block:mid or up:NUMBER, got block:middle"),
+        ("up:0", "expected block:mid or up:NUMBER, got up:0"),
+        ("up:six", "expected block:mid or up:NUMBER, got up:six"),
     ],
 )
 def test_a_wrong_pattern_is_one_line(pattern, fault):
@@ -80,6 +95,7 @@ def test_a_wrong_pattern_is_one_line(pattern, fault):
         chosen_layers(NAMES, GRIDS, [pattern])
 
 
-def test_a_plain_transformer_has_no_stages():
+@pytest.mark.parametrize("pattern", ["stage:mid", "block:mid", "up:6"])
+def test_a_plain_transformer_has_no_stages(pattern):
     with pytest.raises(InputError, match=r"layers of a U-Net for a stage, got blocks\.0\.attn"):
-        chosen_layers(["blocks.0.attn"], [(4, 4)], ["stage:mid"])
+        chosen_layers(["blocks.0.attn"], [(4, 4)], [pattern])

@@ -3,7 +3,7 @@
 import torch
 from planted import subspace_distance, walks
 
-from whatwhere.orthogonalise import orthogonalise
+from whatwhere.orthogonalise import orthogonalise, rotation
 from whatwhere.solve import solve
 
 
@@ -40,3 +40,23 @@ def test_orthogonal_columns_of_unequal_length_are_sorted():
     Q = torch.linalg.qr(torch.randn(40, 3))[0]
     Y = orthogonalise(Q * torch.tensor([1.0, 3.0, 2.0]))
     torch.testing.assert_close(Y.norm(dim=0), torch.tensor([3.0, 2.0, 1.0]))
+
+
+def test_the_rotation_diagonalises_and_sorts():
+    X = torch.randn(40, 5, dtype=torch.float64)
+    U = rotation(X.T @ X)
+    torch.testing.assert_close(U.T @ U, torch.eye(5, dtype=torch.float64))
+    turned = (X @ U).T @ (X @ U)
+    torch.testing.assert_close(turned, turned.diagonal().diag(), atol=1e-10, rtol=0)
+    assert (turned.diagonal().diff() < 0).all()
+
+
+def test_the_rotation_of_orthogonal_columns_is_their_order_by_length():
+    lengths = torch.tensor([1.0, 3.0, 3.0 * (1 + 1e-9), 2.0, 0.0], dtype=torch.float64)  # two are as good as equal
+    expected = torch.eye(5, dtype=torch.float64)[:, [1, 2, 3, 0, 4]]
+    assert torch.equal(rotation(lengths.diag()), expected)
+    slanted = lengths.diag()
+    slanted[0, 3] = slanted[3, 0] = 1e-6  # rounding: no rotation
+    assert torch.equal(rotation(slanted), expected)
+    slanted[0, 3] = slanted[3, 0] = 0.5
+    assert not torch.equal(rotation(slanted).abs(), expected)

@@ -39,9 +39,19 @@ def test_environments_have_the_pins_of_the_requirements(file):
 
 USES = {
     "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid", "voc", "sources")]
+    + [f"datasets.{d}" for d in ("cocostuff27", "cityscapes")]
     + [f"stages.{s}" for s in ("images", "regions", "scores", "tables", "drawing", "reporting")]
+    + [f"stages.{s}" for s in ("segments", "judging", "joint_tables")]
     + ["job"],
-    "torch": ["stages.features", "stages.vectors", "stages.baselines", "stages.timings", "backbones", "job"]
+    "torch": [
+        "stages.features",
+        "stages.vectors",
+        "stages.baselines",
+        "stages.timings",
+        "stages.joint",
+        "backbones",
+        "job",
+    ]
     + [f"solve.{solver}" for solver in ("exact", "gradient", "released")],
 }
 

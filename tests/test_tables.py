@@ -8,6 +8,7 @@ import pytest
 
 from whatwhere.stages.tables import write_oracle_table, write_seconds_table
 
+ROW = {"paper": None, "backbone": None, "method": None, "reason": "", "reported": "", "datasets": None, "crf": False}
 TABLE = {
     "title": "Table 1",
     "source": "paper, Table 1",
@@ -16,9 +17,9 @@ TABLE = {
     "clusters": 3,
     "graphs": True,
     "rows": [
-        {"labels": ["ours", "K-means"], "backbone": "b", "method": "kmeans", "paper": None, "reason": ""},
-        {"labels": ["ours", "masks"], "backbone": "b", "method": "masks", "paper": 0.6, "reason": ""},
-        {"labels": ["theirs", "K & M"], "backbone": None, "method": None, "paper": 0.8, "reason": "needs weights"},
+        {**ROW, "labels": ["ours", "K-means"], "backbone": "b", "method": "kmeans"},
+        {**ROW, "labels": ["ours", "masks"], "backbone": "b", "method": "masks", "paper": 0.6},
+        {**ROW, "labels": ["theirs", "K & M"], "paper": 0.8, "reason": "needs weights"},
     ],
 }
 METHODS = {"kmeans": {"kind": "exact", "operator": "walk"}, "masks": {"kind": "maskcut"}}
@@ -68,7 +69,7 @@ def read(path):
 def written(tmp_path, scores, **changes):
     table = {**TABLE, **changes}
     out = tmp_path / "table1.csv"
-    write_oracle_table(out, scores, table=table, methods=METHODS, chosen="auto", seed=0, resamples=50)
+    write_oracle_table(out, {"scores": scores}, table=table, methods=METHODS, chosen="auto", seed=0, resamples=50)
     return read(out)
 
 
@@ -131,8 +132,8 @@ def test_seconds_are_added_up_and_name_the_machine(tmp_path):
         "methods": {"exact": phases},
     }
     (tmp_path / "b.json").write_text(json.dumps(timing))
-    row = {"labels": ["ours", "exact"], "backbone": "b", "method": "exact", "paper": 40, "reason": ""}
-    write_seconds_table(tmp_path / "t.csv", [str(tmp_path / "b.json")], table={**TABLE, "rows": [row]})
+    row = {**ROW, "labels": ["ours", "exact"], "backbone": "b", "method": "exact", "paper": 40}
+    write_seconds_table(tmp_path / "t.csv", {"timings": [str(tmp_path / "b.json")]}, table={**TABLE, "rows": [row]})
     (found,) = read(tmp_path / "t.csv")
     assert (found["Seconds (paper)"], found["Total, ours (s)"], found["Fold (s)"]) == ("40", "1", "0.25")
     assert "a GPU" in (tmp_path / "t.md").read_text()

@@ -47,13 +47,19 @@ def write_table(
     write_json(stem.with_suffix(".meta.json"), described)
 
 
+def computed_on(table: dict[str, Any], row: dict[str, Any]) -> Sequence[str]:
+    """The data sets that a row is computed on; none for a row of the paper alone."""
+    return (row["datasets"] or table["datasets"]) if row["backbone"] else ()
+
+
 def _row(row: dict[str, Any], names: Sequence[str], paper: Cells, cells: Cells) -> Cells:
     named = dict(zip(names, row["labels"], strict=True))
     note = f"reported: {row['reported']}" if row["reported"] else row["reason"]
     return {**named, **paper, "Note": note, **cells}
 
 
-def _of_paper(known: float | dict[str, float] | None, heading: str, paper_format: str) -> Cells:
+def _of_paper(known: Any, heading: str, paper_format: str) -> Cells:
+    """The paper's cells of a row: one number under the heading, or several, each with its own name before it."""
     numbers = known if isinstance(known, dict) else {} if known is None else {"": known}
     return {f"{name} {heading}".strip(): format(number, paper_format) for name, number in numbers.items()}
 

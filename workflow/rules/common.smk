@@ -9,6 +9,7 @@ import whatwhere.codehash
 import whatwhere.config
 import whatwhere.datasets
 import whatwhere.datasets.cocostuff27
+import whatwhere.datasets.sources
 import whatwhere.errors
 
 try:
@@ -38,7 +39,7 @@ wildcard_constraints:
     backbone="[^/]+",
     method="[^/]+",
     shard=r"\d+x\d+-\d+",
-    source="|".join(source for sources in FETCHED.values() for source in sources),
+    source="|".join(whatwhere.datasets.sources.SOURCES),
     decoded="segments|refined",
     stage="|".join([*FAMILIES, "autoencoder"]),
     family="|".join(FAMILIES),
@@ -198,6 +199,11 @@ def segment_inputs(wildcards):
 def segment_settings(wildcards):
     chosen = values(SETTINGS.segments, "least_px", "ambiguous", "crf")
     return {**chosen, "scores": SETTINGS.methods[wildcards.method].kind == "largest", "seed": SETTINGS.seed}
+
+
+def refined_inputs(wildcards):
+    segments = expand(rules.segments.output[0], **wildcards)
+    return {"images": set_images(wildcards), "vectors": joint_vectors(wildcards), "segments": segments}
 
 
 def set_images(wildcards):

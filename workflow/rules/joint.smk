@@ -36,9 +36,7 @@ rule segments:
 
 rule refined:
     input:
-        images=set_images,
-        vectors=joint_vectors,
-        segments=rules.segments.output[0],
+        unpack(refined_inputs),
     output:
         f"{RESULTS}/refined/{{dataset}}/{{backbone}}/{{method}}.json",
     log:

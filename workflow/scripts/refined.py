@@ -10,4 +10,4 @@ with job(snakemake.log[0], 1):
 
     found, settings = snakemake.input, snakemake.params.settings
     images, vectors = [Store(path) for path in found.images], [Store(path) for path in found.vectors]
-    write_refined(images, vectors, Store(found.segments), Path(snakemake.output[0]), crf=settings, settings=settings)
+    write_refined(images, vectors, Store(found.segments[0]), Path(snakemake.output[0]), crf=settings, settings=settings)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from whatwhere.backbones.catalogue import PRESETS
 from whatwhere.config.base import Name, Positive, Strict
+from whatwhere.datasets.sources import SOURCES
 from whatwhere.errors import InputError
 from whatwhere.zoo import folder_of
 
@@ -25,7 +26,7 @@ class BackboneSettings(Strict):
     """A name of `whatwhere backbones`, timm's name (vit_small_patch16_224.dino), or a repository in timm's,
     transformers' or diffusers' layout: zoo/dino, a folder, or owner/name on the hub."""
     weights: str | None = None
-    """`hub` (the repository's own, the default), `random`, or for timm's names the path of a checkpoint."""
+    """`hub` (the repository's own, the default), `random`, or for `stego` and timm's names the path of a checkpoint."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
     seed: int = 0
@@ -43,6 +44,7 @@ class BackboneSettings(Strict):
     def local_files(self) -> list[str]:
         """The checkpoint and its descriptions, where they are files of this machine.
 
+        For a checkpoint where `fetch` puts it (`ROOT/SOURCE/FILE`) the manifest of its source, which says that it came.
         Raises `InputError` where the configuration names a place and nothing is there.
         """
         preset = PRESETS.get(self.model)
@@ -53,6 +55,8 @@ class BackboneSettings(Strict):
             return sorted(map(str, files))
         if weights in ("hub", "random"):
             return []
+        if Path(weights).parent.name in SOURCES:
+            return [f"{Path(weights).parent}.json"]
         if not Path(weights).is_file():
             raise InputError(f"weights: expected hub, random or a checkpoint's path, got {weights!r}, which is no file")
         return [weights]

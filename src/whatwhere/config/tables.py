@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Entries, Name, Positive, Strict
+from whatwhere.config.faults import must_exist
 
 #: What is computed for a table or figure: data set, backbone, method.
 Run = tuple[str, str, str]
@@ -24,6 +25,8 @@ class Row(Strict):
     """The paper's number, or several by their names."""
     backbone: Name | None = None
     method: Name | None = None
+    datasets: tuple[Name, ...] | None = None
+    """Of the table's data sets only these."""
     crf: bool = False
     """Of `matching`: with a CRF."""
     reason: str = ""
@@ -49,8 +52,10 @@ class _Table(Strict):
     rows: tuple[Row, ...]
 
     @model_validator(mode="after")
-    def _named_in_full(self) -> Self:
+    def _named_in_full(self) -> _Table:
         for i, row in enumerate(self.rows):
+            for dataset in row.datasets or ():
+                must_exist(f"rows[{i}].datasets", dataset, dict.fromkeys(self.datasets))
             if len(row.labels) != len(self.columns):
                 words = f"rows[{i}].labels: expected {len(self.columns)} ({', '.join(self.columns)}), got {row.labels}"
                 raise PydanticCustomError("row", "{words}", {"words": words})
@@ -58,8 +63,13 @@ class _Table(Strict):
 
     def uses(self) -> list[Use]:
         """Every computed row on every data set."""
-        rows = [(f"rows[{i}]", row.backbone, row.method) for i, row in enumerate(self.rows)]
-        return [(where, (d, b, m)) for d in self.datasets for where, b, m in rows if b and m]
+        rows = [(f"rows[{i}]", row) for i, row in enumerate(self.rows)]
+        return [
+            (where, (dataset, row.backbone, row.method))
+            for dataset in self.datasets
+            for where, row in rows
+            if row.backbone and row.method and dataset in (row.datasets or self.datasets)
+        ]
 
 
 class Oracle(_Table):
@@ -78,7 +88,7 @@ class Seconds(_Table):
     kind: Literal["seconds"]
 
     @model_validator(mode="after")
-    def _on_one(self) -> Self:
+    def _on_one(self) -> Seconds:
         if len(self.datasets) > 1:
             raise PydanticCustomError("row", "expected one data set for a table of seconds, got several; keep one")
         return self
@@ -91,8 +101,8 @@ class Matching(_Table):
 
     def refined(self) -> list[Run]:
         """Runs of rows with a CRF."""
-        rows = [(row.backbone, row.method) for row in self.rows if row.crf]
-        return list(dict.fromkeys((d, b, m) for d in self.datasets for b, m in rows if b and m))
+        asked = {where for where, row in ((f"rows[{i}]", row) for i, row in enumerate(self.rows)) if row.crf}
+        return list(dict.fromkeys(run for where, run in self.uses() if where in asked))
 
 
 class Positions(_Table):

@@ -37,7 +37,8 @@ class Source:
     the patterns of what is unpacked; without any the file is no archive. `counts` (glob, files) and `lists` are
     checked in the folder before it counts as there.
     Where nobody publishes a checksum (None) the file must be a zip, which holds one (CRC-32) of each of its members,
-    compared when they are unpacked; what came is then in the manifest for a second machine to compare with.
+    compared when they are unpacked (of a checkpoint, when it is read); what came is then in the manifest for a second
+    machine to compare with.
     """
 
     name: str
@@ -111,6 +112,19 @@ _ALL = (
         checksum="sha256:7c629734c88f1a74bba6311e01d4d9fe976df84f07cb4fc86452ce5116e51655",
         terms="names of images only",
         lists=(NameList(cocostuff27.LIST, cocostuff27.IMAGES),),
+    ),
+    *(
+        Source(
+            name=f"stego-{dataset}",
+            urls=(f"https://marhamilresearch4.blob.core.windows.net/stego-public/saved_models/{file}",),
+            checksum=None,
+            terms="MIT, as the authors' code",
+            counts=((file, 1),),
+        )
+        for dataset, file in (
+            ("cocostuff27", "cocostuff27_vit_base_5.ckpt"),
+            ("cityscapes", "cityscapes_vit_base_1.ckpt"),
+        )
     ),
 )
 SOURCES = {source.name: source for source in _ALL}

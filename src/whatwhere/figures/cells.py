@@ -14,7 +14,16 @@ from jaxtyping import Float, Int
 from PIL import Image, ImageDraw
 
 from whatwhere.errors import InputError
-from whatwhere.figures.colours import Drawn, Picture, eigenvector_rgb, label_colours, outlines, region_overlay
+from whatwhere.figures.colours import (
+    Drawn,
+    Limits,
+    Picture,
+    eigenvector_rgb,
+    half_colours,
+    label_colours,
+    outlines,
+    region_overlay,
+)
 from whatwhere.figures.page import broken, letters
 from whatwhere.images import tokens_to_pixels
 
@@ -42,19 +51,27 @@ class Photo:
 class Eigenvectors:
     """Three columns of X_ortho on the token grid as RGB (paper, Figures 3, 5, 6), from `first` (from 0) on.
 
-    Raises InputError for vectors that are not finite or not on a grid.
+    With the `limits` of a data set a colour means the same in all its images (Figures 5, 6, 8, 9); without them every
+    image has its own. Raises InputError for vectors that are not finite or not on a grid, and for other limits than
+    theirs.
     """
 
     vectors: Float[np.ndarray, "row column vector"]
     first: int = 0
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or not self.vectors.size or not np.isfinite(self.vectors).all():
             expected, got = "finite vectors [row, column, vector]", f"{list(self.vectors.shape)}, or NaN in it"
             raise InputError(f"eigenvectors: expected {expected}, got {got}; solve again")
+        if self.limits is not None and (
+            self.limits.shape != (self.vectors.shape[2], 2) or not np.isfinite(self.limits).all()
+        ):
+            expected, got = f"[{self.vectors.shape[2]}, 2]", f"{list(self.limits.shape)}, or NaN in it"
+            raise InputError(f"eigenvectors: expected limits {expected}, got {got}; solve again")
 
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
-        return eigenvector_rgb(self.vectors, self.first, height, width)
+        return eigenvector_rgb(self.vectors, self.first, height, width, self.limits)
 
 
 @dataclass(frozen=True)
@@ -95,12 +112,30 @@ class Labels:
             raise InputError(f"labels: expected {len(self.classes)} classes, got label {most}; name them")
 
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
-        large = Image.fromarray(self.labels.astype(np.int32)).resize((2 * width, 2 * height), Image.Resampling.NEAREST)
-        twice = np.array(large)
+        twice = _nearest(self.labels, 2 * height, 2 * width)
         colours = label_colours(twice, len(self.classes) or int(twice.max()) + 1)
         if not self.classes:  # neighbouring segments may share a colour, and nobody looks it up in a legend
             colours[outlines(twice, 3)] = 255
         return np.asarray(Image.fromarray(colours).reduce(2))
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A label map that says left or right too (Figure 7): label c of `classes` lighter, `classes` + c darker.
+
+    Negative labels are pixels that are not scored. Raises InputError for labels of twice as many classes or more.
+    """
+
+    labels: Int[np.ndarray, "y x"]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if (most := self.labels.max(initial=-1)) >= 2 * len(self.classes):
+            raise InputError(f"labels: expected halves of {len(self.classes)} classes, got label {most}; name them")
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        twice = _nearest(self.labels, 2 * height, 2 * width)
+        return np.asarray(Image.fromarray(half_colours(twice, len(self.classes))).reduce(2))
 
 
 @dataclass(frozen=True)
@@ -123,6 +158,10 @@ class Blank:
 
 def _resized(image: Picture, height: int, width: int) -> Drawn:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _nearest(labels: Int[np.ndarray, "y x"], height: int, width: int) -> Int[np.ndarray, "{height} {width}"]:
+    return np.array(Image.fromarray(labels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
 
 
 def _noted(cell: Image.Image, note: str) -> Image.Image:

@@ -11,9 +11,13 @@ from whatwhere.errors import InputError
 Picture = UInt8[np.ndarray, "y x 3"]
 #: A picture of the size that the function was asked for.
 Drawn = UInt8[np.ndarray, "{height} {width} 3"]
+#: What is black and what is white of each vector, in all images of a set.
+Limits = Float[np.ndarray, "vector 2"]
 
 #: Grey of an eigenvector that is constant or does not exist, and the stripes of pixels that are not scored.
 MID_GREY, IGNORED = 128, np.array([238, 208], np.uint8)
+#: How much of white is in the shades of labels on the left, and of black in those on the right.
+SHADES = (0.5, 0.4)
 
 #: ASSUME: Okabe and Ito's seven, which colour-blind readers tell apart; after them always the colour
 #: farthest from those before it, by the least of its distances in OKLab as seen by most people and (twice)
@@ -26,28 +30,40 @@ _HEX = """
 PALETTE = np.array([list(bytes.fromhex(name)) for name in _HEX.split()], np.uint8)
 
 
-def eigenvector_rgb(vectors: Float[np.ndarray, "row column vector"], first: int, height: int, width: int) -> Drawn:
+def eigenvector_rgb(
+    vectors: Float[np.ndarray, "row column vector"],
+    first: int,
+    height: int,
+    width: int,
+    limits: Limits | None = None,
+) -> Drawn:
     """Vectors `first` … `first + 2` (from 0) as red, green and blue, as in Figures 3 and 5 of the paper.
 
-    `height` and `width` in pixels; tokens are interpolated bilinearly (half-pixel convention). A vector
-    that does not exist, or that is constant, is a channel of mid grey.
+    `height` and `width` in pixels; tokens are interpolated bilinearly (half-pixel convention). `limits` are what is
+    black and what is white of each vector, the same for all images of a set; without them every image has its own.
+    A vector that does not exist, or that is constant, is a channel of mid grey.
     """
     channels = np.full((height, width, 3), MID_GREY, np.uint8)
     for channel, index in enumerate(range(first, min(first + 3, vectors.shape[2]))):
-        levels = Image.fromarray(_levels(vectors[:, :, index]))
+        vector = vectors[:, :, index]
+        ends = _own_limits(vector) if limits is None else limits[index]
+        levels = Image.fromarray(_levels(vector, *map(float, ends)))
         smooth = np.asarray(levels.resize((width, height), Image.Resampling.BILINEAR))
         channels[:, :, channel] = np.rint(np.clip(smooth, 0, 255))
     return channels
 
 
-def _levels(vector: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "row column"]:
-    """0 to 255.
-
-    ASSUME: percentiles 1 and 99 are black and white, so that single tokens (attention sinks) do not leave
+def _own_limits(vector: Float[np.ndarray, "row column"]) -> tuple[float, float]:
+    """ASSUME: percentiles 1 and 99 are black and white, so that single tokens (attention sinks) do not leave
     the rest of the image flat; a spread under a thousandth of the magnitude is noise, and not shown.
     """
     low, high = np.percentile(vector, (1, 99))
-    if high - low <= 1e-3 * np.abs(vector).max():
+    return (low, high) if high - low > 1e-3 * np.abs(vector).max() else (low, low)
+
+
+def _levels(vector: Float[np.ndarray, "row column"], low: float, high: float) -> Float[np.ndarray, "row column"]:
+    """0 at `low` and below to 255 at `high` and above."""
+    if not high > low:
         return np.full(vector.shape, MID_GREY, np.float32)
     return (np.clip((vector - low) / (high - low), 0, 1) * 255).astype(np.float32)
 
@@ -77,6 +93,20 @@ def label_colours(labels: Int[np.ndarray, "y x"], count: int) -> Picture:
         raise InputError(f"labels: expected numbers under {count}, got {labels.max()}; check the classes")
     stripes = IGNORED[np.indices(labels.shape).sum(0) // 4 % 2, None]
     return np.where(labels[:, :, None] < 0, stripes, PALETTE[labels % len(PALETTE)])
+
+
+def half_colours(labels: Int[np.ndarray, "y x"], classes: int) -> Picture:
+    """Label c of `classes` in a light shade of its colour, label `classes` + c (the right half) in a dark one.
+
+    Negative labels are striped in grey. Raises InputError for labels of twice `classes` or more.
+    """
+    if labels.max(initial=-1) >= 2 * classes:
+        raise InputError(f"labels: expected numbers under {2 * classes}, got {labels.max()}; check the classes")
+    colours = label_colours(np.where(labels < 0, labels, labels % classes), classes)
+    for side, (towards, part) in enumerate(zip((255, 0), SHADES, strict=True)):
+        of_side = labels // classes == side
+        colours[of_side] = np.rint(colours[of_side] * (1 - part) + towards * part)
+    return colours
 
 
 def outlines(labels: Int[np.ndarray, "y x"], width_px: int) -> Bool[np.ndarray, "y x"]:

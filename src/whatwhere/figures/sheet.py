@@ -181,14 +181,33 @@ def _legend(rows: Sequence[Row], width: int) -> Image.Image | None:
     return strip.crop((0, 0, width, y + 28)) if entries else None
 
 
-def _entries(maps: Sequence[Labels]) -> list[tuple[str, Picture]]:
-    """Each class that occurs with its colour; columns with other classes add theirs."""
-    found = {(cell.classes, int(label)): None for cell in maps for label in np.unique(cell.labels)}
+def _entries(cells: Sequence[Cell]) -> list[tuple[str, Picture]]:
+    """Each class that occurs with its colour; columns with other classes add theirs.
+
+    Where labels are split into halves a swatch has the shade of the left, the colour itself, and the shade of the right.
+    """
+    maps = [cell for cell in cells if isinstance(cell, Labels | Halves)]
+    split = {cell.classes for cell in maps if isinstance(cell, Halves)}
+    found = {(cell.classes, label): None for cell in maps for label in _labels(cell)}
     lists = dict.fromkeys(classes for classes, _ in found if classes)
     named = [
-        (classes[label], label)
+        (classes[label], _swatch(label, classes in split))
         for classes in lists
         for label in sorted(label for other, label in found if other == classes and label >= 0)
     ]
-    named += [("not scored", -1)] if any(label < 0 for _, label in found) else []
-    return [(name, label_colours(np.full((20, 30), label), max(label + 1, 1))) for name, label in named]
+    named += [("lighter: left, darker: right", SIDES)] if split else []
+    return named + ([("not scored", _swatch(-1, False))] if any(label < 0 for _, label in found) else [])
+
+
+def _labels(cell: Labels | Halves) -> list[int]:
+    """The classes in a map, whichever their side, and −1 for pixels that are not scored."""
+    labels = np.unique(cell.labels)
+    return sorted({int(label) % len(cell.classes) if isinstance(cell, Halves) and label >= 0 else int(label) for label in labels})
+
+
+def _swatch(label: int, split: bool) -> Picture:
+    plain = label_colours(np.full((20, 30), label), max(label + 1, 1))
+    if not split:
+        return plain
+    sides = np.repeat([label, label + len(PALETTE)], 10)[None].repeat(20, 0)
+    return plain

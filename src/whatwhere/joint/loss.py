@@ -31,7 +31,7 @@ class Graphs:
     matrix: Tensor
 
 
-def stacked(grid: Grid, operators: Sequence[sparse.csr_matrix], device: str = "cpu") -> Graphs:
+def stacked(grid: Grid, operators: Sequence[sparse.csr_array], device: str = "cpu") -> Graphs:
     """Several graphs of one grid as one product."""
     tall = sparse.vstack(operators, format="csr")
     rows, columns, values = (torch.from_numpy(part) for part in (tall.indptr, tall.indices, tall.data))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ Search = Literal["auto", "exact", "faiss"]
 EXACT_LOCATIONS = 200_000
 
 
+@runtime_checkable
 class Rows(Protocol):
     """Unit vectors `[image, token, channel]`, in memory or read when asked for."""
 

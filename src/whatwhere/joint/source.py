@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ class Pair:
     target: Rows
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where features come from: the images' ids, and the chosen layers."""
 

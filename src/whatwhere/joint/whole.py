@@ -75,20 +75,18 @@ def solve_whole(
 
 def whole_graphs(
     source: Cached, sparsity: Sparsity, operator: Operator, search: Search
-) -> dict[Grid, sparse.csr_matrix]:
+) -> dict[Grid, sparse.csr_array]:
     """For each grid the sum of its graphs' operators, divided by the number of all graphs."""
     graphs = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
-    found: dict[Grid, sparse.csr_matrix] = {}
+    found: dict[Grid, sparse.csr_array] = {}
     for layer, sample in progress(graphs, f"graphs over {len(source.ids)} images"):
         pair = source.whole(layer, sample)
         M = operator_of(affinity(pair.source, pair.target, sparsity, search), operator, sparsity.slack)
         found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
-    return {grid: (M / len(graphs)).astype(np.float32).tocsr() for grid, M in found.items()}
+    return {grid: (1 / len(graphs) * M).tocsr() for grid, M in found.items()}
 
 
-def joint_operator(
-    graphs: dict[Grid, sparse.csr_matrix], images: int, grid: Grid
-) -> LinearOperator | sparse.csr_matrix:
+def joint_operator(graphs: dict[Grid, sparse.csr_array], images: int, grid: Grid) -> LinearOperator | sparse.csr_array:
     """`Σ_r gᵣᵀ Mᵣ gᵣ` on the locations of all images; g resamples every image by itself."""
     if list(graphs) == [grid]:
         return graphs[grid]
@@ -105,7 +103,7 @@ def joint_operator(
     return LinearOperator((locations, locations), matvec=apply, matmat=apply, dtype=np.float32)
 
 
-def _through(M: sparse.csr_matrix, rows: np.ndarray, columns: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def _through(M: sparse.csr_array, rows: np.ndarray, columns: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """gᵀ M g of maps `[image, row, column, vector]`, as locations."""
     coarse = np.einsum("ar,bc,ircv->iabv", rows, columns, maps, optimize=True)
     walked = (M @ coarse.reshape(M.shape[0], -1)).reshape(coarse.shape)

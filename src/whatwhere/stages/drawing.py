@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from einops import rearrange
 
 from whatwhere.errors import InputError
 from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
-from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Labels, Photo, Regions
 from whatwhere.figures.curves import Curve, draw_curves
 from whatwhere.figures.sheet import Heading, Row, draw_sheet
 from whatwhere.seeding import seed_for
-from whatwhere.store import Store
+from whatwhere.stages.shown import KINDS, Shards
 
 
 def draw_figure(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
@@ -47,34 +45,6 @@ def _stores(given: Mapping[str, Sequence[str]], number: int) -> dict[str, Sequen
     return {kind: given[f"{kind}{number}"] for kind in kinds if f"{kind}{number}" in given}
 
 
-class _Shards:
-    """The stores of one data set, opened as far as they are asked for."""
-
-    def __init__(self, manifests: Sequence[str]) -> None:
-        self._manifests = manifests
-        self._closed = list(manifests)
-        self._places: dict[str, tuple[Store, int]] = {}
-
-    def first(self, images: int) -> list[str]:
-        """The ids of the first images over all shards."""
-        while len(self._places) < images and self._closed:
-            self._open()
-        return list(self._places)[:images]
-
-    def find(self, name: str) -> tuple[Store, int]:
-        """The store that holds the image of this id, and its place there."""
-        while name not in self._places and self._closed:
-            self._open()
-        if name not in self._places:
-            got = f"none in {len(self._manifests)} stores from {self._manifests[0]} on"
-            raise InputError(f"figure: expected image {name} in every column, got {got}; use one data set for all")
-        return self._places[name]
-
-    def _open(self) -> None:
-        store = Store(self._closed.pop(0))
-        self._places |= {name: (store, index) for index, name in enumerate(store.ids)}
-
-
 def draw_pictures(
     columns: Sequence[dict[str, Any]], output: Path, *, title: str, images: int, caption: str = ""
 ) -> None:
@@ -89,9 +59,9 @@ def draw_pictures(
     Raises InputError for an image that a column does not have, for columns of which none has images, for a K
     that nobody clustered with, and for what `draw_sheet` refuses.
     """
-    opened: dict[tuple[str, ...], _Shards] = {}
+    opened: dict[tuple[str, ...], Shards] = {}
     shards = [
-        {kind: opened.setdefault(tuple(paths), _Shards(paths)) for kind, paths in column["stores"].items()}
+        {kind: opened.setdefault(tuple(paths), Shards(paths)) for kind, paths in column["stores"].items()}
         for column in columns
     ]
     photos = next((stores["images"] for stores in shards if "images" in stores), None)
@@ -103,51 +73,13 @@ def draw_pictures(
     draw_sheet(rows, output, title=title, headings=headings, caption=caption)
 
 
-def _row(name: str, photos: _Shards, columns: Sequence[dict[str, Any]], shards: Sequence[dict[str, _Shards]]) -> Row:
+def _row(name: str, photos: Shards, columns: Sequence[dict[str, Any]], shards: Sequence[dict[str, Shards]]) -> Row:
     store, index = photos.find(name)
     cells = []
     for column, stores in zip(columns, shards, strict=True):
         kind, cell = KINDS[column["show"]]
         cells.append(cell(*stores[kind].find(name), column))
     return Row(name, store.read("image", index), tuple(cells))
-
-
-def _photo(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
-    return Photo(store.read("image", index))
-
-
-def _eigenvectors(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
-    rows = store.attributes["grid"][0]
-    vectors = rearrange(store.read("vectors", index), "(row column) vector -> row column vector", row=rows)
-    first = column.get("first", 1) - 1
-    return Eigenvectors(vectors, first) if first < vectors.shape[2] else Blank(f"only {vectors.shape[2]} vectors")
-
-
-def _regions(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
-    candidates, wanted = store.attributes["clusters"], column.get("clusters")
-    if wanted is not None and wanted not in candidates:
-        got = ", ".join(map(str, candidates))
-        raise InputError(f"{store.manifest}: expected regions with K = {wanted}, got K = {got}; name one of these")
-    partition = store.attributes["chosen"][index] if wanted is None else candidates.index(wanted)
-    labels = store.read("regions", (index, partition)).reshape(store.attributes["grid"])
-    # what is seen: of the masks that a method was allowed, it may have found fewer
-    return Regions(labels, f"K = {len(np.unique(labels))}")
-
-
-def _truth(store: Store, index: int, column: Mapping[str, Any]) -> Cell:
-    if not store.attributes["annotators"][index]:
-        return Blank("no ground truth")
-    # ASSUME: of several people's drawings the first
-    return Labels(store.read("labels", (index, 0)), tuple(store.attributes["classes"]))
-
-
-#: What a column can show: from which stores, and how an image there becomes a cell.
-KINDS: dict[str, tuple[str, Callable[[Store, int, Mapping[str, Any]], Cell]]] = {
-    "image": ("images", _photo),
-    "eigenvectors": ("vectors", _eigenvectors),
-    "regions": ("regions", _regions),
-    "truth": ("images", _truth),
-}
 
 
 def _heading(column: Mapping[str, Any]) -> str:

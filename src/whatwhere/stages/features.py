@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -40,7 +42,8 @@ def extract(
     samples every one is a layer of its own, with its number in the group's attribute `samples`. What an image's
     noise is follows from `seed` and its id.
 
-    Raises `InputError` where the images do not divide into the backbone's patches.
+    Raises `InputError` where the images do not divide into the backbone's patches, and where the disk has no room
+    for the features of all of them.
     """
     ids = images.ids
     height, width = images.description["arrays"]["image"]["shape"][1:3]
@@ -55,7 +58,9 @@ def extract(
             stop = min(start + run_images, len(ids))
             batches = [range(i, min(i + batch_images, stop)) for i in range(start, stop, batch_images)]
             run = [_capture(backbone, images, batch, values, seeds) for batch in batches]
-            arrays = arrays or _allocate(store, run[0], len(ids), run_images, values)
+            if not arrays:
+                arrays = _allocate(store, run[0], len(ids), run_images, values)
+                _check_room(output.parent, sum(array.nbytes for array in arrays.values()), len(ids))
             for earlier in written:
                 earlier.result()
             written = [background.submit(_write, arrays, run, slice(start, stop))]
@@ -164,6 +169,17 @@ def _as_float16(rows: Tensor, where: tuple[str, str, int | None]) -> np.ndarray:
             f"{name}, layer {layer} of grid {group}; check the weights, or leave the layer out by `layers`"
         )
     return halved.cpu().numpy()
+
+
+def _check_room(folder: Path, size: int, images: int) -> None:
+    """Says how large the store will be, once that is known and before most of it is written."""
+    free = shutil.disk_usage(folder).free
+    sys.stderr.write(f"features of {images} images: {size / 1e9:.2f} GB, {free / 1e9:.0f} GB free in {folder}\n")
+    if size > free:
+        raise InputError(
+            f"features of {images} images: expected {size / 1e9:.1f} GB free in {folder}, got {free / 1e9:.1f}; "
+            "choose fewer layers or samples, or a mini-batch solver with features: live, which stores none"
+        )
 
 
 def _check_patches(backbone: Backbone, height: int, width: int) -> None:

@@ -13,7 +13,7 @@ from whatwhere.evaluate.matching import accuracy, bootstrap_interval, greedy, hu
 from whatwhere.evaluate.position import chance
 from whatwhere.seeding import seed_for
 from whatwhere.store import read_json
-from whatwhere.tables import Cells, write_table
+from whatwhere.tables import Cells, computed_on, write_table
 
 MATCHINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"Greedy": greedy, "Hungarian": hungarian}
 #: Of a results folder: data set, backbone, method.
@@ -32,7 +32,7 @@ def write_matching_table(
     ours = []
     for row in table["rows"]:
         cells: Cells = {}
-        for dataset in table["datasets"] if row["backbone"] else ():
+        for dataset in computed_on(table, row):
             found = counts["refined" if row["crf"] else "matching"][dataset, row["backbone"], row["method"]]
             what = pd.read_parquet(found)
             cells |= _matched(what[what.target == "what"], _on(table, dataset), row, seed, resamples)
@@ -58,7 +58,7 @@ def write_position_table(
     ours = []
     for row in table["rows"]:
         cells: Cells = {}
-        for dataset in table["datasets"] if row["backbone"] else ():
+        for dataset in computed_on(table, row):
             run, on = (dataset, row["backbone"], row["method"]), _on(table, dataset)
             error = read_json(Path(errors[run]))
             cells |= {

@@ -1,0 +1,109 @@
+"""Stores -> cells: what of an image a figure may show, found by the image's id in whatever shard it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+
+from whatwhere.errors import InputError
+from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Halves, Labels, Photo, Regions
+from whatwhere.store import Store
+
+
+class Shards:
+    """The stores of one data set, opened as far as they are asked for."""
+
+    def __init__(self, manifests: Sequence[str]) -> None:
+        self._manifests = manifests
+        self._closed = list(manifests)
+        self._places: dict[str, tuple[Store, int]] = {}
+
+    def first(self, images: int) -> list[str]:
+        """The ids of the first images over all shards."""
+        while len(self._places) < images and self._closed:
+            self._open()
+        return list(self._places)[:images]
+
+    def find(self, name: str) -> tuple[Store, int]:
+        """The store that holds the image of this id, and its place there. Raises InputError where none does."""
+        while name not in self._places and self._closed:
+            self._open()
+        if name not in self._places:
+            first = self._manifests[0] if self._manifests else "nowhere"
+            got = f"none in {len(self._manifests)} stores from {first} on"
+            raise InputError(f"figure: expected image {name} in every column, got {got}; use one data set for all")
+        return self._places[name]
+
+    def _open(self) -> None:
+        store = Store(self._closed.pop(0))
+        self._places |= {name: (store, index) for index, name in enumerate(store.ids)}
+
+
+def photo(store: Store, index: int, column: Mapping[str, Any]) -> Photo:
+    """The image."""
+    return Photo(store.read("image", index))
+
+
+def eigenvectors(store: Store, index: int, column: Mapping[str, Any]) -> Eigenvectors | Blank:
+    """Three eigenvectors from `first` (from 1) on; those of a joint solve on the one colour scale of all images."""
+    vectors, first = on_grid(store, index), column.get("first", 1) - 1
+    if first >= vectors.shape[2]:
+        return Blank(f"only {vectors.shape[2]} vectors")
+    return Eigenvectors(vectors, first, limits_of(store))
+
+
+def on_grid(store: Store, index: int) -> np.ndarray:
+    """X of an image as `[row, column, vector]`."""
+    rows = store.attributes["grid"][0]
+    return rearrange(store.read("vectors", index), "(row column) vector -> row column vector", row=rows)
+
+
+def limits_of(store: Store) -> np.ndarray | None:
+    """The ends of the colour scale of every vector, `[vector, 2]`, where X was solved for many images together."""
+    limits = store.attributes.get("limits")
+    return None if limits is None else np.array(limits, float)
+
+
+def regions(store: Store, index: int, column: Mapping[str, Any]) -> Regions:
+    """The regions of K = `clusters`, or of the partition that was chosen for the image."""
+    candidates, wanted = store.attributes["clusters"], column.get("clusters")
+    if wanted is not None and wanted not in candidates:
+        got = ", ".join(map(str, candidates))
+        raise InputError(f"{store.manifest}: expected regions with K = {wanted}, got K = {got}; name one of these")
+    partition = store.attributes["chosen"][index] if wanted is None else candidates.index(wanted)
+    labels = store.read("regions", (index, partition)).reshape(store.attributes["grid"])
+    # what is seen: of the masks that a method was allowed, it may have found fewer
+    return Regions(labels, f"K = {len(np.unique(labels))}")
+
+
+def truth(store: Store, index: int, column: Mapping[str, Any]) -> Labels | Blank:
+    """The true labels."""
+    if not store.attributes["annotators"][index]:
+        return Blank("no ground truth")
+    # ASSUME: of several people's drawings the first
+    return Labels(store.read("labels", (index, 0)), tuple(store.attributes["classes"]))
+
+
+def halves(store: Store, index: int, column: Mapping[str, Any]) -> Halves | Blank:
+    """The true labels as `left_right` splits them, with the column's settings `halves` (Figure 7)."""
+    from whatwhere.evaluate.spatial import left_right
+
+    whole = truth(store, index, column)
+    if isinstance(whole, Blank):
+        return whole
+    if not whole.classes:
+        return Blank("no classes")
+    return Halves(left_right(whole.labels, len(whole.classes), **column["halves"]), whole.classes)
+
+
+#: What a column can show: from which stores, and how an image there becomes a cell.
+KINDS: dict[str, tuple[str, Callable[[Store, int, Mapping[str, Any]], Cell]]] = {
+    "image": ("images", photo),
+    "eigenvectors": ("vectors", eigenvectors),
+    "regions": ("regions", regions),
+    "truth": ("images", truth),
+    "halves": ("images", halves),
+}
