@@ -175,6 +175,14 @@ def test_an_entry_is_taken_away_by_null():
     assert list(config.tables) == ["table1", "table3", "table4", "table5", "table6"]
 
 
+def test_only_some_tables_and_figures_can_be_asked_for():
+    config = parse({**SHIPPED, "only": ["table2", "figure7"]})
+    assert (list(config.tables), list(config.figures)) == (["table2"], ["figure7"])
+    assert {method for *_, method in config.shown()} <= {row.method for row in config.tables["table2"].rows}
+    with pytest.raises(InputError, match=r"only: expected one of table1, .* got 'tabel2' \(nearest: 'table2'\)"):
+        parse({**SHIPPED, "only": ["tabel2"]})
+
+
 def overlaid(name):
     """The shipped configuration under an overlay, merged as Snakemake merges them."""
     from snakemake.utils import update_config

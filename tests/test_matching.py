@@ -7,7 +7,16 @@ import pytest
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from whatwhere.errors import InputError
-from whatwhere.evaluate.matching import UNMATCHED, accuracy, class_iou, greedy, hungarian, matching_counts, mean_iou
+from whatwhere.evaluate.matching import (
+    UNMATCHED,
+    accuracy,
+    bootstrap_interval,
+    class_iou,
+    greedy,
+    hungarian,
+    matching_counts,
+    mean_iou,
+)
 from whatwhere.evaluate.silhouette import mask_scores, silhouette
 
 
@@ -95,6 +104,63 @@ class TestMatching:
         counts = np.zeros((3, 2), int)
         assert np.isnan(mean_iou(counts, match(counts)))
         assert np.isnan(accuracy(counts, match(counts)))
+
+
+def images_counted(images, clusters=4, seed=0):
+    """Counts of images whose clusters are their classes, some better than others."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 30, (images, clusters, clusters)) * rng.integers(0, 3, (images, 1, 1))
+    return 50 * np.eye(clusters, dtype=int) + noise
+
+
+def interval(counts, match=hungarian, resamples=300, seed=0):
+    return bootstrap_interval(counts, match, resamples=resamples, rng=np.random.default_rng(seed))
+
+
+class TestInterval:
+    @pytest.mark.parametrize("match", [hungarian, greedy])
+    def test_one_image_has_no_spread(self, match):
+        counts = images_counted(1)
+        assert interval(counts, match) == (mean_iou(counts[0], match(counts[0])),) * 2
+
+    def test_equal_images_have_no_spread(self):
+        counts = np.repeat(images_counted(1), 9, axis=0)
+        np.testing.assert_allclose(interval(counts), mean_iou(counts[0], hungarian(counts[0])), rtol=1e-12)
+
+    @pytest.mark.parametrize("match", [hungarian, greedy])
+    def test_contains_the_value_and_shrinks(self, match):
+        widths = []
+        for images in (10, 160):
+            counts = images_counted(images)
+            low, high = interval(counts, match)
+            assert low < mean_iou(counts.sum(0), match(counts.sum(0))) < high
+            widths.append(high - low)
+        assert widths[1] < widths[0] / 2
+
+    def test_is_that_of_images_drawn_with_replacement(self):
+        counts, rng = images_counted(12), np.random.default_rng(7)
+        draws = [counts[rng.integers(0, 12, 12)].sum(0) for _ in range(1500)]
+        expected = np.percentile([mean_iou(one, hungarian(one)) for one in draws], [2.5, 97.5])
+        np.testing.assert_allclose(interval(counts, resamples=1500), expected, atol=0.01)
+
+    def test_matches_every_resample_anew(self):
+        """Two images with opposite clusters: each alone is perfect, together they know nothing."""
+        counts = np.array([[[5, 0], [0, 5]], [[0, 5], [5, 0]]])
+        assert interval(counts) == (pytest.approx(1 / 3), 1)
+        together = hungarian(counts.sum(0))
+        assert interval(counts, lambda _: together) == (0, 1)
+
+    def test_follows_its_generator(self):
+        counts = images_counted(8)
+        assert interval(counts) == interval(counts)
+        assert interval(counts) != interval(counts, seed=1)
+
+    def test_images_weigh_as_their_pixels(self):
+        """Counts are added before they are divided: an image of many pixels decides."""
+        large, small = 1000 * np.array([[1, 0], [0, 1]]), np.array([[0, 1], [1, 0]])
+        low, high = interval(np.stack([large, *[small] * 3]))
+        assert high == 1  # of the small ones only, matched anew
+        assert 0.99 < low < 1
 
 
 def three_groups(seed=0, channels=5):

@@ -146,6 +146,14 @@ class Project:
         return found
 
 
+def copy_of(project, folder):
+    """The same run elsewhere."""
+    shutil.copytree(project.folder, folder, copy_function=shutil.copy2)
+    copy = object.__new__(Project)
+    copy.folder = folder
+    return copy
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("finished"))
@@ -156,10 +164,7 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def project(finished, tmp_path):
     """A finished run that a test may change."""
-    shutil.copytree(finished.folder, tmp_path / "p", copy_function=shutil.copy2)
-    copy = object.__new__(Project)
-    copy.folder = tmp_path / "p"
-    return copy
+    return copy_of(finished, tmp_path / "p")
 
 
 def test_everything_is_made(finished):

@@ -101,8 +101,11 @@ class Centres:
         """
         from scipy.special import log_softmax
 
-        distances = _squared_distances(rows, self.centres)
-        return log_softmax(-distances / max(2 * self.spread, np.finfo(np.float32).tiny), axis=1).astype(np.float32)
+        farther = _squared_distances(rows, self.centres)
+        farther -= farther.min(1, keepdims=True)  # without spread the nearest is certain, not one of many infinities
+        with np.errstate(over="ignore"):
+            exponents = -farther / max(2 * self.spread, np.finfo(np.float32).tiny)
+            return log_softmax(exponents, axis=1).astype(np.float32)
 
 
 def fit_centres(rows: Float[np.ndarray, "token vector"], *, clusters: int, restarts: int, seed: int) -> Centres:
@@ -114,7 +117,9 @@ def fit_centres(rows: Float[np.ndarray, "token vector"], *, clusters: int, resta
 
     with threadpool_limits(1):
         distinct = len(np.unique(rows[: 50 * clusters], axis=0))
-        if distinct < clusters and len(np.unique(rows, axis=0)) < clusters:
+        if distinct < clusters:
+            distinct = len(np.unique(rows, axis=0))
+        if distinct < clusters:
             raise InputError(
                 f"clusters: expected at least {clusters} different rows of X over the data set, got {distinct}; "
                 "take more images, or more vectors"
@@ -127,5 +132,7 @@ def fit_centres(rows: Float[np.ndarray, "token vector"], *, clusters: int, resta
 def _squared_distances(
     rows: Float[np.ndarray, "token vector"], centres: Float[np.ndarray, "cluster vector"]
 ) -> Float[np.ndarray, "token cluster"]:
+    middle = centres.mean(0)  # which distances do not depend on, but their rounding does
+    rows, centres = rows - middle, centres - middle
     lengths = np.square(rows).sum(1)[:, None] + np.square(centres).sum(1)
     return np.maximum(lengths - 2 * rows @ centres.T, 0)

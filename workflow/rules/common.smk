@@ -165,6 +165,12 @@ def joint_inputs(wildcards):
     return {"inputs": images, "weights": SETTINGS.backbones[backbone].local_files()}
 
 
+def joint_threads(wildcards):
+    """As many times a job's threads as there are processes that share a solve."""
+    processes = getattr(SETTINGS.methods[wildcards.method], "processes", 1)
+    return min(torch_threads(wildcards) * processes, workflow.cores or 1)
+
+
 def joint_settings(wildcards):
     live = SETTINGS.is_live(wildcards.method)
     return {
@@ -198,7 +204,17 @@ def segment_inputs(wildcards):
 
 def segment_settings(wildcards):
     chosen = values(SETTINGS.segments, "least_px", "ambiguous", "crf")
-    return {**chosen, "scores": SETTINGS.methods[wildcards.method].kind == "largest", "seed": SETTINGS.seed}
+    scores = SETTINGS.methods[wildcards.method].kind == "largest"
+    return {**chosen, "unit_rows": unit_rows(wildcards), "scores": scores, "seed": SETTINGS.seed}
+
+
+def unit_rows(wildcards):
+    """Whether rows are brought to unit length: not coordinates or scores, whose lengths say something."""
+    return SETTINGS.segments.unit_rows and SETTINGS.methods[wildcards.method].kind not in ("position", "largest")
+
+
+def coordinate_settings(wildcards):
+    return {"unit_rows": unit_rows(wildcards), "resamples": SETTINGS.bootstrap, "seed": SETTINGS.seed}
 
 
 def refined_inputs(wildcards):

@@ -10,7 +10,7 @@ rule joint:
         f"{RESULTS}/logs/joint/{{dataset}}/{{backbone}}/{{method}}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: torch_threads
+    threads: joint_threads
     params:
         settings=joint_settings,
         code=joint_code,
@@ -78,7 +78,7 @@ rule coordinates:
     conda:
         "../../envs/data.yaml"
     params:
-        settings={"unit_rows": SETTINGS.segments.unit_rows, "resamples": SETTINGS.bootstrap, "seed": SETTINGS.seed},
+        settings=coordinate_settings,
         code=code("stages.judging"),
     script:
         "../scripts/coordinates.py"

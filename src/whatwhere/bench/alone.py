@@ -39,8 +39,10 @@ def run_alone(job: Job, folder: Path, threads: int) -> dict[str, Any]:
     write_json(file, job)
     environment = {**os.environ, **dict.fromkeys(POOLS, str(threads))}
     command = [sys.executable, "-m", "whatwhere.bench.alone", str(file)]
-    started = {"stdout": subprocess.PIPE, "env": environment, "text": True}
-    with errors.open("w") as said, subprocess.Popen(command, stderr=said, **started) as process:
+    with (
+        errors.open("w") as said,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=environment, text=True) as process,
+    ):
         try:
             anonymous_mb = _watch(process)
             answer, _ = process.communicate()

@@ -72,9 +72,25 @@ class Config(Strict):
     segments: SegmentSettings = SegmentSettings()
     bootstrap: Positive = 1000
     """Resamples of the images behind every 95 % interval."""
+    only: tuple[Name, ...] | None = None
+    """Of the tables and figures only these, by name; null makes all."""
     tables: Entries[Table] = Field(default_factory=dict)
     figures: Entries[Figure] = Field(default_factory=dict)
     zoo: Zoo = Zoo()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_these(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not given.get("only"):
+            return given
+        shown = {section: given.get(section) or {} for section in ("tables", "figures")}
+        for name in given["only"]:
+            must_exist("only", name, {**shown["tables"], **shown["figures"]})
+        kept = {
+            section: {name: entry for name, entry in entries.items() if name in given["only"]}
+            for section, entries in shown.items()
+        }
+        return {**given, **kept}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

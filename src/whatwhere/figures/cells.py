@@ -20,6 +20,7 @@ from whatwhere.figures.colours import (
     Picture,
     eigenvector_rgb,
     half_colours,
+    heat,
     label_colours,
     outlines,
     region_overlay,
@@ -72,6 +73,17 @@ class Eigenvectors:
 
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
         return eigenvector_rgb(self.vectors, self.first, height, width, self.limits)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """One column of X_ortho on the token grid, from dark blue at the lower of its limits to yellow (Figure 2)."""
+
+    vector: Float[np.ndarray, "row column"]
+    limits: tuple[float, float]
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        return heat(self.vector, self.limits, height, width)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ Limits = Float[np.ndarray, "vector 2"]
 #: Grey of an eigenvector that is constant or does not exist, and the stripes of pixels that are not scored.
 MID_GREY, IGNORED = 128, np.array([238, 208], np.uint8)
 #: How much of white is in the shades of labels on the left, and of black in those on the right.
-SHADES = (0.5, 0.4)
+SHADES = (0.5, 0.35)
 
 #: ASSUME: Okabe and Ito's seven, which colour-blind readers tell apart; after them always the colour
 #: farthest from those before it, by the least of its distances in OKLab as seen by most people and (twice)
@@ -51,6 +51,14 @@ def eigenvector_rgb(
         smooth = np.asarray(levels.resize((width, height), Image.Resampling.BILINEAR))
         channels[:, :, channel] = np.rint(np.clip(smooth, 0, 255))
     return channels
+
+
+def heat(vector: Float[np.ndarray, "row column"], limits: tuple[float, float], height: int, width: int) -> Drawn:
+    """One vector from dark blue at its lower limit to yellow at its upper one, interpolated as in `eigenvector_rgb`."""
+    from matplotlib import colormaps
+
+    smooth = Image.fromarray(_levels(vector, *limits)).resize((width, height), Image.Resampling.BILINEAR)
+    return colormaps["viridis"](np.asarray(smooth) / 255, bytes=True)[:, :, :3]
 
 
 def _own_limits(vector: Float[np.ndarray, "row column"]) -> tuple[float, float]:
@@ -103,10 +111,14 @@ def half_colours(labels: Int[np.ndarray, "y x"], classes: int) -> Picture:
     if labels.max(initial=-1) >= 2 * classes:
         raise InputError(f"labels: expected numbers under {2 * classes}, got {labels.max()}; check the classes")
     colours = label_colours(np.where(labels < 0, labels, labels % classes), classes)
-    for side, (towards, part) in enumerate(zip((255, 0), SHADES, strict=True)):
-        of_side = labels // classes == side
-        colours[of_side] = np.rint(colours[of_side] * (1 - part) + towards * part)
+    for side in (0, 1):
+        colours[labels // classes == side] = shaded(colours[labels // classes == side], side)
     return colours
+
+
+def shaded(colours: UInt8[np.ndarray, "*any 3"], side: int) -> UInt8[np.ndarray, "*any 3"]:
+    """The shades of the left (side 0, lighter) or of the right (side 1, darker)."""
+    return np.rint(colours * (1 - SHADES[side]) + (255, 0)[side] * SHADES[side]).astype(np.uint8)
 
 
 def outlines(labels: Int[np.ndarray, "y x"], width_px: int) -> Bool[np.ndarray, "y x"]:

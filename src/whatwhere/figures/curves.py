@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 
 from whatwhere.errors import InputError
+from whatwhere.figures.canvas import rendered
 from whatwhere.figures.colours import PALETTE
-from whatwhere.figures.page import DPI, MARGIN_PX, PAGE_PX, save_page, text_strip
+from whatwhere.figures.page import DPI, STRIP_PX, save_titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ _COLOURS = tuple(f"#{bytes(PALETTE[place]).hex()}" for place in (0, 6, 2, 3, 7, 
 _MARKS = "os^DvPX*"
 _DASHES = ((4.0, 1.5), (1.0, 1.0), (5.0, 1.5, 1.0, 1.5), (2.0, 1.0), (6.0, 2.0))
 #: Most plots beside each other; the width of the page; the least and the largest height of a row of plots.
-ACROSS, WIDTH_IN, ROW_IN = 4, (PAGE_PX - 2 * MARGIN_PX) / DPI, (1.75, 2.6)
+ACROSS, WIDTH_IN, ROW_IN = 4, STRIP_PX / DPI, (1.75, 2.6)
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,8 @@ def draw_curves(panels: Panels, output: Path, *, title: str, x_label: str, y_lab
     if not any(panels.values()):
         raise InputError(f"figure {output}: expected at least one curve, got none; name some scores")
     with style.context("default"):  # not what the user's own matplotlibrc says
-        plots = _pixels(plot_curves(panels, x_label=x_label, y_label=y_label))
-    strips = [
-        text_strip(title, plots.width, size_pt=9.0, bold=True),
-        plots,
-        text_strip(caption, plots.width, size_pt=7.0),
-    ]
-    save_page(strips, output)
+        plots = rendered(plot_curves(panels, x_label=x_label, y_label=y_label))
+    save_titled(plots, output, title=title, caption=caption)
 
 
 def plot_curves(panels: Panels, *, x_label: str, y_label: str) -> Figure:
@@ -165,11 +160,3 @@ def _handles(panels: Panels, looks: Mapping[str, _Look]) -> list[Line2D]:
             handle.set(dashes=look.dashes, markerfacecolor="white", marker=look.mark if curve.x is not None else "")
         handles.append(handle)
     return handles
-
-
-def _pixels(figure: Figure) -> Image.Image:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())

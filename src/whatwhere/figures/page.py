@@ -14,6 +14,8 @@ from whatwhere.atomic import replacing
 DPI = 240
 #: The 7 inches between the margins of a two-column page, and the white around and between what lies on it.
 PAGE_PX, MARGIN_PX, GAP_PX = 7 * DPI, 12, 8
+#: A strip that fills the page.
+STRIP_PX = PAGE_PX - 2 * MARGIN_PX
 #: White at the left of every strip, where a sheet has the names of its rows.
 INDENT_PX = 26
 
@@ -52,6 +54,12 @@ def letters(size_pt: float, bold: bool = False) -> ImageFont.FreeTypeFont:
     file = Path(matplotlib.get_data_path(), "fonts/ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
     # not Raqm, which only some installations of PIL have, and which sets text a little differently
     return ImageFont.truetype(file, size_pt * DPI / 72, layout_engine=ImageFont.Layout.BASIC)
+
+
+def save_titled(strip: Image.Image, output: Path, *, title: str, caption: str) -> None:
+    """A strip under its title and over its caption, see `save_page`."""
+    words = (text_strip(title, strip.width, size_pt=9.0, bold=True), text_strip(caption, strip.width, size_pt=7.0))
+    save_page([words[0], strip, words[1]], output)
 
 
 def save_page(strips: Sequence[Image.Image | None], output: Path) -> None:

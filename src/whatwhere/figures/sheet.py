@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from whatwhere.errors import InputError
-from whatwhere.figures.cells import Cell, Labels
-from whatwhere.figures.colours import Picture, label_colours
+from whatwhere.figures.cells import Cell, Halves, Labels
+from whatwhere.figures.colours import MID_GREY, Picture, label_colours, shaded
 from whatwhere.figures.page import (
     GAP_PX,
     INDENT_PX,
@@ -169,7 +169,7 @@ def _headings(headings: Sequence[Heading], layout: _Layout) -> Image.Image:
 
 def _legend(rows: Sequence[Row], width: int) -> Image.Image | None:
     """The classes that occur, in their own order, and the stripes of pixels that are not scored."""
-    entries = _entries([cell for row in rows for cell in row.cells if isinstance(cell, Labels)])
+    entries = _entries([cell for row in rows for cell in row.cells])
     strip, font, x, y = Image.new("RGB", (width, 30 * len(entries) + 1), "white"), letters(7.0), INDENT_PX, 0
     for name, swatch in entries:
         right = x + 38 + int(font.getlength(name))
@@ -182,32 +182,34 @@ def _legend(rows: Sequence[Row], width: int) -> Image.Image | None:
 
 
 def _entries(cells: Sequence[Cell]) -> list[tuple[str, Picture]]:
-    """Each class that occurs with its colour; columns with other classes add theirs.
-
-    Where labels are split into halves a swatch has the shade of the left, the colour itself, and the shade of the right.
+    """Each class that occurs with its colour; columns with other classes add theirs. Where labels are halves a swatch
+    has the shade of the left, the colour itself, and the shade of the right.
     """
     maps = [cell for cell in cells if isinstance(cell, Labels | Halves)]
     split = {cell.classes for cell in maps if isinstance(cell, Halves)}
-    found = {(cell.classes, label): None for cell in maps for label in _labels(cell)}
+    found = dict.fromkeys((cell.classes, label) for cell in maps for label in _labels(cell))
     lists = dict.fromkeys(classes for classes, _ in found if classes)
     named = [
         (classes[label], _swatch(label, classes in split))
         for classes in lists
         for label in sorted(label for other, label in found if other == classes and label >= 0)
     ]
-    named += [("lighter: left, darker: right", SIDES)] if split else []
-    return named + ([("not scored", _swatch(-1, False))] if any(label < 0 for _, label in found) else [])
+    named += [("not scored", _swatch(-1, False))] if any(label < 0 for _, label in found) else []
+    return named + (
+        [("lighter: left, darker: right", _in_shades(np.full((20, 30, 3), MID_GREY, np.uint8)))] if split else []
+    )
 
 
 def _labels(cell: Labels | Halves) -> list[int]:
-    """The classes in a map, whichever their side, and −1 for pixels that are not scored."""
+    """The classes of a map, whichever their side, and negative numbers as they are."""
     labels = np.unique(cell.labels)
-    return sorted({int(label) % len(cell.classes) if isinstance(cell, Halves) and label >= 0 else int(label) for label in labels})
+    return [*np.unique(np.where(labels < 0, labels, labels % (len(cell.classes) or labels.max(initial=0) + 1)))]
 
 
 def _swatch(label: int, split: bool) -> Picture:
-    plain = label_colours(np.full((20, 30), label), max(label + 1, 1))
-    if not split:
-        return plain
-    sides = np.repeat([label, label + len(PALETTE)], 10)[None].repeat(20, 0)
-    return plain
+    return _in_shades(label_colours(np.full((20, 30), label), max(label + 1, 1)), split)
+
+
+def _in_shades(swatch: Picture, split: bool = True) -> Picture:
+    parts = np.split(swatch, 3, axis=1)
+    return np.concatenate([shaded(parts[0], 0), parts[1], shaded(parts[2], 1)], axis=1) if split else swatch

@@ -1,4 +1,6 @@
-"""Stores and scores -> the paper's figures: sheets of pictures (Figures 3, 10 …) and curves over K (Figure 4)."""
+"""Stores and scores -> the paper's figures: sheets of pictures (Figures 3, 5 …), curves over K (Figure 4), and drawings
+of the method (Figures 1, 2; see `method_drawing`).
+"""
 
 from __future__ import annotations
 
@@ -14,22 +16,30 @@ from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
 from whatwhere.figures.curves import Curve, draw_curves
 from whatwhere.figures.sheet import Heading, Row, draw_sheet
 from whatwhere.seeding import seed_for
+from whatwhere.stages.method_drawing import draw_method
 from whatwhere.stages.shown import KINDS, Shards
 
 
 def draw_figure(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
-    """One figure of the configuration, its `settings` with `seed` and `resamples`.
+    """One figure of the configuration by its `kind`, its `settings` with `seed`, `resamples` and `halves`.
 
     `given` are manifests of the stores that each column of a figure of pictures shows, under the store's kind and the
-    column's number (`regions2`), or for curves `scores`, the paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`.
+    column's number (`regions2`), for curves `scores`, the paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`, and
+    for drawings of the method what `draw_method` is made of.
     """
-    if settings["kind"] == "pictures":
-        columns = [
-            {**{key: value for key, value in column.items() if value is not None}, "stores": _stores(given, number)}
-            for number, column in enumerate(settings["columns"])
-        ]
-        draw_pictures(columns, output, title=settings["title"], images=settings["images"])
-        return
+    draw = {"pictures": _draw_pictures, "curves": _draw_curves, "method": draw_method}[settings["kind"]]
+    draw(output, given, settings)
+
+
+def _draw_pictures(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
+    columns = []
+    for number, column in enumerate(settings["columns"]):
+        said = {key: value for key, value in column.items() if value is not None}
+        columns.append({**said, "stores": _stores(given, number), "halves": settings["halves"]})
+    draw_pictures(columns, output, title=settings["title"], images=settings["images"])
+
+
+def _draw_curves(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
     panels: dict[str, dict[str, list[str]]] = {}
     for path in given["scores"]:
         dataset, backbone, method = Path(path).parts[-4:-1]
@@ -48,11 +58,11 @@ def _stores(given: Mapping[str, Sequence[str]], number: int) -> dict[str, Sequen
 def draw_pictures(
     columns: Sequence[dict[str, Any]], output: Path, *, title: str, images: int, caption: str = ""
 ) -> None:
-    """A sheet of the first `images` images of the first column's shards (paper, Figures 3 and 10).
+    """A sheet of the first `images` images of the first column's shards (paper, Figures 3 and 5 to 10).
 
     A column is `show` (a key of `KINDS`), `heading` and `group` (words, may be missing), `first` (of three
-    eigenvectors, from 1), `clusters` (a K of the regions; by default the one chosen for the image) and
-    `stores`: the manifests of all shards of what it shows, `images`, `vectors` or `regions`. Images are found
+    eigenvectors, from 1), `clusters` (a K of the regions; by default the one chosen for the image), `halves` (what
+    `left_right` is told of regions, where these are shown) and `stores`: the manifests of all shards of what it shows, `images`, `vectors` or `regions`. Images are found
     by their ids, whatever the order of shards. Rows have the shape, and regions the photograph, of the first
     column with images; every view must show whole images (stretched or not).
 
@@ -84,7 +94,7 @@ def _row(name: str, photos: Shards, columns: Sequence[dict[str, Any]], shards: S
 
 def _heading(column: Mapping[str, Any]) -> str:
     first = column.get("first", 1)
-    words = {"image": "Image", "regions": "Regions", "truth": "Ground truth"}
+    words = {"image": "Image", "regions": "Regions", "truth": "Ground truth", "halves": "Left and right"}
     return words.get(column["show"], f"Eigenvectors {first}–{first + 2}")
 
 

@@ -74,18 +74,20 @@ def write_refined(
     from whatwhere.evaluate.crf import CrfSettings, refine
 
     known = segments.attributes
-    places = {name: (store, index) for store in images for index, name in enumerate(store.ids)}
+    places = iter(progress(_places(images, segments), "CRF"))
+    if [name for store in vectors for name in store.ids] != known["ids"]:
+        wish = f"expected X of the images of {segments.path} in their order, got others"
+        raise InputError(f"store {vectors[0].path}: {wish}; run: rm {segments.manifest} && snakemake --cores all")
     size = images[0].description["arrays"]["image"]["shape"][1:3]
     centres = Centres(segments.read("centres0"), known["spreads"][0]) if known["spreads"] else None
     attributes = {key: known[key] for key in ("ids", "dataset", "grid", "graphs", "clusters")}
     with create(output, settings, attributes) as store:
         shape = (len(known["ids"]), *size)
         array = store.array("pixels", shape, "int16", ("image", "y", "x"), run_images=16)
-        bar = iter(progress(known["ids"], "CRF"))
         for some, X in blocks(vectors, known["unit_rows"]):
             found = []
             for rows in X:
-                shard, index = places[next(bar)]
+                shard, index = next(places)
                 unary = centres.log_probabilities(rows) if centres else rows
                 maps = _interpolated(unary, tuple(known["grid"]), tuple(size))
                 found.append(refine(shard.read("image", index), maps, CrfSettings(**crf)).argmax(0))
@@ -104,7 +106,7 @@ def write_coordinates(
 ) -> None:
     """Mean squared error of a linear regression from X to the position of each token (Table 5), JSON.
 
-    Without `vectors` the true labels are the features.
+    Without `vectors` the true labels are the features, of the images that have any.
     """
     regression = CoordinateRegression()
     for name, features, grid in _position_features(images, vectors, unit_rows):
@@ -125,23 +127,29 @@ def _position_features(
             X = store.read("vectors", index)
             yield name, unit(X) if unit_rows else X, grid
     for store in images if not vectors else ():
-        classes = len(store.attributes["classes"])
+        classes, annotators = len(store.attributes["classes"]), store.attributes["annotators"]
         for index, name in enumerate(progress(store.ids, "coordinate regression")):
-            yield name, label_features(store.read("labels", (index, 0)), classes), (32, 32)
+            if classes and annotators[index]:
+                yield name, label_features(store.read("labels", (index, 0)), classes), (32, 32)
 
 
 def _labelled(images: Sequence[Store], segments: Store) -> Iterator[tuple[int, Store, int, str]]:
     """Place in the segments, store, place there and id of every image that has labels with names."""
-    places = {name: (store, index) for store in images for index, name in enumerate(store.ids)}
-    for number, name in enumerate(progress(segments.ids, "matching")):
-        if name not in places:
-            raise InputError(
-                f"store {segments.path}: expected the images of {images[0].path}, got {name}, which is not "
-                "there; run: snakemake --cores all"
-            )
-        store, index = places[name]
+    for number, (store, index) in enumerate(progress(_places(images, segments), "matching")):
         if store.attributes["annotators"][index] and store.attributes["classes"]:
-            yield number, store, index, name
+            yield number, store, index, segments.ids[number]
+
+
+def _places(images: Sequence[Store], segments: Store) -> list[tuple[Store, int]]:
+    """Store and place there of each image of the segments."""
+    known = {name: (store, index) for store in images for index, name in enumerate(store.ids)}
+    missing = [name for name in segments.ids if name not in known]
+    if missing:
+        raise InputError(
+            f"store {segments.path}: expected the images of {images[0].path}, got {missing[0]}, which is not there; "
+            "run: snakemake --cores all"
+        )
+    return [known[name] for name in segments.ids]
 
 
 def _frame(counts: Int[np.ndarray, "cluster label"], name: str, target: str) -> pd.DataFrame:
@@ -152,10 +160,11 @@ def _frame(counts: Int[np.ndarray, "cluster label"], name: str, target: str) -> 
 
 
 def _interpolated(unary: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Probabilities of tokens as logarithms of those of pixels `[cluster, y, x]`."""
+    """Log-probabilities of tokens to those of pixels `[cluster, y, x]`; the probabilities are interpolated."""
+    from scipy.special import softmax
     from skimage.transform import resize
 
-    maps = np.exp(unary - unary.max(1, keepdims=True)).reshape(*grid, -1)
+    maps = softmax(unary, axis=1).reshape(*grid, -1)
     fine = resize(maps, (*size, maps.shape[2]), order=1, mode="edge", anti_aliasing=False)
     fine = np.moveaxis(np.clip(fine, 1e-12, None), -1, 0)
     return np.log(fine / fine.sum(0)).astype(np.float32)

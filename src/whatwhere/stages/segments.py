@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from whatwhere.cluster import Centres, fit_centres
+from whatwhere.errors import InputError
 from whatwhere.progress import progress
 from whatwhere.seeding import seed_for
 from whatwhere.store import Store, create
@@ -36,8 +37,11 @@ def write_segments(
     `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
     already, and the largest is taken. The centres of partition p are the array `centres{p}` `[cluster, vector]`, the
     spread about them is in the attribute `spreads`.
+
+    Raises `InputError` where there are no classes, more clusters than different rows, and images of several sizes.
     """
     described = vectors[0].attributes
+    _check(vectors, scores or classes)
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
     attributes |= {"ids": [name for store in vectors for name in store.ids], "unit_rows": unit_rows}
     shape = vectors[0].description["arrays"]["vectors"]["shape"]
@@ -81,13 +85,25 @@ def unit(X: Float[np.ndarray, "*image vector"]) -> Float[np.ndarray, "*image vec
 
 def _some(vectors: Sequence[Store], unit_rows: bool, locations: int, seed: int) -> Float[np.ndarray, "token vector"]:
     """The rows that the centres are found from: all, or so many of each image as make `locations`."""
-    images = sum(len(store.ids) for store in vectors)
-    each = max(1, locations // images)
+    ids = [name for store in vectors for name in store.ids]
+    each = max(1, locations // len(ids))
     parts = []
     for block, X in blocks(vectors, unit_rows):
         if each >= X.shape[1]:
             parts.append(X.reshape(-1, X.shape[2]))
             continue
-        rng = np.random.default_rng(seed_for(seed, "fitted", str(block.start)))
-        parts += [one[np.sort(rng.choice(len(one), each, replace=False))] for one in X]
+        for name, one in zip(ids[block], X, strict=True):
+            rng = np.random.default_rng(seed_for(seed, "fitted", name))
+            parts.append(one[np.sort(rng.choice(len(one), each, replace=False))])
     return np.concatenate(parts)
+
+
+def _check(vectors: Sequence[Store], classes: int) -> None:
+    where = f"data set {vectors[0].attributes['dataset']}"
+    grids = dict.fromkeys("×".join(map(str, store.attributes["grid"])) for store in vectors)
+    if len(grids) > 1:
+        wish = "expected images of one size, got grids of"
+        raise InputError(f"{where}: {wish} {' and '.join(grids)}; give the backbone a centre_crop or square view")
+    if not classes:
+        wish = "expected classes with names, as many clusters are made, got none"
+        raise InputError(f"{where}: {wish}; give it `classes`, or take it out of what asks for clusters of the whole set")
