@@ -126,7 +126,7 @@ class TestCentres:
         rows = np.zeros((300, 2), np.float32)
         rows[list(places)] = [[1, 2], [3, 4]]
         assert fitted(rows, 3, restarts=1).centres.shape == (3, 2)
-        with pytest.raises(InputError, match="expected at least 4 different rows .* got 3; take more") as caught:
+        with pytest.raises(InputError, match=r"expected at least 4 different rows .* got 3; take more") as caught:
             fitted(rows, 4)
         assert "\n" not in str(caught.value)
 

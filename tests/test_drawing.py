@@ -9,7 +9,8 @@ from PIL import Image
 
 from whatwhere.errors import InputError
 from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
-from whatwhere.figures import Blank, Eigenvectors, Labels, Photo, Regions
+from whatwhere.evaluate.spatial import left_right
+from whatwhere.figures import Blank, Eigenvectors, Halves, Labels, Photo, Regions
 from whatwhere.stages import drawing
 from whatwhere.stages.drawing import draw_pictures, draw_score_curves, score_curves
 from whatwhere.store import create
@@ -68,7 +69,9 @@ def stores(tmp_path):
 
 
 def column(show, manifests, **options):
-    kind = {"image": "images", "truth": "images", "eigenvectors": "vectors", "regions": "regions"}[show]
+    kind = {"image": "images", "truth": "images", "halves": "images", "eigenvectors": "vectors", "regions": "regions"}[
+        show
+    ]
     return {"show": show, "stores": {kind: manifests}, **options}
 
 
@@ -118,6 +121,32 @@ class TestPictures:
             assert truth.classes == CLASSES
         assert [row.cells[2].note for row in rows] == ["K = 3", "K = 5", "K = 2"]
 
+    def test_eigenvectors_of_a_joint_solve_share_one_scale_and_others_have_their_own(self, drawn, stores, tmp_path):
+        limits, vectors = [[0.0, 1.0], [-2.0, 2.0]], np.zeros((2, 24, 2), np.float32)
+        arrays = {"vectors": (("token", "vector"), vectors)}
+        joint = write(tmp_path / "joint.json", ["a", "b"], {"grid": GRID, "limits": limits}, **arrays)
+        columns = [column("image", stores["images"]), column("eigenvectors", [joint])]
+        rows, _ = drawn([*columns, column("eigenvectors", stores["vectors"])])
+        for row in rows:
+            np.testing.assert_array_equal(row.cells[1].limits, limits)
+            assert row.cells[2].limits is None
+
+    def test_halves_are_the_labels_split_as_the_evaluation_splits_them(self, drawn, tmp_path):
+        labels = np.zeros((1, 1, 16, 24), np.int16)
+        labels[..., 8:, :6], labels[..., 8:, -6:], labels[..., 2:4, 2:4] = 1, 1, 2
+        arrays = {
+            "image": (("y", "x", "channel"), np.zeros((1, 16, 24, 3), np.uint8)),
+            "labels": (("annotator", "y", "x"), labels),
+        }
+        photos = write(tmp_path / "a.json", ["a"], {"annotators": [1], "classes": list(CLASSES)}, **arrays)
+        for limits in ({"least_px": 1, "ambiguous": 0.1}, {"least_px": 5, "ambiguous": 0.4}):
+            rows, sheet = drawn([column("halves", [photos], halves=limits)], 1)
+            (cell,) = rows[0].cells
+            assert isinstance(cell, Halves)
+            np.testing.assert_array_equal(cell.labels, left_right(labels[0, 0], 3, **limits))
+            assert cell.classes == CLASSES
+            assert sheet["headings"][0].text == "Left and right"
+
     def test_a_column_may_name_its_k(self, drawn, stores):
         columns = [column("image", stores["images"])]
         rows, _ = drawn([*columns, column("regions", stores["regions"], clusters=5)], 3)
@@ -154,10 +183,11 @@ class TestPictures:
         columns = [
             column("image", stores["images"]),
             column("truth", stores["without labels"]),
+            column("halves", stores["without labels"], halves={}),
             column("eigenvectors", stores["vectors"], first=7),
         ]
         rows, _ = drawn(columns, 1)
-        assert rows[0].cells[1:] == (Blank("no ground truth"), Blank("only 5 vectors"))
+        assert rows[0].cells[1:] == (Blank("no ground truth"), Blank("no ground truth"), Blank("only 5 vectors"))
 
     def test_rows_have_the_photograph_of_the_first_column_with_images(self, drawn, stores):
         columns = [column("eigenvectors", stores["square vectors"]), column("image", stores["images"])]
@@ -185,6 +215,15 @@ class TestPictures:
         photos = pixels[:, 12 + 26 : 12 + 26 + 264]
         for number in NUMBER.values():
             assert (photos == 40 * number).all((1, 2)).sum() == 176
+
+    def test_a_figure_of_the_configuration_tells_halves_what_is_too_small(self, stores, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(drawing, "draw_pictures", lambda columns, output, **options: asked.append(columns))
+        said = {"show": "halves", "heading": "h", "clusters": None}
+        settings = {"kind": "pictures", "title": "t", "images": 1, "columns": [said], "halves": {"least_px": 3}}
+        drawing.draw_figure(tmp_path / "a.png", {"images0": stores["images"]}, settings)
+        expected = {"show": "halves", "heading": "h", "stores": {"images": stores["images"]}, "halves": {"least_px": 3}}
+        assert asked == [[expected]]
 
     def test_an_unfinished_figure_leaves_nothing(self, stores, tmp_path):
         columns = [column("image", stores["images"]), column("regions", stores["regions"], clusters=4)]

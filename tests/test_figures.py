@@ -21,7 +21,9 @@ from whatwhere.figures import (
     Blank,
     Curve,
     Eigenvectors,
+    Halves,
     Heading,
+    Heat,
     Labels,
     Photo,
     Regions,
@@ -34,6 +36,7 @@ from whatwhere.figures import (
     plot_curves,
     region_overlay,
 )
+from whatwhere.figures.colours import half_colours
 
 #: Linear RGB as people without green and without red cones see it (Machado et al. 2009, severity 1).
 DEUTAN = [[0.36732, 0.86065, -0.22797], [0.28009, 0.67250, 0.04741], [-0.01182, 0.04294, 0.96888]]
@@ -106,6 +109,20 @@ class TestEigenvectors:
         after = eigenvector_rgb(vector, 0, 56, 84)[:, 40:, 0]
         np.testing.assert_allclose(after.astype(int), before, atol=12)
 
+    def test_common_limits_give_a_value_one_colour_in_every_image(self):
+        limits = np.array([[0.0, 4.0], [-1.0, 1.0], [2.0, 2.0]])
+        small, large = (np.stack([np.full((2, 2), v) for v in (value, 0.0, 5.0)], -1) for value in (1.0, 3.0))
+        for vectors, red in ((small, 64), (large, 191)):
+            assert (eigenvector_rgb(vectors, 0, 8, 8, limits) == (red, 128, MID_GREY)).all()
+        beyond = eigenvector_rgb(np.array([[[-9.0], [9.0]]]), 0, 1, 8, limits[:1])[0, :, 0]
+        assert (beyond[0], beyond[-1]) == (0, 255)
+
+    def test_limits_belong_to_their_vectors(self):
+        vectors = waves()
+        limits = np.stack([vectors.min((0, 1)), vectors.max((0, 1)) + 1], 1)
+        later = eigenvector_rgb(vectors, 4, 56, 84, limits)
+        np.testing.assert_array_equal(later, eigenvector_rgb(vectors[:, :, 4:], 0, 56, 84, limits[4:]))
+
     def test_a_grid_finer_than_the_picture_will_do(self):
         assert eigenvector_rgb(waves(40, 60), 0, 7, 9).shape == (7, 9, 3)
 
@@ -157,6 +174,18 @@ class TestLabels:
         with pytest.raises(InputError, match=r"expected numbers under 3, got 3; "):
             label_colours(np.array([[0, 3]]), 3)
 
+    def test_halves_are_shades_of_their_class_lighter_on_the_left(self):
+        labels = np.array([[0, 3], [2, 5]])
+        left, right = np.moveaxis(half_colours(labels, 3).astype(float), 1, 0)
+        own = PALETTE[[0, 2]].astype(float)
+        np.testing.assert_allclose(left, (own + 255) / 2, atol=0.51)
+        np.testing.assert_allclose(right, own * 0.65, atol=0.51)
+
+    def test_halves_that_are_not_scored_are_striped_and_others_refused(self):
+        assert set(np.unique(half_colours(np.full((16, 16), -1), 3))) == set(IGNORED)
+        with pytest.raises(InputError, match=r"expected numbers under 6, got 6; "):
+            half_colours(np.array([[0, 6]]), 3)
+
     def test_many_segments_have_colours(self):
         assert label_colours(np.arange(400).reshape(20, 20), 400).shape == (20, 20, 3)
 
@@ -195,6 +224,7 @@ class TestCells:
         shown = photo(rng)
         labels = np.zeros((50, 70), int)
         cells = (Photo(shown), Eigenvectors(waves()), Regions(halves(), "K = 2"), Labels(labels, ("a",)), Blank("why"))
+        cells += (Halves(labels, ("a",)), Heat(waves()[:, :, 1], (-1.0, 1.0)))
         for cell in cells:
             for size in ((176, 264), (10, 300), (300, 10)):
                 picture = cell.draw(shown, *size)
@@ -226,6 +256,14 @@ class TestCells:
         np.testing.assert_array_equal(named[:, [0, 39]], segments[:, [0, 39]])
         assert (segments[:, [19, 20]] > named[:, [19, 20]]).any(2).all()
 
+    def test_heat_goes_from_dark_blue_to_yellow_between_its_limits(self):
+        ramp = np.linspace(-3, 3, 9).reshape(1, 9)
+        drawn = Heat(ramp, (-1.0, 1.0)).draw(np.zeros((1, 1, 3), np.uint8), 1, 9)[0].astype(int)
+        assert (drawn[:3] == drawn[0]).all()
+        assert (drawn[-3:] == drawn[-1]).all()
+        assert drawn[0, 2] > drawn[0, :2].max() - 5
+        assert drawn[-1, :2].min() > 200 > drawn[-1, 2]
+
     def test_blank_is_white_or_says_why_within_its_cell(self):
         nothing = np.zeros((1, 1, 3), np.uint8)
         assert (Blank().draw(nothing, 60, 90) == 255).all()
@@ -239,6 +277,12 @@ class TestCells:
         [
             (lambda: Eigenvectors(np.zeros((4, 6))), r"expected finite vectors \[row, column, vector\], got \[4, 6\]"),
             (lambda: Eigenvectors(np.full((2, 3, 1), np.nan)), r"expected finite vectors"),
+            (
+                lambda: Eigenvectors(np.zeros((2, 3, 4)), limits=np.zeros((3, 2))),
+                r"expected limits \[4, 2\], got \[3, 2\]",
+            ),
+            (lambda: Eigenvectors(np.zeros((2, 3, 1)), limits=np.full((1, 2), np.nan)), r"limits \[1, 2\], .* NaN"),
+            (lambda: Halves(np.array([[0, 4]]), ("a", "b")), "expected halves of 2 classes, got label 4"),
             (lambda: Regions(np.full((2, 3), -1)), "expected numbers from 0, got -1"),
             (lambda: Labels(np.array([[0, 9]]), ("a", "b")), "expected 2 classes, got label 9"),
             (lambda: Row("a", np.zeros((2, 3, 3)), ()), r"image a: expected uint8 \[y, x, 3\], got float64"),
@@ -341,6 +385,15 @@ class TestSheet:
         one, both = (self.draw(tmp_path / "a.png", [Row("a", shown, cells)]) for cells in ((maps[0],) * 2, maps))
         names = (one[-40:] < 100).all(2).sum(), (both[-40:] < 100).all(2).sum()
         assert names[1] > names[0]
+
+    def test_the_legend_of_halves_has_both_shades_of_each_class_that_occurs(self, tmp_path, rng):
+        split = Halves(np.array([[1, 1], [-1, 4]]), ("sky", "road", "car"))  # road on both sides
+        legend = self.draw(tmp_path / "a.png", [Row("a", photo(rng), (split, split))])[-80:]
+        road = half_colours(np.array([[1, 4]]), 3)[0]
+        places = [np.argwhere((legend == colour).all(2))[:, 1] for colour in (road[0], PALETTE[1], road[1])]
+        assert places[0].max() < places[1].min() <= places[1].max() < places[2].min()
+        assert not (legend == PALETTE[0]).all(2).any()
+        assert (legend == IGNORED[0]).all(2).any()
 
     def test_long_headings_legends_and_captions_break_into_lines(self, tmp_path, rng):
         labels = np.arange(30).repeat(2520).reshape(225, 336)

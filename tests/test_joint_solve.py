@@ -434,7 +434,9 @@ def test_average_pooling_keeps_the_scale():
 
 # --------------------------------------------------------------------------------- state, mini-batch
 
-SETTINGS = Descent(batch_images=3, batches=8, steps=2)  # of 7 images: batches of 3, 2 and 2, two epochs and two thirds
+SETTINGS = Descent(
+    batch_images=3, batches=8, steps=2, average=0.5
+)  # of 7 images: batches of 3, 2 and 2, two epochs and two thirds
 GRAPH = Sparsity(3, 3)
 
 
@@ -459,6 +461,12 @@ def finished(folder, given=None, settings=SETTINGS, **choice):
 
 def contents(folder):
     return {file.stem: np.load(file) for file in folder.glob("*.npy")}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """All arrays of a descent that nothing disturbed."""
+    return finished(tmp_path_factory.mktemp("uninterrupted") / "x", settings=SETTINGS)
 
 
 def assert_same(found, expected):
@@ -625,44 +633,40 @@ def break_at(point, state, patch):
         ("applied", ["journal-4.npz"]),
     ],
 )
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_killed_at_any_point_it_ends_with_the_same_x(tmp_path, point, left, ranks):
-    settings = replace(SETTINGS, average=0.5)
-    expected = finished(tmp_path / "whole", settings=settings)
-    state = prepared(tmp_path / "x", settings=settings)
+def test_killed_at_any_point_it_ends_with_the_same_x(tmp_path, uninterrupted, point, left):
+    state = prepared(tmp_path / "x")
     with pytest.MonkeyPatch.context() as patch:
         break_at(point, state, patch)
         with pytest.raises(KilledError):
-            go_on(state, settings=settings)
+            go_on(state)
     assert sorted(file.name for file in (tmp_path / "x").glob("journal*")) == left
     given = Held()
-    taken_up = prepared(tmp_path / "x", settings=settings)
-    in_step(tmp_path / "x", given, settings, ranks)
-    assert_same(contents(tmp_path / "x"), expected)
+    taken_up = prepared(tmp_path / "x")
+    in_step(tmp_path / "x", given, ranks=2)  # two take up what one began
+    assert_same(contents(tmp_path / "x"), uninterrupted)
     assert not list((tmp_path / "x").glob("journal*"))
     done = 5 if left == ["journal-4.npz"] else 4
     assert len(given.asked) == 8 - done  # what was finished was not done again
-    assert (taken_up.counts == expected["counts"]).all()
+    assert (taken_up.counts == uninterrupted["counts"]).all()
 
 
-def in_step(folder, given, settings, ranks):
+def in_step(folder, given, ranks):
     """Processes, here threads, that share a folder and wait for one another."""
     barrier = threading.Barrier(ranks, timeout=60)
 
     def one(rank):
-        go_on(State(folder), given, settings, rank=rank, ranks=ranks, wait=barrier.wait)
+        go_on(State(folder), given, rank=rank, ranks=ranks, wait=barrier.wait)
 
     with ThreadPoolExecutor(ranks) as pool:
         list(pool.map(one, range(ranks)))
 
 
-def test_as_many_processes_as_one_likes_make_the_same_x(tmp_path):
-    expected = finished(tmp_path / "one")
+def test_as_many_processes_as_one_likes_make_the_same_x(tmp_path, uninterrupted):
     for ranks in (2, 3, 5):
         given = Held()
         prepared(tmp_path / str(ranks))
-        in_step(tmp_path / str(ranks), given, SETTINGS, ranks)
-        assert_same(contents(tmp_path / str(ranks)), expected)
+        in_step(tmp_path / str(ranks), given, ranks)
+        assert_same(contents(tmp_path / str(ranks)), uninterrupted)
         assert len(given.asked) == 8  # each batch once
 
 
@@ -672,26 +676,25 @@ def test_a_process_does_its_share_only(tmp_path):
     assert given.asked == [(0, tuple(schedule(7, 3, 0, 0)[1].tolist()))]
 
 
-def test_a_state_of_other_settings_or_a_damaged_one_is_begun_anew(tmp_path):
-    folder = tmp_path / "x"
-    fresh = finished(tmp_path / "fresh")
-    untouched = contents(tmp_path / "fresh") and {**prepared(tmp_path / "start").arrays}
-    go_on(prepared(folder), settings=replace(SETTINGS, batches=4))
+def test_a_state_of_other_settings_or_a_damaged_one_is_begun_anew(tmp_path, uninterrupted):
+    folder, one = tmp_path / "x", replace(SETTINGS, batches=1)
+    untouched = prepared(tmp_path / "start").arrays
+    go_on(prepared(folder), settings=one)
     assert prepared(folder).counts.any()  # the same is taken up
     for about in ({"contents": ["another"]}, {"seed": 1}):
         state = prepared(folder, **about)
         assert_same(contents(folder), untouched)
-        go_on(state, settings=replace(SETTINGS, batches=4))
+        go_on(state, settings=one)
         assert prepared(folder, **about).counts.any()
     for damage in (b"", b"{half", b"\xff\xfe\x00", b"[]"):
-        go_on(prepared(folder), settings=replace(SETTINGS, batches=2))
+        go_on(prepared(folder), settings=one)
         (folder / "about.json").write_bytes(damage)
         prepared(folder)
         assert_same(contents(folder), untouched)
     (folder / "about.json").unlink()  # died while preparing
     (folder / "exp_avg.npy").write_bytes(b"half")
     go_on(prepared(folder))
-    assert_same(contents(folder), fresh)
+    assert_same(contents(folder), uninterrupted)
 
 
 # --------------------------------------------------------------------------------------------- whole
@@ -709,19 +712,21 @@ def dense_operator(cached, sparsity, operator, grid):
     return total / (len(cached.layers) * cached.samples)
 
 
-@pytest.mark.parametrize("operator", ["normalised", "walk"])
-@pytest.mark.parametrize("patterns", [["*"], ["grid:4x6"]])
-def test_all_images_at_once_is_dense_eigh(shards, operator, patterns):
-    cached = opened(shards(3), patterns=patterns)
+@pytest.mark.parametrize(
+    ("operator", "patterns", "samples"), [("normalised", "*", 1), ("walk", "*", 3), ("walk", "grid:4x6", 1)]
+)
+def test_all_images_at_once_is_dense_eigh(shards, operator, patterns, samples):
+    cached = opened(shards(samples), patterns=[patterns])
     choice = {"sparsity": GRAPH, "operator": operator, "grid": FINE}
     found = solve_whole(cached, vectors=5, **choice)
     assert found.vectors.shape == (IMAGES, 24, 5)
-    values, columns = torch.linalg.eigh(dense_operator(cached, **choice))
+    M = dense_operator(cached, **choice)
+    values, columns = torch.linalg.eigh(M)
     np.testing.assert_allclose(found.values, values[-5:].flip(0), atol=1e-4)
     X = torch.from_numpy(found.vectors).flatten(0, 1)
     assert subspace_distance(X, columns[:, -5:]) < 1e-2
     torch.testing.assert_close(X.T @ X, torch.eye(5), atol=1e-4, rtol=0)
-    residual = (dense_operator(cached, **choice).float() @ X - X * torch.from_numpy(found.values)).norm(dim=0).max()
+    residual = (M.float() @ X - X * torch.from_numpy(found.values)).norm(dim=0).max()
     assert float(found.status.removeprefix("largest residual ")) == pytest.approx(float(residual), abs=2e-6, rel=0.1)
     assert residual < 1e-3
     again = solve_whole(cached, vectors=5, **choice)

@@ -143,6 +143,10 @@ class TestInterval:
         expected = np.percentile([mean_iou(one, hungarian(one)) for one in draws], [2.5, 97.5])
         np.testing.assert_allclose(interval(counts, resamples=1500), expected, atol=0.01)
 
+    def test_large_counts_are_added_exactly(self):
+        counts = images_counted(12)
+        assert interval(counts * (10**12 + 1)) == interval(counts)
+
     def test_matches_every_resample_anew(self):
         """Two images with opposite clusters: each alone is perfect, together they know nothing."""
         counts = np.array([[[5, 0], [0, 5]], [[0, 5], [5, 0]]])

@@ -1,6 +1,7 @@
 """The stages, artifact to artifact: what goes in comes out, and nothing depends on shards or order."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,51 @@ def test_numbers_beyond_float16_are_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"float16's range, got up to .* in array q, layer 1 of grid 4x4"):
         extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **settings)
     assert not list(tmp_path.glob("f.*"))
+
+
+@pytest.fixture
+def extraction(tmp_path):
+    """Extracts the features of three images, one run an image; answers the manifest."""
+    backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+    ids = [f"image-{i}" for i in range(3)]
+    write_images(dataset(range(3)), ids, tmp_path / "i.json", tmp_path / "c.json", view=VIEW, run_images=1, settings={})
+
+    def run_once():
+        settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}
+        extract(Store(tmp_path / "i.json"), backbone, tmp_path / "features" / "f.json", **settings)
+        return tmp_path / "features" / "f.json"
+
+    return run_once
+
+
+#: Of the fixture above: q, k and final of 16 tokens of 24 channels, two layers, three images, in half precision.
+EXTRACTED_BYTES = 3 * 16 * 24 * (2 * 2 + 1) * 2
+
+
+def with_free(monkeypatch, free):
+    usage = shutil.disk_usage("/")._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+
+
+def test_features_say_once_how_large_they_will_be(extraction, capfd, monkeypatch):
+    with_free(monkeypatch, 5 * 10**9)
+    store = Store(extraction())
+    said = [line for line in capfd.readouterr().err.splitlines() if "GB" in line]
+    assert said == [f"features of 3 images: 0.00 GB, 5 GB free in {store.path.parent}"]
+    arrays = store.description["arrays"].values()
+    assert sum(np.prod(a["shape"]) * np.dtype(a["dtype"]).itemsize for a in arrays) == EXTRACTED_BYTES
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_features_the_disk_has_no_room_for_are_refused(extraction, monkeypatch, tmp_path, missing):
+    with_free(monkeypatch, EXTRACTED_BYTES - missing)
+    if not missing:
+        assert Store(extraction()).ids == [f"image-{i}" for i in range(3)]
+        return
+    with pytest.raises(InputError, match=r"features of 3 images: expected .* GB free in .*, got .*; choose") as caught:
+        extraction()
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "features").iterdir())
 
 
 def test_a_broken_label_map_counts_as_a_broken_image(tmp_path):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from whatwhere.stages.tables import write_oracle_table, write_seconds_table
+from whatwhere.tables import computed_on, merged, write_table
 
 ROW = {"paper": None, "backbone": None, "method": None, "reason": "", "reported": "", "datasets": None, "crf": False}
 TABLE = {
@@ -102,6 +103,22 @@ def test_a_data_set_without_labels_says_so(tmp_path, scores):
     assert kmeans["Note"] == masks["Note"] == "scenes has no labels"
 
 
+def test_several_data_sets_without_labels_all_say_so(tmp_path, scores):
+    scores = [*scores, *(write_scores(tmp_path, "photos", m, [counts("c", 2, 1, chosen=True)]) for m in METHODS)]
+    empty = pd.DataFrame(columns=list(counts("a", 2, 1, chosen=True)))
+    for path in scores:
+        empty.to_parquet(path)
+    kmeans, *_ = written(tmp_path, scores, datasets=["scenes", "photos"])
+    assert kmeans["Note"] == "scenes has no labels; photos has no labels"
+
+
+def test_a_row_may_be_of_one_data_set(tmp_path, scores):
+    rows = [{**TABLE["rows"][0], "datasets": ["scenes"]}, TABLE["rows"][2]]
+    kmeans, _ = written(tmp_path, scores, rows=rows, datasets=["scenes", "photos"])
+    assert kmeans["mIoU (ours, scenes)"] == "0.333"
+    assert "mIoU (ours, photos)" not in kmeans
+
+
 def test_all_forms_hold_the_same(tmp_path, scores):
     written(tmp_path, scores)
     markdown = (tmp_path / "table1.md").read_text()
@@ -137,3 +154,99 @@ def test_seconds_are_added_up_and_name_the_machine(tmp_path):
     (found,) = read(tmp_path / "t.csv")
     assert (found["Seconds (paper)"], found["Total, ours (s)"], found["Fold (s)"]) == ("40", "1", "0.25")
     assert "a GPU" in (tmp_path / "t.md").read_text()
+
+
+# ------------------------------------------------------------------------------- rows, whatever is in them
+
+
+def table_of(rows, **changes):
+    return {
+        "title": "T",
+        "source": "paper",
+        "datasets": ["scenes", "photos"],
+        "columns": ["Name"],
+        "rows": rows,
+        **changes,
+    }
+
+
+def write(folder, rows, ours=None, columns=("Ours",), name="t", **changes):
+    out = folder / f"{name}.csv"
+    choice = {"paper": "(paper)", "paper_format": ".1f", "notes": ["a note of 100 %"], **changes}
+    write_table(out, table_of(rows), ours or [{}] * len(rows), columns, **choice)
+    return read(out)
+
+
+def paper_row(**changes):
+    return {**ROW, "labels": ["r"], **changes}
+
+
+def test_several_numbers_of_the_paper_stand_under_their_names(tmp_path):
+    rows = [paper_row(paper={"B": 2, "A": 1.25}), paper_row(paper={"C": 3.06}), paper_row(), paper_row(paper={})]
+    found = write(tmp_path, rows, [{"Ours": "x"}, {}, {}, {}])
+    assert list(found[0]) == ["Name", "B (paper)", "A (paper)", "C (paper)", "Ours"]
+    assert [list(row.values())[1:4] for row in found] == [["2.0", "1.2", ""], ["", "", "3.1"], [""] * 3, [""] * 3]
+
+
+def test_one_number_of_the_paper_stands_under_the_heading(tmp_path):
+    (row,) = write(tmp_path, [paper_row(paper=0.5)], paper="mIoU (paper)", paper_format=".2f")
+    assert row == {"Name": "r", "mIoU (paper)": "0.50"}
+    (zero,) = write(tmp_path, [paper_row(paper=0)], paper_format="g")
+    assert zero["(paper)"] == "0"
+
+
+def test_who_reported_a_number_is_noted(tmp_path):
+    rows = [
+        paper_row(paper=1, reported="[12], quoted"),
+        paper_row(reason="needs weights"),
+        paper_row(reported="[12]", reason="needs weights"),
+        paper_row(reason="needs weights"),
+    ]
+    found = write(tmp_path, rows, [{}, {}, {}, {"Note": "no labels"}])
+    assert [row["Note"] for row in found] == ["reported: [12], quoted", "needs weights", "reported: [12]", "no labels"]
+
+
+def test_columns_that_would_be_empty_are_left_out(tmp_path):
+    found = write(tmp_path, [paper_row(labels=[""])] * 2, [{"Ours": "1"}, {}], columns=("Ours", "Nothing"))
+    assert [list(row) for row in found] == [["Name", "Ours"]] * 2  # the names stay, even when they are empty
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"backbone": "b"}, ["scenes", "photos"]),
+        ({"backbone": "b", "datasets": ["photos"]}, ["photos"]),
+        ({"backbone": "b", "datasets": []}, ["scenes", "photos"]),
+        ({"datasets": ["photos"]}, []),
+        ({}, []),
+    ],
+)
+def test_what_a_row_is_computed_on(row, expected):
+    assert list(computed_on(table_of([]), {**ROW, **row})) == expected
+
+
+def test_notes_of_several_data_sets_all_stay():
+    assert merged({"a": "1", "Note": "x"}, {"b": "2", "Note": "y"}) == {"a": "1", "b": "2", "Note": "x; y"}
+    assert merged({"a": "1", "Note": "x"}, {"a": "2"}) == {"a": "2", "Note": "x"}
+    assert merged({"a": "1"}, {}) == {"a": "1"}
+
+
+def test_what_latex_reads_otherwise_is_escaped(tmp_path):
+    write(tmp_path, [paper_row(labels=["A_1 & B, 5 %"])], [{"Ours": "1.0–2.0, 3 × 4"}])
+    latex = (tmp_path / "t.tex").read_text("utf-8")
+    assert r"A\_1 \& B, 5 \% & 1.0--2.0, 3 $\times$ 4 \\" in latex
+    assert r"\caption{T. a note of 100 \%}" in latex
+
+
+def test_names_with_a_dot_do_not_overwrite_each_other(tmp_path):
+    for name in ("t.1", "t.2"):
+        write(tmp_path, [paper_row(labels=[name])], name=name)
+    kinds = ("csv", "md", "tex", "meta.json")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"t.{i}.{kind}" for i in (1, 2) for kind in kinds)
+    assert "t.1" in (tmp_path / "t.1.md").read_text()
+
+
+def test_tables_are_whole_or_absent(tmp_path):
+    with pytest.raises(ValueError, match="shorter"):
+        write(tmp_path, [paper_row()] * 2, [{}])
+    assert not list(tmp_path.iterdir())

@@ -111,8 +111,8 @@ def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
     command = kinds.add_parser(
         "dataset",
         help="how time and memory of the solvers for a data set grow with its images",
-        description="Solves sets of rendered scenes by mini-batches and globally, for both pathways, each in a process\n"
-        "of its own, and scores the solutions of one size. Writes bench.json, bench.md and bench.png.\n"
+        description="Solves sets of rendered scenes by mini-batches and globally, for both pathways, each in a\n"
+        "process of its own, and scores the solutions of one size. Writes bench.json, bench.md and bench.png.\n"
         "The features lie in a temporary folder (TMPDIR) until the end.",
         epilog="examples:\n  whatwhere bench dataset\n  whatwhere bench dataset --images 8 16 32 --batch 8 --epochs 1\n"
         "  whatwhere bench dataset --backbone zoo-dino --images 64 128 256 512 --out growth --json",

@@ -39,17 +39,22 @@ def write_table(
     papers = dict.fromkeys(name for cells in known for name in cells)
     frame = pd.DataFrame(rows, columns=[*table["columns"], *papers, *columns, "Note"], dtype=object).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
-    stem = csv.with_suffix("")
     _write(csv, frame.to_csv(index=False))
-    _write(stem.with_suffix(".md"), _markdown(frame, table["title"], notes))
-    _write(stem.with_suffix(".tex"), _latex(frame, table["title"], notes))
+    _write(csv.with_suffix(".md"), _markdown(frame, table["title"], notes))
+    _write(csv.with_suffix(".tex"), _latex(frame, table["title"], notes))
     described = {"title": table["title"], "source": table["source"], "notes": list(notes)}
-    write_json(stem.with_suffix(".meta.json"), described)
+    write_json(csv.with_suffix(".meta.json"), described)
 
 
 def computed_on(table: dict[str, Any], row: dict[str, Any]) -> Sequence[str]:
     """The data sets that a row is computed on; none for a row of the paper alone."""
     return (row["datasets"] or table["datasets"]) if row["backbone"] else ()
+
+
+def merged(cells: Cells, more: Cells) -> Cells:
+    """A row's cells on several data sets; what is noted of each of them stays."""
+    notes = [part["Note"] for part in (cells, more) if "Note" in part]
+    return {**cells, **more, **({"Note": "; ".join(notes)} if notes else {})}
 
 
 def _row(row: dict[str, Any], names: Sequence[str], paper: Cells, cells: Cells) -> Cells:

@@ -322,6 +322,8 @@ def figure_inputs(wildcards):
                 path for run in whatwhere.config.runs(figure) for path in every_shard(rules.scores.output[0], *run)
             ]
         }
+    if figure.kind == "method":
+        return drawing_inputs(figure)
     backbone = figure.photographs or whatwhere.config.runs(figure)[0][1]
     inputs = {}
     for number, column in enumerate(figure.columns):
@@ -333,6 +335,21 @@ def figure_inputs(wildcards):
         else:
             steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
             inputs[f"{kind}{number}"] = every_shard(steps[kind].output[0], *run)
+    return inputs
+
+
+def drawing_inputs(figure):
+    """What is drawn of the method: images, and for each role of a method its vectors and regions."""
+    place = (figure.dataset, figure.backbone)
+    inputs = {"images": every_shard(rules.images.output.images, *place)}
+    for role in ("what", "where"):
+        run = (*place, getattr(figure, role))
+        inputs[f"vectors_{role}"] = [of_run(rules.joint.output[0], run)]
+        inputs[f"regions_{role}"] = [of_run(rules.segments.output[0], run)]
+    if figure.drawing == "diagram":
+        return {**inputs, "features": every_shard(rules.features.output[0], *place)}
+    for kind, rule in (("vectors", rules.vectors), ("regions", rules.regions)):
+        inputs[f"{kind}_single"] = every_shard(rule.output[0], *place, figure.single)
     return inputs
 
 
@@ -379,6 +396,8 @@ def clustered_runs(tables):
     pictures = [figure for figure in SETTINGS.figures.values() if figure.kind == "pictures"]
     columns = [(figure.dataset, column) for figure in pictures for column in figure.columns if column.show == "regions"]
     runs += [(d, c.backbone, c.method) for d, c in columns if SETTINGS.is_joint(c.method)]
+    drawings = [figure for figure in SETTINGS.figures.values() if figure.kind == "method"]
+    runs += [run for figure in drawings for run in whatwhere.config.runs(figure) if SETTINGS.is_joint(run[2])]
     return [run for run in dict.fromkeys(runs) if SETTINGS.methods[run[2]].kind != "truth"]
 
 

@@ -88,12 +88,14 @@ def _fault(status: int, errors: Path) -> str:
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """`seconds` of the solve with its Eq. 8 and its store, imports left out, `locations`, `status`, and
-    `peak_memory_gb`: all that was resident in this process at a time.
+    """`seconds` of the solve with its Eq. 8 and its store, imports left out, `locations`, `status`, `threads`, and
+    `peak_memory_gb`: the most that was resident in this process.
 
     `job` has the number of `images` and what `stages.joint.write_joint` takes, but for `settings`; of the kind
     `FLOOR` it only opens the stores.
     """
+    import torch
+
     from whatwhere.bench.clock import timed
     from whatwhere.progress import progress
     from whatwhere.stages.joint import write_joint
@@ -111,7 +113,7 @@ def measure(job: Job) -> dict[str, Any]:
         solved = Store(output).attributes
         grid, status = solved["grid"], solved["status"]
     found = {"seconds": seconds, "locations": job["images"] * grid[0] * grid[1], "status": status}
-    return {**found, "peak_memory_gb": memory_mb("self", "VmHWM") / 1e3}
+    return {**found, "threads": torch.get_num_threads(), "peak_memory_gb": memory_mb("self", "VmHWM") / 1e3}
 
 
 def _opened(given: Job, method: dict[str, Any]) -> tuple[int, int]:

@@ -35,7 +35,7 @@ class Shape:
 STABLE_DIFFUSION = (Shape(1, 64, 1280), Shape(3, 256, 1280), Shape(3, 1024, 640))
 
 
-def power(images: Sequence[float], seconds: Sequence[float]) -> float:
+def power(images: Sequence[int], seconds: Sequence[float]) -> float:
     """The p of seconds ∝ imagesᵖ: the slope of a straight line through logarithms, by least squares."""
     return float(np.polyfit(np.log(images), np.log(seconds), 1)[0])
 
@@ -77,7 +77,7 @@ def on_paper(
     vectors: int,
     samples: int,
     batch_images: int = PAPER_BATCH,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Arithmetic, not measured: what the products of the search take (2 operations for each channel of each pair of
     locations, and inside an image once more), and what has to be held or stored.
 

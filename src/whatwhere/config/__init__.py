@@ -32,7 +32,7 @@ from whatwhere.config.methods import (
     TokenCut,
     Truth,
 )
-from whatwhere.config.tables import Curves, Figure, Run, Table, Use, runs
+from whatwhere.config.tables import Curves, Drawing, Figure, Run, Table, Use, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.errors import InputError
 
@@ -105,6 +105,8 @@ class Config(Strict):
         for name, figure in self.figures.items():
             if figure.kind == "pictures" and figure.photographs:
                 must_exist(f"figures.{name}.photographs", figure.photographs, self.backbones)
+            if figure.kind == "method":
+                self._check_drawing(f"figures.{name}", figure)
         return self
 
     def _check_table(self, where: str, table: Table) -> None:
@@ -123,6 +125,16 @@ class Config(Strict):
         shown = [(f"tables.{name}", table.uses()) for name, table in self.tables.items()]
         shown += [(f"figures.{name}", figure.uses()) for name, figure in self.figures.items()]
         return [(f"{where}.{inner}", run) for where, uses in shown for inner, run in uses]
+
+    def _check_drawing(self, where: str, figure: Drawing) -> None:
+        for role, pathway in (("what", "vv"), ("where", "qk")):
+            method = self.methods[getattr(figure, role)]
+            if not isinstance(method, Joint) or method.pathway != pathway or self.is_live(getattr(figure, role)):
+                words = f"{where}.{role}: expected a solver for a data set on {pathway} with cached features"
+                raise PydanticCustomError("values", "{words}", {"words": f"{words}, got {getattr(figure, role)}"})
+        if figure.single and not isinstance(self.methods[figure.single], SINGLE):
+            words = f"{where}.single: expected a method for one image, got {figure.single}"
+            raise PydanticCustomError("values", "{words}", {"words": words})
 
     def is_joint(self, method: str) -> bool:
         """Whether a method is a solver for a whole data set."""
@@ -158,7 +170,7 @@ class Config(Strict):
         return list(dict.fromkeys([*(run for table in tables for run in runs(table)), *shown]))
 
     def _pictured(self) -> list[Run]:
-        return [run for figure in self.figures.values() if figure.kind == "pictures" for run in runs(figure)]
+        return [run for figure in self.figures.values() if figure.kind != "curves" for run in runs(figure)]
 
 
 def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from whatwhere.backbones.catalogue import PRESETS
-from whatwhere.config.base import Name, Positive, Strict
+from whatwhere.config.base import Name, Positive, Share, Strict
 from whatwhere.datasets.sources import SOURCES
 from whatwhere.errors import InputError
 from whatwhere.zoo import folder_of
@@ -16,7 +16,6 @@ from whatwhere.zoo import folder_of
 #: Endings of what a checkpoint's folder consists of.
 CHECKPOINTS = (".json", ".safetensors", ".bin", ".txt")
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class BackboneSettings(Strict):

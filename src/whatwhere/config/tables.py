@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config.base import Entries, Name, Positive, Strict
+from whatwhere.config.base import Entries, Name, Positive, Share, Strict
 from whatwhere.config.faults import must_exist
 
 #: What is computed for a table or figure: data set, backbone, method.
@@ -178,9 +178,43 @@ class Curves(Strict):
         return [("curves", (d, b, m)) for d in self.datasets for b, m in pairs]
 
 
-def runs(shown: _Table | Pictures | Curves) -> list[Run]:
+class Drawing(Strict):
+    """The method itself, drawn from what it found (Figures 1 and 2)."""
+
+    kind: Literal["method"]
+    title: str
+    drawing: Literal["overview", "diagram"]
+    """`overview`: one image, and a data set, in one look (Figure 1); `diagram`: from images to X (Figure 2)."""
+    dataset: Name
+    backbone: Name
+    what: Name
+    """A solver for a data set on the V-V graph."""
+    where: Name
+    """And one on the Q-K graph."""
+    single: Name | None = None
+    """A method for one image, which an overview begins with."""
+    images: Annotated[int, Field(ge=2)] = 6
+    ids: tuple[str, ...] | None = None
+    """These images, not the first."""
+    location: tuple[Share, Share] = (0.5, 0.5)
+    """Of a diagram: whose connections are drawn, down and across the middle image."""
+
+    @model_validator(mode="after")
+    def _begins_with_one_image(self) -> Drawing:
+        if (self.drawing == "overview") != bool(self.single):
+            words = "expected `single`, a method for one image, for an overview and only there"
+            raise PydanticCustomError("row", "{words}", {"words": words})
+        return self
+
+    def uses(self) -> list[Use]:
+        """What is drawn."""
+        methods = [(where, getattr(self, where)) for where in ("single", "what", "where")]
+        return [(where, (self.dataset, self.backbone, method)) for where, method in methods if method]
+
+
+def runs(shown: _Table | Pictures | Curves | Drawing) -> list[Run]:
     """What a table or figure needs, once each, in order."""
     return list(dict.fromkeys(run for _, run in shown.uses()))
 
 
-Figure = Annotated[Pictures | Curves, Field(discriminator="kind")]
+Figure = Annotated[Pictures | Curves | Drawing, Field(discriminator="kind")]

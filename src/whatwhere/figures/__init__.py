@@ -1,5 +1,5 @@
-"""The paper's figures as PNG files: sheets of pictures (Figures 3, 5, 10 …), curves of scores (Figure 4), and drawings of
-the method (Figures 1, 2).
+"""The paper's figures as PNG files: sheets of pictures (Figures 3, 5, 10 …), curves of scores (Figure 4), drawings of
+the method itself (Figures 1, 2).
 
 `colours` turns arrays into RGB images, `cells` are the kinds of picture that a sheet may hold, `sheet` lays
 them out, `curves` plots lines with bands, `overview` and `diagram` draw the method on a `canvas` (with `graphs` and

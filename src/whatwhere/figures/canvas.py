@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from whatwhere.figures.colours import Picture
-from whatwhere.figures.page import DPI, STRIP_PX
+from whatwhere.figures.page import DPI, STRIP_PX, letters
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 #: What lies over what.
 _PANEL, _PICTURE, _LINE, _WORDS = 0, 1, 2, 3
-Point = tuple[float, float]
+#: A place along an edge, and one on the strip.
+Pixels = int | float
+Point = tuple[Pixels, Pixels]
 
 
 class Canvas:
@@ -39,7 +41,7 @@ class Canvas:
         bottom = self.height - top - pixels.shape[0]
         self._figure.figimage(pixels, round(left), round(bottom), origin="upper", zorder=_PICTURE)
 
-    def panel(self, place: Point, width: float, height: float, *, colour: str, edge: str = "none") -> None:
+    def panel(self, place: Point, width: Pixels, height: Pixels, *, colour: str, edge: str = "none") -> None:
         """A filled rectangle with round corners, under everything else."""
         from matplotlib.patches import FancyBboxPatch
 
@@ -47,7 +49,7 @@ class Canvas:
         round_corners = "round,pad=0,rounding_size=10"
         self._add(FancyBboxPatch(place, width, height, round_corners, transform=self._pixels, **look))
 
-    def frame(self, place: Point, width: float, height: float, *, colour: str, line_pt: float = 0.7) -> None:
+    def frame(self, place: Point, width: Pixels, height: Pixels, *, colour: str, line_pt: float = 0.7) -> None:
         """A rectangle's outline, over pictures."""
         from matplotlib.patches import Rectangle
 
@@ -61,12 +63,8 @@ class Canvas:
 
         look: dict[str, Any] = {"color": colour, "linewidth": 1.4, "zorder": _LINE, "joinstyle": "miter"}
         head = "-|>,head_length=3.2,head_width=1.9"
-        path = Path(np.array(points, float))
-        self._add(
-            FancyArrowPatch(
-                path=path, arrowstyle=head, shrinkA=0, shrinkB=0, mutation_scale=1, transform=self._pixels, **look
-            )
-        )
+        look |= {"arrowstyle": head, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 1, "transform": self._pixels}
+        self._add(FancyArrowPatch(path=Path(np.array(points, float)), **look))
 
     def link(self, start: Point, end: Point, *, colour: str, line_pt: float, bow: float) -> None:
         """An arc with a white border, bent to its left by `bow` of its length, that ends in a point."""
@@ -77,24 +75,18 @@ class Canvas:
         middle = (x + across / 2 + bow * down, y + down / 2 - bow * across)
         path = Path([start, middle, end], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
         for shade, width in (("white", line_pt + 0.8), (colour, line_pt)):
-            look: dict[str, Any] = {
-                "fill": False,
-                "edgecolor": shade,
-                "linewidth": width,
-                "capstyle": "round",
-                "zorder": _LINE,
-            }
-            self._add(PathPatch(path, transform=self._pixels, **look))
+            look: dict[str, Any] = {"fill": False, "edgecolor": shade, "linewidth": width, "zorder": _LINE}
+            self._add(PathPatch(path, capstyle="round", transform=self._pixels, **look))
         look = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.5, "zorder": _LINE + 0.1}
         self._add(Circle(end, 5.5, transform=self._pixels, **look))
 
     def ring(self, place: Point, *, colour: str) -> None:
-        """A mark around a point."""
+        """A mark on a point, over its links."""
         from matplotlib.patches import Circle
 
-        for shade, width in (("white", 3.2), (colour, 1.6)):
-            look: dict[str, Any] = {"fill": False, "edgecolor": shade, "linewidth": width, "zorder": _LINE + 0.2}
-            self._add(Circle(place, 10, transform=self._pixels, **look))
+        for radius, ground, edge in ((12, "white", "white"), (8.5, "white", colour)):
+            look: dict[str, Any] = {"facecolor": ground, "edgecolor": edge, "linewidth": 1.6, "zorder": _LINE + 0.2}
+            self._add(Circle(place, radius, transform=self._pixels, **look))
 
     def words(
         self,
@@ -106,8 +98,14 @@ class Canvas:
         colour: str = "black",
         align: Literal["left", "center", "right"] = "left",
         turned: bool = False,
+        room: Pixels | None = None,
     ) -> None:
-        """One line whose letters stand on `place`; `turned` it is read from below, and stands on it to the left."""
+        """One line whose letters stand on `place`; `turned` it is read from below, and stands on it to the left.
+
+        Letters are as small as they must be for the line to have `room`.
+        """
+        if room is not None:
+            size_pt *= min(1, room / max(letters(size_pt, bold).getlength(text), 1))
         look: dict[str, Any] = {"fontsize": size_pt, "fontweight": "bold" if bold else "normal", "color": colour}
         look |= {"ha": align, "va": "baseline", "zorder": _WORDS, "transform": self._pixels}
         if turned:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from whatwhere.figures.canvas import Canvas, Point
 from whatwhere.figures.cells import Photo
 from whatwhere.figures.graphs import INSIDE, Graph
 from whatwhere.figures.page import GAP_PX, INDENT_PX, STRIP_PX, save_titled
 from whatwhere.figures.pathways import GROUND, PATHWAYS, Pathway, check_rows, draw_head
 from whatwhere.figures.sheet import Row
 
-if TYPE_CHECKING:
-    from whatwhere.figures.canvas import Canvas, Point
-
 #: White in the grounds and between them; what the heads of a lane and of a column take, and the name of a matrix.
-PAD_PX, HEAD_PX, TITLE_PX, NAME_PX = INDENT_PX - 6, 96, 40, 30
+PAD_PX, HEAD_PX, TITLE_PX, NAME_PX = INDENT_PX, 96, 40, 30
 #: Between columns: images and lanes, connections and matrices, matrices and X, X and its leading one, this and regions.
 STEPS_PX = (94, 40, 190, GAP_PX, 60)
 #: A layer with the white below it, a layer, and the arrow from images to layers.
 LAYER_STEP_PX, LAYER_PX, DOWN_PX = 50, 42, 44
 #: Connections drawn of the one location, inside its image and again as many across; the most matrices, the least size.
 LINKS, MATRICES, MATRIX_PX = 10, 3, 110
+#: The columns of a lane.
+HEADS = ("one location", "affinities A", "X, vectors 1–3", "leading vector", "regions")
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,11 @@ class Layers:
 
 @dataclass(frozen=True)
 class Lane:
-    """What a pathway makes of the images: graphs of some of its layers, and one (of all on a grid) for `location`.
-
-    `heads` say what the three cells of a row are.
-    """
+    """What a pathway makes of the images: the graphs of its layers, and their mean, in which `location` stands."""
 
     graphs: tuple[Graph, ...]
     mean: Graph
     location: int
-    heads: tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -86,8 +81,6 @@ def draw_diagram(
     Raises InputError without images, for other numbers of cells, and for images of several shapes.
     """
     from matplotlib import style
-
-    from whatwhere.figures.canvas import Canvas
 
     check_rows(rows, 6, output)
     layout = _layout(rows)
@@ -131,11 +124,13 @@ def _draw_network(canvas: Canvas, rows: Sequence[Row], layers: Layers, layout: _
     for number, (name, pathway) in enumerate(zip(("values V", "queries Q, keys K"), PATHWAYS, strict=True)):
         end = layout.top(number) + layout.column / 2
         canvas.arrow((left + width + 8, middle), (trunk, middle), (trunk, end), (lanes, end), colour=pathway.colour)
-        canvas.words((lanes - 22, end - 16), name, size_pt=6.5, colour=pathway.colour, turned=True)
+        room = HEAD_PX + layout.column / 2 - 30
+        canvas.words((lanes - 24, end - 16), name, size_pt=6.5, colour=pathway.colour, turned=True, room=room)
 
 
 def _shown(count: int, room: int) -> list[int | None]:
     """The places of all layers or, where there is no room, of the first and the last, with None between."""
+    room = max(room, 3)
     if count <= room:
         return list(range(count))
     return [*range(room // 2), None, *range(count - (room - room // 2 - 1), count)]
@@ -155,8 +150,8 @@ def _draw_layers(
         wide = width * (0.75 + 0.25 * (rows * columns / finest) ** 0.5)
         ground, edge, letters = ("white", "dimgrey", "black") if layers.chosen[layer] else (GROUND, "silver", "grey")
         canvas.panel((centre - wide / 2, upper), wide, LAYER_PX, colour=ground, edge=edge)
-        text = f"{layers.names[layer]}: {rows}×{columns}"
-        canvas.words((centre, upper + 28), text, size_pt=6.5, colour=letters, align="center")
+        text, room = f"{layers.names[layer]}: {rows}×{columns}", wide - 12
+        canvas.words((centre, upper + 28), text, size_pt=6.5, colour=letters, align="center", room=room)
 
 
 def _draw_lane(canvas: Canvas, rows: Sequence[Row], number: int, lane: Lane, pathway: Pathway, layout: _Layout) -> None:
@@ -166,7 +161,7 @@ def _draw_lane(canvas: Canvas, rows: Sequence[Row], number: int, lane: Lane, pat
     middle = top + layout.column / 2
     canvas.panel((ground, top - HEAD_PX), STRIP_PX - ground, layout.lane, colour=pathway.tint)
     draw_head(canvas, (links, top - HEAD_PX + 36), pathway)
-    for left, head in zip((links, matrices, *solved), ("one location", "affinities A", *lane.heads), strict=True):
+    for left, head in zip((links, matrices, *solved), HEADS, strict=True):
         _draw_title(canvas, left, top, head)
     for place, row in enumerate(rows):
         upper = top + place * (height + GAP_PX)
@@ -224,11 +219,11 @@ def _draw_solution(canvas: Canvas, start: Point, end: int) -> None:
     (left, middle), centre = start, (start[0] + end) / 2
     canvas.arrow((left + 8, middle), (end - 8, middle))
     canvas.words((centre, middle - 62), "$P = D^{-1}A$", size_pt=7.5, align="center")
-    canvas.words((centre, middle - 20), "min $|x^\\mathrm{T}\\!Px - 1|$", size_pt=7.5, align="center")
+    canvas.words((centre, middle - 20), "min $|x^\\mathrm{T}Px - 1|$", size_pt=7.5, align="center")
     canvas.words((centre, middle + 36), "in all layers", size_pt=6.5, colour="dimgrey", align="center")
-    canvas.words((centre, middle + 68), "$X^\\mathrm{T}\\!X = I$", size_pt=7.5, align="center")
+    canvas.words((centre, middle + 68), "$X^\\mathrm{T}X = I$", size_pt=7.5, align="center")
 
 
-def _draw_title(canvas: Canvas, left: float, top: float, text: str) -> None:
+def _draw_title(canvas: Canvas, left: int, top: int, text: str) -> None:
     """Over a column that begins at `top`."""
     canvas.words((left, top - 14), text, size_pt=6.5, colour="#404040")

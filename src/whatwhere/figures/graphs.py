@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy import sparse
 
 from whatwhere.errors import InputError
-from whatwhere.figures.colours import Drawn
 
 #: Connections inside an image, in every drawing; those across have their pathway's colour.
 INSIDE = "#262626"
@@ -38,7 +37,7 @@ class Graph:
                 f"graph {self.name}: expected {expected}, got a matrix {list(self.A.shape)}; check the grid"
             )
 
-    def picture(self, size: int, colour: str) -> Drawn:
+    def picture(self, size: int, colour: str) -> UInt8[np.ndarray, "{size} {size} 3"]:
         """`size` × `size` pixels: dark where locations of one image are connected, in `colour` where those of two are.
 
         A pixel is as strong as what it covers; the strongest hundredth of the pixels with anything are all the same.

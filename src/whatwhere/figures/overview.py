@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+from whatwhere.figures.canvas import Canvas
 from whatwhere.figures.cells import Photo
-from whatwhere.figures.colours import Drawn
-from whatwhere.figures.page import GAP_PX, INDENT_PX, STRIP_PX, letters, save_titled
+from whatwhere.figures.colours import Picture
+from whatwhere.figures.page import GAP_PX, INDENT_PX, STRIP_PX, save_titled
 from whatwhere.figures.pathways import GROUND, PATHWAYS, check_rows, draw_head
 from whatwhere.figures.sheet import Row
-
-if TYPE_CHECKING:
-    from whatwhere.figures.canvas import Canvas
 
 #: White in the panels and between them; what the heads of a panel and of a pathway take.
 PAD_PX, APART_PX, HEAD_PX, PATHWAY_PX = INDENT_PX, 28, 92, 50
@@ -23,6 +21,9 @@ STEP_PX, GUTTER_PX, NAMES_PX = 96, 40, 40
 #: What stands in the left panel under the image, and in the two rows of a pathway.
 STEPS = (("Eigenvectors 1–3", "of this image alone"), ("Regions", "by K-means"))
 NAMES = ("eigenvectors 1–3", "regions")
+#: The heads of the panels.
+SINGLE = ("One image", "graphs of its own")
+SEVERAL = ("A whole data set", "graphs across all its images: a colour means the same in every one")
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ def draw_overview(single: Row, several: Sequence[Row], output: Path, *, title: s
     """
     from matplotlib import style
 
-    from whatwhere.figures.canvas import Canvas
-
     check_rows([single], len(STEPS), output)
     check_rows(several, 2 * len(NAMES), output)
     layout = _layout(single, several)
@@ -88,15 +87,15 @@ def _layout(single: Row, several: Sequence[Row]) -> _Layout:
 
 def _draw_single(canvas: Canvas, row: Row, layout: _Layout) -> None:
     """Image, eigenvectors and regions below each other."""
-    (height, width), middle = layout.one, PAD_PX + layout.one[1] / 2
+    height, width = layout.one
     canvas.panel((0, 0), width + 2 * PAD_PX, layout.height, colour=GROUND)
-    _draw_heading(canvas, PAD_PX, "One image", "a graph of its own")
+    _draw_heading(canvas, PAD_PX, width, SINGLE)
     canvas.picture((PAD_PX, HEAD_PX), _photo(row, layout.one))
     for place, ((name, words), cell) in enumerate(zip(STEPS, row.cells, strict=True), 1):
         top = HEAD_PX + place * (height + STEP_PX)
         canvas.arrow((PAD_PX + 20, top - STEP_PX + 10), (PAD_PX + 20, top - 10))
-        canvas.words((PAD_PX + 48, top - 52), name, size_pt=7.5)
-        canvas.words((PAD_PX + 48, top - 22), words, size_pt=6.5, colour="dimgrey")
+        canvas.words((PAD_PX + 48, top - 52), name, size_pt=7.5, room=width - 48)
+        canvas.words((PAD_PX + 48, top - 22), words, size_pt=6.5, colour="dimgrey", room=width - 48)
         canvas.picture((PAD_PX, top), cell.draw(row.photo, *layout.one))
 
 
@@ -104,12 +103,7 @@ def _draw_several(canvas: Canvas, rows: Sequence[Row], layout: _Layout) -> None:
     """All images beside each other; under them the rows of both pathways."""
     height, width = layout.many
     canvas.panel((layout.panel, 0), STRIP_PX - layout.panel, layout.height, colour=GROUND)
-    _draw_heading(
-        canvas,
-        layout.panel + PAD_PX,
-        "A whole data set",
-        "one graph across all its images: the same colours mean the same in each",
-    )
+    _draw_heading(canvas, layout.panel + PAD_PX, STRIP_PX - layout.panel - 2 * PAD_PX, SEVERAL)
     lefts = [layout.cells + place * (width + GAP_PX) for place in range(len(rows))]
     for left, row in zip(lefts, rows, strict=True):
         canvas.picture((left, HEAD_PX), _photo(row, layout.many))
@@ -123,21 +117,16 @@ def _draw_several(canvas: Canvas, rows: Sequence[Row], layout: _Layout) -> None:
         )
         for place, name in enumerate(NAMES):
             upper = top + PATHWAY_PX + place * (height + GAP_PX)
-            _draw_name(canvas, (layout.cells - 12, upper + height / 2), name, height)
+            look: dict[str, Any] = {"size_pt": 6.5, "colour": "dimgrey", "align": "center", "turned": True}
+            canvas.words((layout.cells - 12, upper + height / 2), name, **look, room=height)
             for left, row in zip(lefts, rows, strict=True):
                 canvas.picture((left, upper), row.cells[2 * number + place].draw(row.photo, height, width))
 
 
-def _draw_heading(canvas: Canvas, left: float, text: str, words: str) -> None:
-    canvas.words((left, 40), text, size_pt=8.5, bold=True)
-    canvas.words((left, 72), words, size_pt=6.5, colour="dimgrey")
+def _draw_heading(canvas: Canvas, left: int, room: int, words: tuple[str, str]) -> None:
+    canvas.words((left, 40), words[0], size_pt=8.5, bold=True, room=room)
+    canvas.words((left, 72), words[1], size_pt=6.5, colour="dimgrey", room=room)
 
 
-def _draw_name(canvas: Canvas, place: tuple[float, float], name: str, room: int) -> None:
-    """Turned, in letters that fit."""
-    sizes = [size for size in (6.5, 6.0, 5.5, 5.0, 4.5) if letters(size).getlength(name) <= room]
-    canvas.words(place, name, size_pt=(sizes or [4.0])[0], colour="dimgrey", align="center", turned=True)
-
-
-def _photo(row: Row, size: tuple[int, int]) -> Drawn:
+def _photo(row: Row, size: tuple[int, int]) -> Picture:
     return Photo(row.photo).draw(row.photo, *size)

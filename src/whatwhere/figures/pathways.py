@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from whatwhere.errors import InputError
+from whatwhere.figures.canvas import Canvas, Point
 from whatwhere.figures.colours import PALETTE
-from whatwhere.figures.page import letters
+from whatwhere.figures.page import INDENT_PX, STRIP_PX, letters
 from whatwhere.figures.sheet import Row
-
-if TYPE_CHECKING:
-    from whatwhere.figures.canvas import Canvas, Point
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,15 @@ GROUND = "#f4f4f4"
 
 
 def draw_head(canvas: Canvas, place: Point, pathway: Pathway) -> None:
-    """The pathway's name and words, from `place` on."""
+    """The pathway's name and words, from `place` on, as far as the strip goes."""
     x, y = place
     canvas.words(place, pathway.name, size_pt=8.5, bold=True, colour=pathway.colour)
     x += letters(8.5, bold=True).getlength(pathway.name) + 16
-    canvas.words((x, y), pathway.words, colour="#404040")
+    canvas.words((x, y), pathway.words, colour="#404040", room=STRIP_PX - INDENT_PX - x)
 
 
 def check_rows(rows: Sequence[Row], cells: int, output: Path) -> None:
-    """Raises InputError without rows, for other numbers of cells than `cells`, and for photographs of several shapes."""
+    """Raises InputError without rows, for other numbers of cells than `cells`, and for images of several shapes."""
     if not rows:
         raise InputError(f"figure {output}: expected images of a data set, got none; name some")
     for row in rows:

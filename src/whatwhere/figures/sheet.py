@@ -203,7 +203,8 @@ def _entries(cells: Sequence[Cell]) -> list[tuple[str, Picture]]:
 def _labels(cell: Labels | Halves) -> list[int]:
     """The classes of a map, whichever their side, and negative numbers as they are."""
     labels = np.unique(cell.labels)
-    return [*np.unique(np.where(labels < 0, labels, labels % (len(cell.classes) or labels.max(initial=0) + 1)))]
+    halved = labels % len(cell.classes) if isinstance(cell, Halves) else labels
+    return np.unique(np.where(labels < 0, labels, halved)).tolist()
 
 
 def _swatch(label: int, split: bool) -> Picture:

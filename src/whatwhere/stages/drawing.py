@@ -61,10 +61,10 @@ def draw_pictures(
     """A sheet of the first `images` images of the first column's shards (paper, Figures 3 and 5 to 10).
 
     A column is `show` (a key of `KINDS`), `heading` and `group` (words, may be missing), `first` (of three
-    eigenvectors, from 1), `clusters` (a K of the regions; by default the one chosen for the image), `halves` (what
-    `left_right` is told of regions, where these are shown) and `stores`: the manifests of all shards of what it shows, `images`, `vectors` or `regions`. Images are found
-    by their ids, whatever the order of shards. Rows have the shape, and regions the photograph, of the first
-    column with images; every view must show whole images (stretched or not).
+    eigenvectors, from 1), `clusters` (a K of the regions; by default the one chosen for the image), `halves` (which
+    regions `left_right` leaves out) and `stores`: the manifests of all shards of what it shows, `images`, `vectors` or
+    `regions`. Images are found by their ids, whatever the order of shards. Rows have the shape, and regions the
+    photograph, of the first column with images; every view must show whole images (stretched or not).
 
     Raises InputError for an image that a column does not have, for columns of which none has images, for a K
     that nobody clustered with, and for what `draw_sheet` refuses.

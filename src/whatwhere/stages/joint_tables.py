@@ -13,7 +13,7 @@ from whatwhere.evaluate.matching import accuracy, bootstrap_interval, greedy, hu
 from whatwhere.evaluate.position import chance
 from whatwhere.seeding import seed_for
 from whatwhere.store import read_json
-from whatwhere.tables import Cells, computed_on, write_table
+from whatwhere.tables import Cells, computed_on, merged, write_table
 
 MATCHINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"Greedy": greedy, "Hungarian": hungarian}
 #: Of a results folder: data set, backbone, method.
@@ -35,7 +35,8 @@ def write_matching_table(
         for dataset in computed_on(table, row):
             found = counts["refined" if row["crf"] else "matching"][dataset, row["backbone"], row["method"]]
             what = pd.read_parquet(found)
-            cells |= _matched(what[what.target == "what"], _on(table, dataset), row, seed, resamples)
+            what = what[what.target == "what"]
+            cells = merged(cells, _matched(what, _on(table, dataset), row, seed, resamples))
         ours.append(cells)
     names = [name for dataset in table["datasets"] for name in _names(_on(table, dataset))]
     notes = [
@@ -67,7 +68,8 @@ def write_position_table(
             }
             if run in counts:
                 where = pd.read_parquet(counts[run])
-                cells |= _matched(where[where.target == "where"], on, row, seed, resamples)
+                where = where[where.target == "where"]
+                cells = merged(cells, _matched(where, on, row, seed, resamples))
         ours.append(cells)
     names = []
     for on in (_on(table, dataset) for dataset in table["datasets"]):

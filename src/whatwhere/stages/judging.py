@@ -126,18 +126,27 @@ def _position_features(
         for index, name in enumerate(progress(store.ids, "coordinate regression")):
             X = store.read("vectors", index)
             yield name, unit(X) if unit_rows else X, grid
-    for store in images if not vectors else ():
-        classes, annotators = len(store.attributes["classes"]), store.attributes["annotators"]
-        for index, name in enumerate(progress(store.ids, "coordinate regression")):
-            if classes and annotators[index]:
-                yield name, label_features(store.read("labels", (index, 0)), classes), (32, 32)
+    if vectors:
+        return
+    labelled = [(s, index, name) for s in images for index, name in enumerate(s.ids) if _has_labels(s, index)]
+    if not labelled:
+        where = f"data set {images[0].attributes['dataset']}"
+        raise InputError(f"{where}: expected labels with names, got none; take the method `truth` out of its tables")
+    for store, index, name in progress(labelled, "coordinate regression"):
+        labels = store.read("labels", (index, 0))
+        yield name, label_features(labels, len(store.attributes["classes"])), (32, 32)
 
 
 def _labelled(images: Sequence[Store], segments: Store) -> Iterator[tuple[int, Store, int, str]]:
     """Place in the segments, store, place there and id of every image that has labels with names."""
-    for number, (store, index) in enumerate(progress(_places(images, segments), "matching")):
-        if store.attributes["annotators"][index] and store.attributes["classes"]:
-            yield number, store, index, segments.ids[number]
+    places = zip(segments.ids, _places(images, segments), strict=True)
+    for number, (name, (store, index)) in enumerate(progress(places, "matching", len(segments.ids))):
+        if _has_labels(store, index):
+            yield number, store, index, name
+
+
+def _has_labels(store: Store, index: int) -> bool:
+    return bool(store.attributes["classes"] and store.attributes["annotators"][index])
 
 
 def _places(images: Sequence[Store], segments: Store) -> list[tuple[Store, int]]:

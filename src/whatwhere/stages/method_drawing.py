@@ -41,17 +41,19 @@ def draw_method(output: Path, given: Mapping[str, Sequence[str]], settings: Mapp
     Drawn are the images `ids` of the settings, or the first `images`: in an overview one by itself, then the others.
     A diagram shows the connections of `location`, down and across from 0 to 1, in the middle one of its images.
 
-    Raises InputError for missing inputs, for methods of the other pathway and of no data set, for images that a store
-    does not have, and for features without values.
+    Raises InputError for missing inputs, for fewer than two images, for methods of the other pathway and of no data
+    set, for images that a store does not have, and for features without values.
     """
     missing = [key for key in INPUTS[settings["drawing"]] if not given.get(key)]
     if missing:
         expected, got = f"the stores {', '.join(missing)}", "none"
         raise InputError(f"figure {output}: expected {expected}, got {got}; name methods whose features are kept")
     stores = {key: Shards(manifests) for key, manifests in given.items()}
-    ids = settings.get("ids") or stores["images"].first(settings["images"])
+    ids = list(settings.get("ids") or stores["images"].first(settings["images"]))
+    if len(ids) < 2:
+        raise InputError(f"figure {output}: expected two images or more, got {len(ids)}; raise images, or name ids")
     draw = {"overview": _draw_overview, "diagram": _draw_diagram}[settings["drawing"]]
-    draw(list(ids), stores, output, settings)
+    draw(ids, stores, output, settings)
 
 
 def _draw_overview(ids: list[str], stores: Mapping[str, Shards], output: Path, settings: Mapping[str, Any]) -> None:
@@ -89,10 +91,11 @@ def _draw_diagram(ids: list[str], stores: Mapping[str, Shards], output: Path, se
 def _caption(lanes: Sequence[Lane], settings: Mapping[str, Any]) -> str:
     rows, columns = lanes[0].mean.grid
     return (
-        f"Real numbers: {settings['backbone']} on {settings['dataset']}. Lines: the connections of the ringed location, "
-        f"dark inside its image, in colour to the others, of each the {LINKS} strongest in the mean graph of the "
-        f"{rows}×{columns} layers. Matrices: those of all locations, for some of the layers. Graphs are of these "
-        f"{lanes[0].mean.images} images, X and regions of the whole data set: a colour means the same in every image."
+        f"Real numbers: {settings['backbone']} on {settings['dataset']}. Lines: the connections of the ringed "
+        f"location, dark inside its image, in colour to the others, of each the {LINKS} strongest in the mean graph "
+        f"of the {rows}×{columns} layers. Matrices: those of all locations, for some of the layers. Graphs are of "
+        f"these {lanes[0].mean.images} images, X and regions of the whole data set: a colour means the same in every "
+        f"image."
     )
 
 
@@ -109,7 +112,7 @@ def _lane(
     finest = max((graph.grid for graph in found), key=lambda grid: grid[0] * grid[1])
     alike = [graph.A for graph in found if graph.grid == finest]
     mean = Graph("mean", finest, len(ids), (sum(alike[1:], alike[0]) / len(alike)).tocsr())
-    return Lane(found, mean, mean.location(len(ids) // 2, *place), ("X, vectors 1–3", "leading vector", "regions"))
+    return Lane(found, mean, mean.location(len(ids) // 2, *place))
 
 
 def _solved(method: str, name: str, stores: Mapping[str, Shards]) -> Store:

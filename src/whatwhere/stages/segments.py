@@ -105,5 +105,5 @@ def _check(vectors: Sequence[Store], classes: int) -> None:
         wish = "expected images of one size, got grids of"
         raise InputError(f"{where}: {wish} {' and '.join(grids)}; give the backbone a centre_crop or square view")
     if not classes:
-        wish = "expected classes with names, as many clusters are made, got none"
-        raise InputError(f"{where}: {wish}; give it `classes`, or take it out of what asks for clusters of the whole set")
+        wish = "expected classes with names, for as many clusters, got none"
+        raise InputError(f"{where}: {wish}; give it `classes`, or ask for no clusters of the whole set")

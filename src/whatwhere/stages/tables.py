@@ -12,7 +12,7 @@ import pandas as pd
 from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
 from whatwhere.seeding import seed_for
 from whatwhere.store import read_json
-from whatwhere.tables import Cells, computed_on, write_table
+from whatwhere.tables import Cells, computed_on, merged, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
 
@@ -38,7 +38,7 @@ def write_oracle_table(
         for dataset in computed_on(table, row):
             found = counts[dataset, row["backbone"], row["method"]]
             rng = np.random.default_rng(seed_for(seed, "bootstrap", row["backbone"], row["method"]))
-            cells |= _oracle_cells(found, table, dataset, resamples, rng)
+            cells = merged(cells, _oracle_cells(found, table, dataset, resamples, rng))
         ours.append(cells)
     columns = ["Operator", *(c for dataset in table["datasets"] for c in _names(table, dataset).values())]
     notes = [
