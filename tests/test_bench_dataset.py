@@ -72,7 +72,7 @@ def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):
         assert run["seconds"] > 0
         assert run["peak_memory_gb"] > 0.1
         expected = (
-            f"{run['images'] // 4} mini-batches of 5 steps" if run["solver"] == "minibatch" else "largest residual"
+            f"{run['images'] // 4} mini-batches of 30 steps" if run["solver"] == "minibatch" else "largest residual"
         )
         assert run["status"].startswith(expected)
     assert [(line["solver"], line["pathway"]) for line in measured["growth"]] == LINES

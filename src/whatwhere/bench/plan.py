@@ -11,8 +11,8 @@ from whatwhere.config.methods import Global, MiniBatch
 from whatwhere.errors import InputError
 
 PATHWAYS = ("vv", "qk")
-#: Steps of Adam on each mini-batch. ASSUME: as in the released code; the paper says a small number.
-STEPS = 5
+#: Steps of Adam on each mini-batch, as in config.yaml: the released code's 5 need hundreds of epochs of a small set.
+STEPS = 30
 #: Standard deviation of X before them. ASSUME: so few steps of 1e-2 would leave a standard normal X what it was.
 START = 0.1
 #: Solutions of the largest set of up to so many images are scored, of the mini-batch solver also those after so many

@@ -54,6 +54,9 @@ class _Table(Strict):
     @model_validator(mode="after")
     def _named_in_full(self) -> _Table:
         for i, row in enumerate(self.rows):
+            if row.crf and getattr(self, "kind", "") != "matching":
+                words = f"rows[{i}].crf: expected it in a table of kind matching only, got true; leave it out"
+                raise PydanticCustomError("row", "{words}", {"words": words})
             for dataset in row.datasets or ():
                 must_exist(f"rows[{i}].datasets", dataset, dict.fromkeys(self.datasets))
             if len(row.labels) != len(self.columns):

@@ -84,8 +84,8 @@ def bootstrap_interval(
     images = len(counts)
     times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
     # products of floats are many times faster than of integers, and exact for whole numbers below 2**53
-    sums = times.astype(np.float64) @ counts.reshape(images, -1).astype(np.float64)
-    sums = sums.astype(np.int64).reshape(-1, *counts.shape[1:])
+    exact = times.astype(np.float64) @ counts.reshape(images, -1).astype(np.float64)
+    sums = exact.astype(np.int64).reshape(-1, *counts.shape[1:])
     low, high = np.nanpercentile([mean_iou(one, match(one)) for one in sums], [2.5, 97.5])
     return float(low), float(high)
 

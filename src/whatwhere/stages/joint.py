@@ -29,7 +29,7 @@ from whatwhere.store import Store, Writer, create, write_json
 #: Images whose X is in memory at a time while it is rotated.
 BLOCK_IMAGES = 64
 #: Rows of X that the limits of the colour scale are taken from.
-SCALE_ROWS = 1_000_000
+SCALE_ROWS = 50_000
 #: Part of the rows beyond each end of the colour scale, in per cent.
 BEYOND = 2.0
 

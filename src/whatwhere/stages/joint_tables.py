@@ -45,7 +45,7 @@ def write_matching_table(
         "one to one.",
         f"95 % interval: bootstrap over images, matched anew, {resamples} resamples; the clusters stay.",
     ]
-    write_table(csv, table, ours, names, paper="(paper)", paper_format=".1f", notes=notes)
+    write_table(csv, table, ours, names, paper="(paper)", paper_format="", notes=notes)
 
 
 def write_position_table(
@@ -80,7 +80,7 @@ def write_position_table(
         f"Ours are on {', '.join(table['datasets'])}; the paper's are on COCO-Stuff.",
         f"95 % intervals: bootstrap over images, {resamples} resamples; regression and clusters stay.",
     ]
-    write_table(csv, table, ours, names, paper="(paper)", paper_format=".1f", notes=notes)
+    write_table(csv, table, ours, names, paper="(paper)", paper_format="", notes=notes)
 
 
 def _on(table: dict[str, Any], dataset: str) -> str:
