@@ -23,6 +23,7 @@ from whatwhere.cli import main
 from whatwhere.errors import InputError
 from whatwhere.figures.growth import Growth, draw_growth
 from whatwhere.joint.search import nearest
+from whatwhere.stages.matching import write_matching
 
 TINY = Plan(images=(4, 8), vectors=5, batch_images=4, epochs=1)
 LINES = [(solver, pathway) for solver in ("minibatch", "global") for pathway in ("vv", "qk")]
@@ -35,14 +36,20 @@ def run_here(job, folder, threads):
 
 @pytest.fixture(scope="module")
 def bench():
-    """A tiny benchmark with its solves in this process, what was reported, and its folder."""
+    """A tiny benchmark with its solves in this process, what was reported, and the least regions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset, "run_alone", run_here)
         patch.setattr(growth, "RATE_LOCATIONS", 64)
         patch.setattr(worth, "RESAMPLES", 20)
-        reported = []
+        reported, least_px = [], []
+
+        def matched(*stores, **settings):
+            least_px.append(settings["least_px"])
+            write_matching(*stores, **settings)
+
+        patch.setattr(worth, "write_matching", matched)
         measured = dataset.bench_dataset("zoo-diffusion", TINY, report=reported.append)
-    return measured, reported
+    return measured, reported, set(least_px)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +70,7 @@ def job_of(shards, folder, kind, **method):
 
 
 def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):
-    measured, _ = bench
+    measured, *_ = bench
     found = [(run["images"], run["solver"], run["pathway"]) for run in measured["runs"]]
     assert sorted(found) == sorted((images, *line) for images in (4, 8) for line in LINES)
     assert [floor["images"] for floor in measured["floors"]] == [4, 8]
@@ -95,6 +102,15 @@ def test_solutions_of_one_size_are_scored_also_after_more_epochs(bench):
     assert Plan(images=(128, 256)).scored == 128
 
 
+@pytest.mark.parametrize(("side", "least"), [(320, 50), (640, 200), (64, 2), (16, 1)])
+def test_a_small_region_is_the_same_part_of_every_view(side, least):
+    assert worth._least_px(50, side) == least
+
+
+def test_where_counts_regions_as_small_as_the_view_is(bench):
+    assert bench[2] == {worth._least_px(50, load_backbone("zoo-diffusion").size_px)}
+
+
 def test_the_folder_is_announced_and_gone(bench):
     (line,) = bench[1]
     folder = Path(next(word for word in line.split() if "whatwhere-bench-" in word))
@@ -104,7 +120,7 @@ def test_the_folder_is_announced_and_gone(bench):
 
 
 def test_the_page_the_numbers_and_the_picture_are_written(bench, tmp_path):
-    measured, _ = bench
+    measured, *_ = bench
     write_page(measured, tmp_path / "new" / "out")
     files = tmp_path / "new" / "out"
     assert {file.name for file in files.iterdir()} == {"bench.json", "bench.md", "bench.png"}

@@ -9,9 +9,10 @@ from scipy import sparse
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from whatwhere.errors import InputError
-from whatwhere.joint import graph, search
-from whatwhere.joint.graph import Sparsity, affinity, normalised, operator_of, random_walk, symmetric_part, unit_rows
-from whatwhere.joint.search import Neighbours, nearest
+from whatwhere.joint import graph, search, sparsity
+from whatwhere.joint.graph import affinity, normalised, operator_of, random_walk, symmetric_part, unit_rows
+from whatwhere.joint.search import Neighbours, Sizes, nearest, sizes
+from whatwhere.joint.sparsity import Sparsity
 
 
 def rows(images, tokens, width=6, seed=0):
@@ -59,6 +60,11 @@ def as_dense(places, values, locations):
     return torch.zeros(len(places), locations).scatter(1, places, values)
 
 
+def work_on(monkeypatch, *, block, rows, lazy_rows=None):
+    """So many numbers of products and rows at a time."""
+    monkeypatch.setattr(search, "CPU", Sizes(rows, lazy_rows or rows, block, 2**30))
+
+
 class Largest(TorchDispatchMode):
     """Watches every tensor that is made: the largest, and the most bytes that were held at a time."""
 
@@ -88,14 +94,14 @@ class Largest(TorchDispatchMode):
 
 
 class OnDisk:
-    """Rows that count how many images are asked for at a time."""
+    """Rows that count how many images are asked for at a time, and in all; on a GPU they only say that they are."""
 
-    def __init__(self, held):
-        self._held, self.shape, self.most = held, held.shape, 0
+    def __init__(self, held, device="cpu"):
+        self._held, self.shape, self.most, self.read, self.device = held, held.shape, 0, 0, torch.device(device)
 
     def __getitem__(self, images):
         found = self._held[images]
-        self.most = max(self.most, len(found))
+        self.most, self.read = max(self.most, len(found)), self.read + len(found)
         return found
 
 
@@ -110,8 +116,7 @@ class OnDisk:
     ],
 )
 def test_blocks_find_what_the_full_product_has(images, tokens, block, together, monkeypatch):
-    monkeypatch.setattr(search, "BLOCK", block)
-    monkeypatch.setattr(search, "ROWS", together)
+    work_on(monkeypatch, block=block, rows=together)
     source, target = rows(images, tokens), rows(images, tokens, seed=1)
     across = min(4, (images - 1) * tokens)
     found = nearest(source, target, inside=3, across=across, search="exact")
@@ -152,8 +157,7 @@ def test_nothing_to_connect_is_one_line(images, tokens, inside, across):
 
 
 def test_memory_grows_with_the_locations_not_with_their_square(monkeypatch):
-    monkeypatch.setattr(search, "BLOCK", 2**12)
-    monkeypatch.setattr(search, "ROWS", 64)
+    work_on(monkeypatch, block=2**12, rows=64)
     peaks = []
     for images in (20, 80):
         source, target = rows(images, 16), rows(images, 16, seed=1)
@@ -166,13 +170,42 @@ def test_memory_grows_with_the_locations_not_with_their_square(monkeypatch):
 
 
 def test_only_blocks_are_read_from_disk(monkeypatch):
-    monkeypatch.setattr(search, "BLOCK", 4 * 12 * 3)
-    monkeypatch.setattr(search, "ROWS", 12)
+    work_on(monkeypatch, block=4 * 12 * 3, rows=12)
     source, target = OnDisk(rows(12, 4)), OnDisk(rows(12, 4, seed=1))
     found = nearest(source, target, inside=2, across=5, search="exact")
     assert (source.most, target.most) == (3, 3)
     _, others = masked_products(rows(12, 4), rows(12, 4, seed=1))
     torch.testing.assert_close(as_dense(found.across, found.across_values, 48), strongest(others, 5))
+
+
+@pytest.mark.parametrize("search_by", ["exact", "faiss"])
+def test_rows_from_disk_are_not_read_again_for_every_image(search_by, monkeypatch):
+    work_on(monkeypatch, block=16, rows=4, lazy_rows=24)
+    held = rows(12, 4)
+    target = OnDisk(held)
+    found = nearest(held, target, inside=2, across=5, search=search_by)
+    # two blocks of rows, each against all and against its own images; or an index made once, and all own images
+    assert target.read <= (2 * 12 + 12 if search_by == "exact" else 12 + 12 + 12)
+    if search_by == "exact":
+        expected = nearest(held, held, inside=2, across=5, search="exact")
+        torch.testing.assert_close(
+            as_dense(found.across, found.across_values, 48), as_dense(expected.across, expected.across_values, 48)
+        )
+
+
+def test_sizes_suit_the_device():
+    gpu, cpu = sizes(torch.device("cuda", 1)), sizes(torch.device("cpu"))
+    assert (gpu.rows, gpu.block, gpu.held) == (16_384, 2**28, 16 * 2**30)
+    assert (cpu.rows, cpu.block, cpu.held) == (1024, 2**22, 2**30)
+    assert min(gpu.lazy_rows, cpu.lazy_rows) >= 8192
+
+
+def test_a_gpu_works_on_more_at_a_time(monkeypatch):
+    work_on(monkeypatch, block=16, rows=4)
+    monkeypatch.setattr(search, "CUDA", Sizes(rows=20, lazy_rows=20, block=20 * 8, held=1))
+    source, target = (OnDisk(rows(12, 4), "cuda") for _ in range(2))
+    nearest(source, target, inside=2, across=5, search="exact")
+    assert (source.most, target.most) == (5, 5)
 
 
 class TestFaiss:
@@ -203,8 +236,7 @@ class TestFaiss:
         assert A.nnz == int((found.inside_values > 0).sum() + ((found.across >= 0) & (found.across_values > 0)).sum())
 
     def test_reads_block_by_block(self, monkeypatch):
-        monkeypatch.setattr(search, "BLOCK", 3 * 8 * 6)
-        monkeypatch.setattr(search, "ROWS", 8)
+        work_on(monkeypatch, block=3 * 8 * 6, rows=8)
         held = rows(40, 8)
         target = OnDisk(held)
         found = nearest(OnDisk(held), target, inside=1, across=4, search="faiss")
@@ -223,6 +255,14 @@ class TestFaiss:
         nearest(rows(images, 10), rows(images, 10), inside=1, across=2, search="exact")
         assert len(asked) == indexed
 
+    def test_auto_is_exact_on_a_gpu(self, monkeypatch):
+        monkeypatch.setattr(search, "EXACT_LOCATIONS", 50)
+        monkeypatch.setattr(search, "_Index", None)
+        given = OnDisk(rows(20, 10), "cuda")
+        found = nearest(given, given, inside=1, across=2)
+        _, others = masked_products(rows(20, 10), rows(20, 10))
+        torch.testing.assert_close(as_dense(found.across, found.across_values, 200), strongest(others, 2))
+
 
 def test_heads_are_concatenated_and_scaled_to_unit_length():
     heads = torch.randn(2, 3, 5, 4)
@@ -235,8 +275,7 @@ def test_heads_are_concatenated_and_scaled_to_unit_length():
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("threshold", [0.0, 0.3])
 def test_affinities_and_walks_are_the_dense_ones(symmetric, threshold, monkeypatch):
-    monkeypatch.setattr(search, "BLOCK", 200)
-    monkeypatch.setattr(search, "ROWS", 15)
+    work_on(monkeypatch, block=200, rows=15)
     source, target = rows(7, 6), rows(7, 6, seed=1)
     sparsity = Sparsity(3, 5, threshold, symmetric, 1e-2)
     A, dense = affinity(source, target, sparsity), dense_affinity(source, target, sparsity)
@@ -255,7 +294,7 @@ def test_affinities_and_walks_are_the_dense_ones(symmetric, threshold, monkeypat
 def test_the_papers_and_the_released_settings():
     paper = Sparsity(intra=10, inter=10, threshold=0.0, symmetric=False, slack=0.0)  # section 4.2
     released = Sparsity(intra=50, inter=50, threshold=0.1, symmetric=True, slack=1e-6)
-    assert {"paper": paper, "released": released} == graph.PRESETS
+    assert {"paper": paper, "released": released} == sparsity.PRESETS
 
 
 def test_no_connection_is_negative_or_below_the_threshold():

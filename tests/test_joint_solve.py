@@ -17,12 +17,13 @@ from torch import nn
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.capture import capture
 from whatwhere.errors import InputError
-from whatwhere.joint import loss, minibatch, source, whole
-from whatwhere.joint.graph import Sparsity, affinity, operator_of, random_walk, symmetric_part, unit_rows
+from whatwhere.joint import loss, minibatch, search, source, whole
+from whatwhere.joint.graph import affinity, operator_of, random_walk, symmetric_part, unit_rows
 from whatwhere.joint.loss import paper_loss, released_loss, stacked
 from whatwhere.joint.minibatch import Descent, batch_graphs, descend, schedule, start
-from whatwhere.joint.source import Cached, Layer, Live, Pair, finest, gigabytes
-from whatwhere.joint.state import State
+from whatwhere.joint.source import Cached, Layer, Live, Pair, finest
+from whatwhere.joint.sparsity import Sparsity
+from whatwhere.joint.state import State, discard
 from whatwhere.joint.whole import joint_operator, solve_whole, whole_graphs
 from whatwhere.objective import resampling_matrix
 from whatwhere.stages.features import extract
@@ -141,7 +142,7 @@ class Held:
     """A source in memory: two layers of two grids, other vectors in every other epoch."""
 
     def __init__(self, images=7, seed=0):
-        self.ids = [f"image-{i}" for i in range(images)]
+        self.ids, self.weights = [f"image-{i}" for i in range(images)], "none"
         self.layers = (Layer("fine", FINE), Layer("coarse", COARSE))
         grids = {layer.name: layer.grid for layer in self.layers}
         self._heads = heads(grids, samples=2, images=images, seed=seed)
@@ -216,7 +217,8 @@ def test_a_layer_called_twice_in_a_pass_is_two_layers(tmp_path):
     twice = replace(backbone, samples=2)  # of the four calls each pass makes two
     (store,) = write_features(tmp_path, twice, [2])
     cached = Cached([store], pathway="qk", patterns=["*"])
-    live = Live(twice, [Store(tmp_path / "images-0.json")], pathway="qk", patterns=["*"])
+    once = reciting(heads({"attn": FINE}, samples=2, images=2), samples=2)
+    live = Live(replace(once, samples=1), [Store(tmp_path / "images-0.json")], pathway="qk", patterns=["*"])
     assert cached.layers == live.layers == (Layer("attn", FINE), Layer("attn#2", FINE))
     assert cached.samples == 2
 
@@ -227,7 +229,7 @@ def test_one_layer_of_all_images_in_memory_or_from_disk(shards, monkeypatch):
     held = cached.whole(layer, 1)
     assert torch.is_tensor(held.source)
     torch.testing.assert_close(held.target, rows_of(given, layer.name, "k", range(IMAGES), sample=1))
-    monkeypatch.setattr(source, "HELD", 4 * held.source.numel() - 1)
+    monkeypatch.setattr(search, "CPU", replace(search.CPU, held=4 * held.source.numel() - 1))
     lazy = cached.whole(layer, 1)
     assert not torch.is_tensor(lazy.source)
     assert lazy.source.shape == held.source.shape
@@ -317,10 +319,21 @@ def test_nothing_of_a_pass_but_the_chosen_layers_stays_in_memory(shards, monkeyp
     assert not any(reference() is not None for reference in recorded)
 
 
-def test_what_a_cache_takes_and_where_x_lives(shards):
-    stores = shards()
-    size = sum(file.stat().st_size for store in stores for file in store.path.rglob("*") if file.is_file())
-    assert gigabytes(stores) == pytest.approx(size / 1e9)
+def test_live_is_of_one_noise_sample(shards):
+    with pytest.raises(InputError, match=r"reciting: expected one noise sample .* got 2; set samples: 1") as e:
+        Live(reciting(heads(samples=2), samples=2), pictures_of(shards()), pathway="qk", patterns=["*"])
+    assert "\n" not in str(e.value)
+
+
+def test_sources_say_whose_weights_they_show(tmp_path, shards):
+    live = Live(reciting(heads()), pictures_of(shards()), pathway="qk", patterns=["*"])
+    assert live.weights == opened(shards()).weights == "none"
+    other = write_features(tmp_path, replace(reciting(heads()), weights="others"), [2])
+    with pytest.raises(InputError, match="same weights in all shards, got none and others; extract them anew"):
+        opened([*shards(), *other])
+
+
+def test_x_lives_on_the_finest_grid():
     assert finest([Layer("a", (4, 4)), Layer("b", (4, 6)), Layer("c", (1, 20))]) == (4, 6)
 
 
@@ -697,6 +710,45 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_begun_anew(tmp_path, unin
     assert_same(contents(folder), uninterrupted)
 
 
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("name", ["x", "exp_avg_sq", "average", "counts", "history"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.unlink(),
+        cut,
+        lambda file: np.save(file, np.load(file)[:-1]),
+        lambda file: file.write_bytes(b""),
+    ],
+    ids=["missing", "cut", "short", "empty"],
+)
+def test_a_state_without_all_its_arrays_is_begun_anew(tmp_path, name, damage):
+    untouched = prepared(tmp_path / "start").arrays
+    go_on(prepared(tmp_path / "x"), settings=replace(SETTINGS, batches=1))
+    damage(tmp_path / "x" / f"{name}.npy")
+    prepared(tmp_path / "x")
+    assert_same(contents(tmp_path / "x"), untouched)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_state_is_about_goes_first(tmp_path, again, monkeypatch):
+    """Killed while a folder is taken away, whether for another state or at the end."""
+    prepared(tmp_path / "x")
+    seen = []
+
+    def killed(folder, **_):
+        seen.append((folder, (folder / "about.json").exists()))
+        raise KilledError
+
+    monkeypatch.setattr("whatwhere.joint.state.shutil.rmtree", killed)
+    with pytest.raises(KilledError):
+        prepared(tmp_path / "x", seed=1) if again else discard(tmp_path / "x")
+    assert seen == [(tmp_path / "x", False)]
+
+
 # --------------------------------------------------------------------------------------------- whole
 
 
@@ -727,10 +779,28 @@ def test_all_images_at_once_is_dense_eigh(shards, operator, patterns, samples):
     assert subspace_distance(X, columns[:, -5:]) < 1e-2
     torch.testing.assert_close(X.T @ X, torch.eye(5), atol=1e-4, rtol=0)
     residual = (M.float() @ X - X * torch.from_numpy(found.values)).norm(dim=0).max()
-    assert float(found.status.removeprefix("largest residual ")) == pytest.approx(float(residual), abs=2e-6, rel=0.1)
+    said, searched = found.status.removeprefix("largest residual ").split(", ", 1)
+    assert searched == "exact search"
+    assert float(said) == pytest.approx(float(residual), abs=2e-6, rel=0.1)
     assert residual < 1e-3
     again = solve_whole(cached, vectors=5, **choice)
     np.testing.assert_array_equal(again.vectors, found.vectors)
+
+
+@pytest.mark.parametrize(
+    ("most", "search_by", "inter", "expected"),
+    [
+        (10**6, "auto", 3, "exact search"),
+        (10**6, "faiss", 3, "search by FAISS, approximate"),
+        (200, "auto", 3, "search by FAISS, approximate"),
+        (200, "exact", 3, "exact search"),
+        (200, "auto", 0, "exact search"),  # nothing is looked for in other images
+    ],
+)
+def test_the_status_says_how_neighbours_were_found(shards, monkeypatch, most, search_by, inter, expected):
+    monkeypatch.setattr(search, "EXACT_LOCATIONS", most)  # of 216
+    choice = {"sparsity": Sparsity(3, inter), "operator": "normalised", "grid": FINE, "search": search_by}
+    assert solve_whole(opened(shards()), vectors=3, **choice).status.endswith(f", {expected}")
 
 
 def test_the_operator_of_all_images_is_the_dense_one(shards):

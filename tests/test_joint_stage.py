@@ -10,19 +10,27 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from contextlib import suppress
+from datetime import timedelta
 from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from test_joint_solve import IMAGES, KilledError, at_last, heads, pictures_of, reciting, write_features, write_pictures
 
+from whatwhere import codehash
+from whatwhere.backbones import PRESETS as BACKBONES
+from whatwhere.backbones.diffusion.noise import Noise
 from whatwhere.config.methods import Global, MiniBatch, ReleasedMiniBatch
 from whatwhere.errors import InputError
-from whatwhere.joint import minibatch, worker
-from whatwhere.joint.graph import PRESETS, Sparsity
+from whatwhere.joint import minibatch, source, worker
+from whatwhere.joint.alone import alone
 from whatwhere.joint.minibatch import Descent, descend, start
 from whatwhere.joint.source import Cached
+from whatwhere.joint.sparsity import PRESETS, Sparsity
 from whatwhere.joint.state import State
 from whatwhere.joint.whole import solve_whole
 from whatwhere.orthogonalise import orthogonalise
@@ -156,6 +164,7 @@ def test_what_the_store_says_of_itself(results, kind, status):
     assert said["ids"] == [f"image-{i}" for i in range(IMAGES)]
     assert (said["dataset"], said["grid"], said["settings"]) == ("planted", [4, 6], {"made": "here"})
     assert said["graphs"] == "2 of 4×6, 1 of 2×3"
+    assert said["weights"] == "none"  # of `reciting`
     assert re.fullmatch(status, said["status"])
     assert store.description["arrays"]["vectors"]["dims"] == ["image", "token", "vector"]
 
@@ -298,6 +307,26 @@ def test_other_features_start_anew(tmp_path, results):
     assert_equal_stores(solved(tmp_path / "a" / "x.json", after), results())
 
 
+@pytest.mark.parametrize("what", ["weights", "code"])
+def test_other_weights_and_other_code_start_anew(tmp_path, shards, results, what, monkeypatch):
+    stopped(tmp_path / "a" / "x.json", shards(), after=4)
+    if what == "weights":
+        monkeypatch.setattr(source, "_only_weights", lambda stores: "others")
+    else:
+        monkeypatch.setattr(joint, "code_hash", lambda module: f"another of {module}")
+    made = graphs_made(monkeypatch)
+    solved(tmp_path / "a" / "x.json", shards())
+    assert len(made) == 6
+
+
+def test_another_version_of_faiss_is_other_code(monkeypatch):
+    real, before = codehash._version, codehash.code_hash("whatwhere.joint.search")
+    monkeypatch.setattr(codehash, "_version", lambda name: "99" if name == "faiss-cpu" else real(name))
+    codehash._tree.cache_clear()
+    assert codehash.code_hash("whatwhere.joint.search") != before
+    codehash._tree.cache_clear()
+
+
 def test_a_failure_leaves_nothing_half_written_and_loses_nothing(tmp_path, shards, results, monkeypatch):
     output = tmp_path / "a" / "x.json"
     with pytest.MonkeyPatch.context() as patch:
@@ -331,7 +360,7 @@ def test_killed_for_real_it_goes_on(tmp_path, shards):
         time.sleep(0.01)
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    assert left(output.parent) == ["x.state"]
+    assert left(output.parent) == ["x.state", "x.state.lock"]  # of which the system has freed the lock
     done = np.isfinite(np.load(history)).sum()
     assert 5 <= done < 30
     with pytest.MonkeyPatch.context() as patch:
@@ -349,12 +378,12 @@ def test_two_processes_make_the_x_of_one(tmp_path, shards, results):
 def test_what_torchrun_starts_makes_the_same_x(tmp_path, shards, results, monkeypatch):
     """The worker as a group of one, in this process."""
 
-    def in_this_process(command, **_):
+    def in_this_process(command, lock):
         assert command[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
         assert command[6] == worker.__name__
         monkeypatch.setattr(sys, "argv", command[6:])
         worker.main()
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -362,18 +391,162 @@ def test_what_torchrun_starts_makes_the_same_x(tmp_path, shards, results, monkey
     group = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     for name, value in group.items():
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr(joint.subprocess, "run", in_this_process)
+    monkeypatch.setattr(joint, "_waited_for", in_this_process)
+    monkeypatch.setattr(worker, "_end_with", lambda parent: None)
     assert_equal_stores(solved(tmp_path / "x.json", shards(), processes=2), results())
     assert not torch.distributed.is_initialized()
 
 
 def test_processes_that_fail_are_one_line_and_what_is_done_stays(tmp_path, shards, monkeypatch):
-    monkeypatch.setattr(joint.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 7))
+    monkeypatch.setattr(joint, "_waited_for", lambda command, lock: 7)
     (tmp_path / "a").mkdir()
     with pytest.raises(InputError, match="expected 3 processes to end well, got exit status 7; see the log") as error:
         solved(tmp_path / "a" / "x.json", shards(), processes=3)
     assert "\n" not in str(error.value)
     assert left(tmp_path / "a") == ["x.state"]
+
+
+@pytest.mark.parametrize(("device", "backend", "own"), [("cpu", "gloo", "cpu"), ("cuda", "nccl", "cuda:3")])
+def test_processes_have_a_gpu_each_and_wait_for_one_another_as_long_as_it_takes(device, backend, own, monkeypatch):
+    called = []
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: called.append(number))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *a, **k: called.append((a, k)))
+    assert worker._join(device) == own
+    joined = ((backend,), {"timeout": timedelta(hours=24)})
+    assert called == ([3, joined] if device == "cuda" else [joined])
+
+
+# ---------------------------------------------------------------------------------------------- alone
+
+#: Holds the lock of a folder and starts a command that keeps it.
+HOLDER = (
+    "import sys; from pathlib import Path; from whatwhere.joint.alone import alone\n"
+    "from whatwhere.stages import joint\n"
+    "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+    "with alone(Path(sys.argv[1])) as lock: joint._waited_for(sleep, lock)"
+)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that solves `x.json` and another that it waits for, by its number."""
+    lock = tmp_path / "x.state.lock"
+    # a group of its own, as a shell gives
+    started = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "x.state")], process_group=0)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = lock.read_text().split() if lock.exists() else []
+        if len(found) == 2 and int(found[0]) != started.pid:
+            break
+        time.sleep(0.01)
+    waited_for, group = map(int, found)
+    yield SimpleNamespace(process=started, waited_for=waited_for, group=group)
+    started.kill()
+    started.wait()
+    with suppress(ProcessLookupError):
+        os.kill(waited_for, signal.SIGKILL)
+
+
+def test_a_second_solve_stops_in_one_line(tmp_path, shards, results, holder):
+    assert holder.group == holder.process.pid
+    line = rf"x\.state': expected to be alone, got process {holder.waited_for} of process group {holder.group} .* wait"
+    with pytest.raises(InputError, match=line) as error:
+        solved(tmp_path / "x.json", shards())
+    assert "\n" not in str(error.value)
+    holder.process.kill()  # what it waited for lives on and keeps the lock
+    holder.process.wait()
+    with pytest.raises(InputError, match=rf"or stop it \(kill {holder.waited_for}\)"):
+        solved(tmp_path / "x.json", shards())
+    assert left(tmp_path) == ["x.state.lock"]
+    os.kill(holder.waited_for, signal.SIGKILL)
+    assert_equal_stores(solved_when_free(tmp_path / "x.json", shards()), results())
+    assert left(tmp_path) == ["x.json", "x.zarr"]
+
+
+def solved_when_free(output, stores):
+    """The system frees a lock a moment after its holder is killed."""
+    for _ in range(100):
+        try:
+            return solved(output, stores)
+        except InputError:
+            time.sleep(0.05)
+    raise AssertionError("the lock is still held")
+
+
+def test_an_interrupted_solve_stops_what_it_waits_for(tmp_path, holder):
+    holder.process.send_signal(signal.SIGINT)
+    assert holder.process.wait(timeout=30) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(holder.waited_for, 0)
+    assert left(tmp_path) == []
+
+
+def test_the_lock_is_held_until_the_state_is_gone(tmp_path, shards, monkeypatch):
+    folder, tried = tmp_path / "x.state", []
+
+    def try_it(real):
+        def trying(*given, **choice):
+            with pytest.raises(InputError, match="expected to be alone"), alone(folder):
+                pass
+            tried.append(real.__name__)
+            return real(*given, **choice)
+
+        return trying
+
+    monkeypatch.setattr(State, "prepare", try_it(State.prepare))
+    for name in ("_run", "_write", "discard"):
+        monkeypatch.setattr(joint, name, try_it(getattr(joint, name)))
+    solved(tmp_path / "x.json", shards())
+    assert tried == ["prepare", "_run", "_write", "discard"]
+
+
+def test_a_lock_that_is_taken_away_meanwhile_is_not_a_lock(tmp_path, monkeypatch):
+    """Whoever opened the file before its holder removed it must not believe that it is alone."""
+    folder, real, opened = tmp_path / "x.state", os.open, []
+
+    def open_and_remove(path, *given):
+        opened.append(real(path, *given))
+        if len(opened) == 1:
+            Path(path).unlink()
+        return opened[-1]
+
+    monkeypatch.setattr(os, "open", open_and_remove)
+    with alone(folder):
+        monkeypatch.undo()
+        with pytest.raises(InputError, match="expected to be alone"), alone(folder):
+            pass
+    assert len(opened) == 2
+
+
+def test_workers_end_when_torchrun_is_gone(tmp_path):
+    """The worker's watch, in a grandchild of this process whose parent ends."""
+    watch = (
+        "import os, sys, threading, time; from whatwhere.joint import worker\n"
+        "worker.WATCH_S = 0.01\n"
+        "threading.Thread(target=worker._end_with, args=(os.getppid(),), daemon=True).start()\n"
+        "print('on', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", parent, watch]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as torchrun:
+        worker_id = int(torchrun.stdout.readline())
+        os.kill(worker_id, 0)
+        torchrun.kill()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and is_running(worker_id):
+        time.sleep(0.01)
+    assert not is_running(worker_id)
+
+
+def is_running(process):
+    """There, and not only waiting to be taken note of by its parent."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 # ------------------------------------------------------------------------------------ without a cache
@@ -407,6 +580,45 @@ def test_a_diffusion_model_draws_new_noise_in_every_epoch(tmp_path):
     epochs = [next(source.batch([1], epoch)).source for epoch in (0, 1, 0)]
     assert not torch.allclose(epochs[0], epochs[1], atol=1e-2)
     assert torch.equal(epochs[0], epochs[2])
+
+
+def test_noise_steps_of_a_live_solve_come_from_the_whole_range(tmp_path, monkeypatch):
+    """Several samples of an image are strata of the range; a live solve has one, of all of it."""
+    steps, real = [], Noise.step
+    monkeypatch.setattr(Noise, "step", lambda self, *given: steps.append(real(self, *given)) or steps[-1])
+    pictures = write_pictures(tmp_path / "images.json", range(3), size=(64, 64))
+    live = {**given([pictures], layers=["block:mid"]), "name": "zoo-diffusion", "batch_images": 4}
+    live["backbone"] = {"options": {"t_min": 100, "t_max": 499, "samples": 4}}
+    source = worker.open_source({**live, **live["method"]}, "cpu")
+    steps.clear()
+    for epoch in range(12):
+        list(source.batch(range(3), epoch))
+    assert len(steps) == 36  # one an image and epoch
+    assert np.bincount((np.array(steps) - 100) // 100, minlength=4).min() >= 3  # of each quarter
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "options"),
+    [
+        ("stable-diffusion-v1-4", {}, {**BACKBONES["stable-diffusion-v1-4"].options, "samples": 1}),
+        ("mine", {"model": "sdxl", "options": None}, {"t_min": 0, "t_max": 500, "samples": 1}),
+        ("stable-diffusion-v1-4", {"options": {"step": 20}}, {"step": 20}),
+        ("stable-diffusion-v1-4", {"options": {"t_max": 9, "samples": 3}}, {"t_max": 9, "samples": 1}),
+        ("dino-vits16", {}, None),
+        ("mine", {"model": "any"}, None),
+    ],
+)
+def test_a_live_backbone_is_loaded_with_one_sample(tmp_path, name, settings, options, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "whatwhere.backbones.load_backbone", lambda name, **settings: asked.append(settings) or reciting(heads())
+    )
+    pictures = write_pictures(tmp_path / "images.json", range(3))
+    live = {**given([pictures]), "name": name, "backbone": settings, "batch_images": 1}
+    worker.open_source({**live, **live["method"]}, "cpu")
+    (found,) = asked
+    assert found.pop("options", None) == options
+    assert found == {key: value for key, value in settings.items() if key != "options"} | {"device": "cpu"}
 
 
 def test_all_images_at_once_needs_stored_features(tmp_path, shards, monkeypatch):

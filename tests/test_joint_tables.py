@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from test_judging import coordinates, image_stores, matched, regressed
+from test_coordinates import coordinates, regressed
+from test_matching_stage import image_stores, matched
 from test_segments import clustered, names, vector_stores
 from test_tables import ROW, read
 
 from whatwhere.config import parse
 from whatwhere.config.tables import Matching, Positions, runs
 from whatwhere.errors import InputError
-from whatwhere.evaluate.matching import accuracy, greedy, hungarian, mean_iou
+from whatwhere.evaluate.matching import COUNTS, accuracy, greedy, hungarian, mean_iou
 from whatwhere.stages.joint_tables import write_matching_table, write_position_table
-from whatwhere.stages.judging import COUNTS
 from whatwhere.tables import computed_on
 
 #: Clusters by classes of two images: 8 of 10 and 6 of 10 pixels right, the other way round.
@@ -47,24 +47,25 @@ def counts_file(root, frame, dataset="scenes", backbone="b", method="what"):
     return str(path)
 
 
-def error_file(root, mse, low, high, dataset="scenes", backbone="b", method="what"):
+def error_file(root, mse, low, high, unit=None, dataset="scenes", backbone="b", method="what"):
     path = root / dataset / backbone / f"{method}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"mse": mse, "low": low, "high": high, "settings": {}}))
+    scaled = {"unit": dict(zip(("mse", "low", "high"), unit, strict=True))} if unit else {}
+    path.write_text(json.dumps({"mse": mse, "low": low, "high": high, **scaled, "settings": {}}))
     return str(path)
 
 
-def matching_table(folder, given, rows, resamples=50, seed=0, **changes):
+def matching_table(folder, given, rows, resamples=50, seed=0, unit_rows=True, **changes):
     out = folder / "table3.csv"
     table = {**TABLE, "rows": rows, **changes}
-    write_matching_table(out, given, table=table, seed=seed, resamples=resamples)
+    write_matching_table(out, given, table=table, seed=seed, resamples=resamples, unit_rows=unit_rows)
     return read(out)
 
 
-def position_table(folder, given, rows, resamples=50, seed=0, **changes):
+def position_table(folder, given, rows, resamples=50, seed=0, unit_rows=True, **changes):
     out = folder / "table5.csv"
     table = {**TABLE, "title": "Table 5", "rows": rows, **changes}
-    write_position_table(out, given, table=table, seed=seed, resamples=resamples)
+    write_position_table(out, given, table=table, seed=seed, resamples=resamples, unit_rows=unit_rows)
     return read(out)
 
 
@@ -91,17 +92,27 @@ class TestMatchingCells:
         assert row["Accuracy"] == f"{100 * accuracy(total, hungarian(total)):.1f}"
         assert row["Images"] == "2"
 
-    def test_intervals_are_of_images_matched_anew(self, tmp_path, planted):
+    def test_intervals_are_of_images_under_one_matching(self, tmp_path, planted):
         (row,) = matching_table(tmp_path, planted, [OURS], resamples=200)
-        ious = {
-            name: sorted(mean_iou(c, match(c)) for c in map(np.array, (FIRST, SECOND)))
-            for name, match in (("Greedy", greedy), ("Hungarian", hungarian))
-        }
-        for name, (_, best) in ious.items():
-            low, high = ends(row[f"{name}, 95 % interval"])
-            assert low <= float(row[f"{name} mIoU"]) < high
-            assert high == pytest.approx(100 * best, abs=0.051)  # the better image twice, matched by itself
-        assert any("matched anew, 200 resamples" in line for line in (tmp_path / "table3.md").read_text().split("\n"))
+        images = [np.array(FIRST), np.array(SECOND)]
+        for name, match in (("Greedy", greedy), ("Hungarian", hungarian)):
+            given = match(sum(images))
+            ious = sorted(100 * mean_iou(one, given) for one in images)
+            assert ends(row[f"{name}, 95 % interval"]) == pytest.approx((ious[0], ious[1]), abs=0.051)
+
+    @pytest.mark.parametrize("unit_rows", [True, False])
+    @pytest.mark.parametrize("kind", ["matching", "position"])
+    def test_notes_say_how(self, tmp_path, planted, kind, unit_rows):
+        given = {**planted, "coordinates": [error_file(tmp_path, 20.0, 19.0, 21.0)]}
+        write, file = {"matching": (matching_table, "table3"), "position": (position_table, "table5")}[kind]
+        write(tmp_path, given, [OURS], unit_rows=unit_rows)
+        notes = "\n".join(json.loads((tmp_path / f"{file}.meta.json").read_text())["notes"])
+        assert "Accuracy is of Hungarian matching." in notes
+        assert "50 resamples" in notes
+        assert "clusters and their classes stay" in notes
+        assert ("Rows of X are brought to unit length before K-means" in notes) is unit_rows
+        assert ("Rows of X are not brought to unit length" in notes) is not unit_rows
+        assert ("its own rows in Table 3 is of greedy matching" in notes) is (kind == "matching")
 
     def test_where_is_not_counted(self, tmp_path):
         where = rows_of({"a": np.eye(4, dtype=int)}, "where")
@@ -212,32 +223,40 @@ class TestPosition:
     def test_cells_are_error_and_miou_of_halves(self, tmp_path):
         halves = rows_of({"a": np.diag([4, 3, 2, 1]), "b": np.diag([1, 1, 1, 1])}, "where")
         given = {
-            "coordinates": [error_file(tmp_path, 19.46, 18.04, 21.25)],
+            "coordinates": [error_file(tmp_path, 19.46, 18.04, 21.25, unit=(17.2, 16.0, 18.9))],
             "matching": [counts_file(tmp_path, pd.concat([rows_of({"a": FIRST}), halves]))],
         }
         (row,) = position_table(tmp_path, given, [{**OURS, "paper": {"MSE": 19.5, "mIoU": 10.1}}])
         assert (row["MSE"], row["MSE, 95 % interval"]) == ("19.5", "18.0–21.2")
+        assert (row["MSE, unit rows"], row["MSE, unit rows, 95 % interval"]) == ("17.2", "16.0–18.9")
         assert (row["MSE (paper)"], row["mIoU (paper)"]) == ("19.5", "10.1")
         assert (row["Hungarian mIoU"], row["Greedy mIoU"], row["Accuracy"]) == ("100.0", "100.0", "100.0")
         assert (row["Hungarian, 95 % interval"], row["Images"]) == ("100.0–100.0", "2")
-        assert "85.25 is chance" in (tmp_path / "table5.md").read_text()
+        text = (tmp_path / "table5.md").read_text()
+        assert "85.25 is chance" in text
+        assert "rows of X scaled to length 1 first, as in spectral clustering after Ng, Jordan and Weiss" in text
 
     def test_true_labels_have_an_error_only(self, tmp_path):
-        files = [error_file(tmp_path, 72.0, 71.0, 73.0, method=m) for m in ("truth", "what")]
+        ends = ((None, "truth"), ((60.0, 59.0, 61.0), "what"))
+        files = [error_file(tmp_path, 72.0, 71.0, 73.0, unit=unit, method=method) for unit, method in ends]
         given = {"coordinates": files, "matching": [counts_file(tmp_path, rows_of({"a": np.eye(4)}, "where"))]}
         truth, ours = position_table(tmp_path, given, [{**OURS, "method": "truth"}, OURS])
-        assert (truth["MSE"], truth["Hungarian mIoU"]) == ("72.0", "")
+        assert (truth["MSE"], truth["MSE, unit rows"], truth["Hungarian mIoU"]) == ("72.0", "", "")
+        assert ours["MSE, unit rows"] == "60.0"
         assert ours["Hungarian mIoU"] == "100.0"
 
     def test_data_sets_have_columns_of_their_own(self, tmp_path):
         errors = [
-            error_file(tmp_path, mse, mse - 1, mse + 1, dataset=d) for d, mse in (("scenes", 20.0), ("photos", 30.0))
+            error_file(tmp_path, mse, mse - 1, mse + 1, unit=(mse + 5, mse, mse + 9), dataset=d)
+            for d, mse in (("scenes", 20.0), ("photos", 30.0))
         ]
         rows = [OURS, {**OURS, "datasets": ["photos"]}]
         both, one = position_table(tmp_path, {"coordinates": errors}, rows, datasets=["scenes", "photos"])
         assert (both["MSE, scenes"], both["MSE, photos"]) == ("20.0", "30.0")
         assert (one["MSE, scenes"], one["MSE, photos"]) == ("", "30.0")
         assert both["MSE, 95 % interval, photos"] == "29.0–31.0"
+        assert (both["MSE, unit rows, scenes"], one["MSE, unit rows, photos"]) == ("25.0", "35.0")
+        assert both["MSE, unit rows, 95 % interval, photos"] == "30.0–39.0"
 
 
 class TestFromStores:

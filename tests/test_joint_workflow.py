@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from test_workflow import Project, copy_of
+from test_workflow import SMALL, Project, copy_of
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +29,13 @@ METHODS = {
     "final": {"kind": "final"},
     "position": {"kind": "position"},
     "truth": {"kind": "truth"},
+    "exact": {"kind": "exact", "vectors": 4},
 }
-ROWS = [{"labels": [method], "backbone": "tiny", "method": method} for method in METHODS if method != "truth"]
+ROWS = [
+    {"labels": [method], "backbone": "tiny", "method": method} for method in METHODS if method not in ("truth", "exact")
+]
 TABLE = {"source": "paper", "datasets": ["scenes"], "columns": ["Method"]}
+DRAWING = {"kind": "method", "dataset": "scenes", "backbone": "tiny", "what": "what", "where": "where"}
 JOINT = {
     "datasets": {"scenes": {"kind": "scenes", "images": 6, "size_px": 128}},
     "methods": METHODS,
@@ -55,6 +59,8 @@ JOINT = {
         },
     },
     "figures": {
+        "figure1": {**DRAWING, "drawing": "overview", "title": "Figure 1", "images": 4, "single": "exact"},
+        "figure2": {**DRAWING, "drawing": "diagram", "title": "Figure 2", "images": 2},
         "figure5": {
             "kind": "pictures",
             "title": "Figure 5",
@@ -131,6 +137,25 @@ def test_a_live_solve_needs_no_features_and_answers_alike(finished, tmp_path):
     assert alone.items() <= beside.items()  # but for columns that only other rows fill
 
 
+def test_features_can_be_deleted_after_their_last_use(finished, tmp_path):
+    brief = Project(tmp_path, **{**JOINT, "features": {"keep": False}})
+    brief.run()
+    assert not list((tmp_path / "results/small/features").rglob("*.json"))
+    kept = {name: content for name, content in finished.contents().items() if not name.startswith("features")}
+    assert brief.contents() == kept
+    assert brief.planned() == set()
+
+
+def test_all_rows_are_scored_in_the_pixels_of_one_view(finished):
+    views = {"views": {**SMALL["views"], "fine": {"protocol": "square", "size_px": 256, "multiple_px": 16}}}
+    try:
+        finished.configure(**{**JOINT, **views, "segments": {**JOINT["segments"], "view": "fine"}})
+        assert finished.planned() >= {"index", "matching", "refined", "table"}
+        assert not finished.planned() & {"joint", "segments", "features"}
+    finally:
+        finished.configure(**JOINT)
+
+
 CHANGES = {
     "least_px": ({"segments": {**JOINT["segments"], "least_px": 9}}, {"matching", "table", "figure", "report"}),
     "crf": ({"segments": {**JOINT["segments"], "crf": {"iterations": 2}}}, {"refined", "matching", "table", "report"}),
@@ -155,8 +180,8 @@ def test_a_change_reruns_what_follows_from_it(finished, change):
 CODE = {
     "joint/minibatch.py": {"joint", "segments", "coordinates"} | JUDGED,
     "joint/search.py": {"joint", "segments", "coordinates"} | JUDGED,
-    "evaluate/crf.py": {"refined", "matching", "table", "coordinates", "report"},
-    "evaluate/position.py": {"refined", "matching", "coordinates", "table", "report"},
+    "evaluate/crf.py": {"refined", "matching", "table", "report"},
+    "evaluate/position.py": {"coordinates", "table", "report"},
     "stages/joint_tables.py": {"table", "report"},
     "solve/gradient.py": set(),
 }

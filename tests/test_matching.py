@@ -3,19 +3,23 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from whatwhere.errors import InputError
 from whatwhere.evaluate.matching import (
+    COUNTS,
     UNMATCHED,
     accuracy,
     bootstrap_interval,
     class_iou,
+    counts_frame,
     greedy,
     hungarian,
     matching_counts,
     mean_iou,
+    stacked_counts,
 )
 from whatwhere.evaluate.silhouette import mask_scores, silhouette
 
@@ -114,7 +118,14 @@ def images_counted(images, clusters=4, seed=0):
 
 
 def interval(counts, match=hungarian, resamples=300, seed=0):
-    return bootstrap_interval(counts, match, resamples=resamples, rng=np.random.default_rng(seed))
+    return bootstrap_interval(counts, match(counts.sum(0)), resamples=resamples, rng=np.random.default_rng(seed))
+
+
+def matched_anew(counts, match=hungarian, resamples=300, seed=0):
+    """What an interval must not be: of resamples each matched by itself."""
+    draws = np.random.default_rng(seed).integers(0, len(counts), (resamples, len(counts)))
+    sums = [counts[draw].sum(0) for draw in draws]
+    return np.percentile([mean_iou(one, match(one)) for one in sums], [2.5, 97.5])
 
 
 class TestInterval:
@@ -140,19 +151,44 @@ class TestInterval:
     def test_is_that_of_images_drawn_with_replacement(self):
         counts, rng = images_counted(12), np.random.default_rng(7)
         draws = [counts[rng.integers(0, 12, 12)].sum(0) for _ in range(1500)]
-        expected = np.percentile([mean_iou(one, hungarian(one)) for one in draws], [2.5, 97.5])
+        given = hungarian(counts.sum(0))
+        expected = np.percentile([mean_iou(one, given) for one in draws], [2.5, 97.5])
         np.testing.assert_allclose(interval(counts, resamples=1500), expected, atol=0.01)
 
     def test_large_counts_are_added_exactly(self):
         counts = images_counted(12)
         assert interval(counts * (10**12 + 1)) == interval(counts)
 
-    def test_matches_every_resample_anew(self):
-        """Two images with opposite clusters: each alone is perfect, together they know nothing."""
+    def test_the_matching_of_the_whole_set_stays(self):
+        """Two images with opposite clusters: each alone would be perfect, together they know nothing."""
         counts = np.array([[[5, 0], [0, 5]], [[0, 5], [5, 0]]])
-        assert interval(counts) == (pytest.approx(1 / 3), 1)
-        together = hungarian(counts.sum(0))
-        assert interval(counts, lambda _: together) == (0, 1)
+        assert interval(counts) == (0, 1)
+        assert matched_anew(counts)[0] == pytest.approx(1 / 3)
+
+    def test_contains_the_value_where_matching_anew_would_not(self):
+        """Clusters that know nothing: of every resample there is a matching that suits it better than the set's."""
+        rng = np.random.default_rng(0)
+        counts = rng.poisson(rng.gamma(1, 20, (100, 27, 27)))
+        value = mean_iou(counts.sum(0), hungarian(counts.sum(0)))
+        low, high = interval(counts)
+        assert low < value < high
+        assert value < matched_anew(counts)[0]
+
+    def test_a_class_counts_where_it_has_a_true_or_a_given_pixel(self):
+        """By hand: of the second image alone, the first class is in neither."""
+        counts = np.array([[[4, 0], [0, 0]], [[0, 0], [0, 6]]])
+        assert interval(counts) == (1, 1)
+        counts[1, 1, 0] = 6  # now it has true pixels, and no others
+        given = np.array([0, 1])
+        drawn = {mean_iou(one, given) for one in (2 * counts[0], counts.sum(0), 2 * counts[1])}
+        rng = np.random.default_rng(0)
+        assert bootstrap_interval(counts, given, resamples=300, rng=rng) == (min(drawn), max(drawn))
+
+    @pytest.mark.parametrize("match", [hungarian, greedy])
+    def test_clusters_left_over_give_no_pixel(self, match):
+        counts = np.random.default_rng(0).integers(0, 9, (1, 5, 3))
+        counts[:, 4] = 0
+        assert interval(counts, match) == (mean_iou(counts[0], match(counts[0])),) * 2
 
     def test_follows_its_generator(self):
         counts = images_counted(8)
@@ -163,8 +199,16 @@ class TestInterval:
         """Counts are added before they are divided: an image of many pixels decides."""
         large, small = 1000 * np.array([[1, 0], [0, 1]]), np.array([[0, 1], [1, 0]])
         low, high = interval(np.stack([large, *[small] * 3]))
-        assert high == 1  # of the small ones only, matched anew
-        assert 0.99 < low < 1
+        assert low == 0  # of the small ones only
+        assert 0.99 < high < 1
+
+
+class TestFiles:
+    def test_rows_and_counts_are_each_others_inverse(self):
+        counts = random_counts(), np.triu(random_counts(seed=1), 2)  # the last clusters and first labels have none
+        frames = [counts_frame(one, name, "what") for one, name in zip(counts, "ab", strict=True)]
+        assert all(list(frame.columns) == COUNTS and (frame.pixels > 0).all() for frame in frames)
+        np.testing.assert_array_equal(stacked_counts(pd.concat(frames[::-1])), counts)
 
 
 def three_groups(seed=0, channels=5):

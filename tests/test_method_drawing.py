@@ -15,7 +15,7 @@ from PIL import Image
 from whatwhere.errors import InputError
 from whatwhere.figures import DPI, Blank, Eigenvectors, Graph, Heat, Photo, Regions, Row, draw_overview
 from whatwhere.joint import graph as solved_graph
-from whatwhere.joint.source import SIDES
+from whatwhere.joint.sparsity import PAPER, RELEASED, SIDES, Sparsity
 from whatwhere.stages import drawing, method_drawing, method_graphs
 from whatwhere.stages.method_graphs import affinity, entering, graphs, stored_layers
 from whatwhere.stages.shown import Shards
@@ -116,9 +116,10 @@ class TestAffinity:
     """The torch implementation is the reference."""
 
     CHOICES = (
-        *method_graphs.PRESETS.values(),
-        {"intra": 0, "inter": 3, "threshold": 0.0, "symmetric": False},
-        {"intra": 2, "inter": 0, "threshold": 0.3, "symmetric": False},
+        PAPER,
+        RELEASED,
+        Sparsity(0, 3, 0.0),
+        Sparsity(2, 0, 0.3),
     )
 
     @pytest.mark.parametrize("sparsity", CHOICES)
@@ -126,22 +127,15 @@ class TestAffinity:
     def test_it_is_the_graph_that_is_solved(self, rng, sparsity, block_rows, monkeypatch):
         monkeypatch.setattr(method_graphs, "BLOCK_ROWS", block_rows)
         source, target = units(rng), units(rng)
-        found = affinity(source, target, **sparsity)
+        found = affinity(source, target, sparsity)
         sides = torch.from_numpy(source), torch.from_numpy(target)
-        expected = solved_graph.affinity(*sides, solved_graph.Sparsity(**sparsity))
+        expected = solved_graph.affinity(*sides, sparsity)
         assert found.shape == expected.shape == (60, 60)
         np.testing.assert_array_equal(found.toarray() > 0, expected.toarray() > 0)
         np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
 
-    def test_presets_and_sides_are_those_that_are_solved(self):
-        for name, sparsity in method_graphs.PRESETS.items():
-            reference = solved_graph.PRESETS[name]
-            assert sparsity == {key: getattr(reference, key) for key in sparsity}
-        assert set(method_graphs.PRESETS) == set(solved_graph.PRESETS)
-        assert method_graphs.SIDES == SIDES
-
     def test_one_image_has_no_connections_to_others(self, rng):
-        A = affinity(*[units(rng, images=1)] * 2, intra=4, inter=4, threshold=0.0, symmetric=False)
+        A = affinity(*[units(rng, images=1)] * 2, Sparsity(4, 4))
         assert A.shape == (20, 20)
         assert A.nnz <= 80
         assert not A.diagonal().any()
@@ -169,7 +163,7 @@ class TestLayers:
         found = list(graphs(layers, ["c", "a"], features, {**METHOD, "pathway": pathway}))
         assert [graph.name for graph in found] == ["layer 1 down", "layer 2 mid", "layer 3 up"]
         sides = [torch.from_numpy(store.read(f"4x4/{side}")[[2, 0], 1].astype(np.float32)) for side in SIDES[pathway]]
-        expected = solved_graph.affinity(*map(solved_graph.unit_rows, sides), solved_graph.PAPER)
+        expected = solved_graph.affinity(*map(solved_graph.unit_rows, sides), PAPER)
         np.testing.assert_allclose(found[2].A.toarray(), expected.toarray(), atol=1e-6)
 
     def test_numbers_of_ones_own_are_taken_for_a_graph(self, given):
@@ -207,7 +201,7 @@ class TestGraph:
         assert shown[0, 2, 0] == 0x26 < shown[2, 0, 0] < 255
 
     def test_more_locations_than_pixels_are_summed(self, rng):
-        A = affinity(*[units(rng, tokens=100)] * 2, intra=5, inter=5, threshold=0.0, symmetric=False)
+        A = affinity(*[units(rng, tokens=100)] * 2, Sparsity(5, 5))
         shown = Graph("g", (10, 10), 3, A).picture(30, "#ff0000")
         assert shown.shape == (30, 30, 3)
         assert (shown < 255).any()

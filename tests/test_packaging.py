@@ -41,7 +41,7 @@ USES = {
     "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid", "voc", "sources")]
     + [f"datasets.{d}" for d in ("cocostuff27", "cityscapes")]
     + [f"stages.{s}" for s in ("images", "regions", "scores", "tables", "drawing", "reporting")]
-    + [f"stages.{s}" for s in ("segments", "judging", "joint_tables")]
+    + [f"stages.{s}" for s in ("segments", "matching", "refining", "coordinates", "joint_tables")]
     + ["job"],
     "torch": [
         "stages.features",

@@ -5,7 +5,7 @@ import pytest
 
 from whatwhere.datasets.record import IGNORE
 from whatwhere.errors import InputError
-from whatwhere.evaluate.spatial import left_right, left_right_names
+from whatwhere.evaluate.spatial import left_right
 
 
 def canvas(height=40, width=100, fill=IGNORE):
@@ -111,14 +111,6 @@ def test_mirroring_swaps_left_and_right(seed, side):
 def test_turning_upside_down_changes_nothing():
     labels = blots()
     np.testing.assert_array_equal(left_right(labels[::-1].copy(), 5)[::-1], left_right(labels, 5))
-
-
-def test_names_follow_the_labels():
-    classes = ("sky", "car")
-    assert left_right_names(classes) == ("sky, left", "car, left", "sky, right", "car, right")
-    labels = canvas()
-    labels[:, 80:] = 1
-    assert left_right_names(classes)[left_right(labels, 2)[0, 99]] == "car, right"
 
 
 @pytest.mark.parametrize(("label", "line"), [(3, "expected 0 to 2, got 3 to 3"), (-2, "expected 0 to 2, got -2 to -2")])

@@ -300,7 +300,7 @@ def test_features_say_once_how_large_they_will_be(extraction, capfd, monkeypatch
     with_free(monkeypatch, 5 * 10**9)
     store = Store(extraction())
     said = [line for line in capfd.readouterr().err.splitlines() if "GB" in line]
-    assert said == [f"features of 3 images: 0.00 GB, 5 GB free in {store.path.parent}"]
+    assert said == [f"features of 3 images: 0.00 GB in {store.path.parent}, 5 GB free"]
     arrays = store.description["arrays"].values()
     assert sum(np.prod(a["shape"]) * np.dtype(a["dtype"]).itemsize for a in arrays) == EXTRACTED_BYTES
 
@@ -315,6 +315,18 @@ def test_features_the_disk_has_no_room_for_are_refused(extraction, monkeypatch, 
         extraction()
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "features").iterdir())
+
+
+def test_room_is_asked_for_the_whole_data_set_before_its_first_shard(extraction, monkeypatch, tmp_path, capfd):
+    (tmp_path / "index.json").write_text(
+        json.dumps({"shards": {"a": ["0", "1", "2"], "b": [str(i) for i in range(9)]}})
+    )
+    with_free(monkeypatch, 4 * EXTRACTED_BYTES - 1)
+    with pytest.raises(InputError, match=r"features of 12 images: expected"):
+        extraction()
+    with_free(monkeypatch, 4 * EXTRACTED_BYTES)
+    extraction()
+    assert "features of 12 images" in capfd.readouterr().err
 
 
 def test_a_broken_label_map_counts_as_a_broken_image(tmp_path):

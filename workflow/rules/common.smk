@@ -61,11 +61,15 @@ def every_shard(pattern, dataset, backbone, method=None):
     The shards are known once the index is: asking for them makes the workflow wait for it.
     """
     view = SETTINGS.backbones[backbone].view
+    return shards_of_view(pattern, dataset, view, backbone=backbone, method=method)
+
+
+def shards_of_view(pattern, dataset, view, **run):
+    """The same for a data set as a view shows it."""
     index = checkpoints.index.get(dataset=dataset, view=view).output[0]
     with open(index) as file:
         shards = json.load(file)["shards"]
-    run = {"dataset": dataset, "view": view, "backbone": backbone, "method": method}
-    return expand(pattern, shard=shards, **run)
+    return expand(pattern, shard=shards, dataset=dataset, view=view, **run)
 
 
 def index_settings(wildcards):
@@ -156,76 +160,6 @@ def solver_code(wildcards):
     return code("stages.baselines")
 
 
-def joint_inputs(wildcards):
-    """Features of all shards, or for a method that runs the network itself the images, and its checkpoint."""
-    dataset, backbone = wildcards.dataset, wildcards.backbone
-    if not SETTINGS.is_live(wildcards.method):
-        return {"inputs": every_shard(rules.features.output[0], dataset, backbone)}
-    images = every_shard(rules.images.output.images, dataset, backbone)
-    return {"inputs": images, "weights": SETTINGS.backbones[backbone].local_files()}
-
-
-def joint_threads(wildcards):
-    """As many times a job's threads as there are processes that share a solve."""
-    processes = getattr(SETTINGS.methods[wildcards.method], "processes", 1)
-    return min(torch_threads(wildcards) * processes, workflow.cores or 1)
-
-
-def joint_settings(wildcards):
-    live = SETTINGS.is_live(wildcards.method)
-    return {
-        "method": values(SETTINGS.methods[wildcards.method]),
-        "backbone": backbone_settings(wildcards) if live else None,
-        "batch_images": SETTINGS.features.batch_images,
-        "device": SETTINGS.device,
-        "seed": SETTINGS.seed,
-        "threads": SETTINGS.threads,
-    }
-
-
-def joint_code(wildcards):
-    return code("stages.joint", *(["backbones"] if SETTINGS.is_live(wildcards.method) else []))
-
-
-def joint_vectors(wildcards):
-    """X of a whole data set: of a joint solve one store, else those of all shards; none where labels stand for it."""
-    method = SETTINGS.methods[wildcards.method]
-    if method.kind == "truth":
-        return []
-    if SETTINGS.is_joint(wildcards.method):
-        return expand(rules.joint.output[0], **wildcards)
-    return every_shard(rules.vectors.output[0], wildcards.dataset, wildcards.backbone, wildcards.method)
-
-
-def segment_inputs(wildcards):
-    view = SETTINGS.backbones[wildcards.backbone].view
-    return {"vectors": joint_vectors(wildcards), "index": expand(rules.index.output[0], view=view, **wildcards)}
-
-
-def segment_settings(wildcards):
-    chosen = values(SETTINGS.segments, "least_px", "ambiguous", "crf")
-    scores = SETTINGS.methods[wildcards.method].kind == "largest"
-    return {**chosen, "unit_rows": unit_rows(wildcards), "scores": scores, "seed": SETTINGS.seed}
-
-
-def unit_rows(wildcards):
-    """Whether rows are brought to unit length: not coordinates or scores, whose lengths say something."""
-    return SETTINGS.segments.unit_rows and SETTINGS.methods[wildcards.method].kind not in ("position", "largest")
-
-
-def coordinate_settings(wildcards):
-    return {"unit_rows": unit_rows(wildcards), "resamples": SETTINGS.bootstrap, "seed": SETTINGS.seed}
-
-
-def refined_inputs(wildcards):
-    segments = expand(rules.segments.output[0], **wildcards)
-    return {"images": set_images(wildcards), "vectors": joint_vectors(wildcards), "segments": segments}
-
-
-def set_images(wildcards):
-    return every_shard(rules.images.output.images, wildcards.dataset, wildcards.backbone)
-
-
 def timed_methods(wildcards):
     """The methods that a table of seconds asks of a backbone on a data set."""
     tables = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
@@ -281,26 +215,6 @@ def table_inputs(wildcards):
     return {kind: [of_run(pattern, run) for run in runs] for kind, pattern, runs in judged(table)}
 
 
-def judged(table):
-    """Kind, pattern and runs of the files behind a table about a data set as a whole."""
-    runs = whatwhere.config.runs(table)
-    clustered = [run for run in runs if SETTINGS.methods[run[2]].kind != "truth"]
-    matching = rules.matching.output[0]
-    if table.kind == "position":
-        return [("coordinates", rules.coordinates.output[0], runs), ("matching", matching, clustered)]
-    found = [("matching", matching, clustered), ("refined", matching, table.refined())]
-    return [(kind, pattern.replace("{decoded}", DECODED[kind]), runs) for kind, pattern, runs in found]
-
-
-DECODED = {"matching": "segments", "refined": "refined"}
-
-
-def of_run(pattern, run):
-    """An output's pattern filled in for a data set, backbone and method."""
-    dataset, backbone, method = run
-    return expand(pattern, dataset=dataset, backbone=backbone, method=method, decoded="segments")[0]
-
-
 def table_settings(wildcards):
     table = SETTINGS.tables[wildcards.table]
     settings = {"table": values(table)}
@@ -310,6 +224,8 @@ def table_settings(wildcards):
         settings |= {"methods": used, "chosen": chosen}
     if table.kind != "seconds":
         settings |= {"seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+    if table.kind in ("matching", "position"):
+        settings["unit_rows"] = SETTINGS.segments.unit_rows
     return settings
 
 
@@ -347,7 +263,8 @@ def drawing_inputs(figure):
         inputs[f"vectors_{role}"] = [of_run(rules.joint.output[0], run)]
         inputs[f"regions_{role}"] = [of_run(rules.segments.output[0], run)]
     if figure.drawing == "diagram":
-        return {**inputs, "features": every_shard(rules.features.output[0], *place)}
+        features = features_of(*place)
+        return {**inputs, "features": features["inputs"], "beside": features["beside"]}
     for kind, rule in (("vectors", rules.vectors), ("regions", rules.regions)):
         inputs[f"{kind}_single"] = every_shard(rule.output[0], *place, figure.single)
     return inputs
@@ -370,35 +287,6 @@ def every_artifact(wildcards):
     timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
     found += [path for table in timed for path in timing_files(table)]
     return list(dict.fromkeys(found + joint_artifacts()))
-
-
-def joint_artifacts():
-    """Every output about a data set as a whole, and what it is computed from."""
-    found = []
-    for dataset, backbone, method in SETTINGS.joint():
-        run = (dataset, backbone, method)
-        kept = SETTINGS.features.keep and not SETTINGS.is_live(method)
-        steps = [rules.images] + [rules.features] * kept
-        if SETTINGS.is_joint(method):
-            found.append(of_run(rules.joint.output[0], run))
-        elif SETTINGS.methods[method].kind != "truth":
-            steps.append(rules.vectors)
-        found += [path for step in steps for pattern in step.output for path in every_shard(pattern, *run)]
-    tables = [table for table in SETTINGS.tables.values() if table.kind in ("matching", "position")]
-    found += [of_run(pattern, run) for table in tables for _, pattern, runs in judged(table) for run in runs]
-    found += [of_run(rules.refined.output[0], run) for table in tables if table.kind == "matching" for run in table.refined()]
-    return found + [of_run(rules.segments.output[0], run) for run in clustered_runs(tables)]
-
-
-def clustered_runs(tables):
-    """Runs whose rows of X are clustered: all but true labels, of tables and of pictures of regions."""
-    runs = [run for table in tables for run in whatwhere.config.runs(table)]
-    pictures = [figure for figure in SETTINGS.figures.values() if figure.kind == "pictures"]
-    columns = [(figure.dataset, column) for figure in pictures for column in figure.columns if column.show == "regions"]
-    runs += [(d, c.backbone, c.method) for d, c in columns if SETTINGS.is_joint(c.method)]
-    drawings = [figure for figure in SETTINGS.figures.values() if figure.kind == "method"]
-    runs += [run for figure in drawings for run in whatwhere.config.runs(figure) if SETTINGS.is_joint(run[2])]
-    return [run for run in dict.fromkeys(runs) if SETTINGS.methods[run[2]].kind != "truth"]
 
 
 def timing_files(table):

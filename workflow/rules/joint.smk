@@ -45,7 +45,7 @@ rule refined:
         "../../envs/data.yaml"
     params:
         settings=values(SETTINGS.segments.crf),
-        code=code("stages.judging"),
+        code=code("stages.refining"),
     script:
         "../scripts/refined.py"
 
@@ -62,7 +62,7 @@ rule matching:
         "../../envs/data.yaml"
     params:
         settings={"least_px": SETTINGS.segments.least_px, "ambiguous": SETTINGS.segments.ambiguous},
-        code=code("stages.judging"),
+        code=code("stages.matching"),
     script:
         "../scripts/matching.py"
 
@@ -79,6 +79,6 @@ rule coordinates:
         "../../envs/data.yaml"
     params:
         settings=coordinate_settings,
-        code=code("stages.judging"),
+        code=code("stages.coordinates"),
     script:
         "../scripts/coordinates.py"

@@ -5,7 +5,7 @@ from whatwhere.job import job
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
-    from whatwhere.stages.judging import write_coordinates
+    from whatwhere.stages.coordinates import write_coordinates
     from whatwhere.store import Store
 
     images, vectors = ([Store(path) for path in part] for part in (snakemake.input.images, snakemake.input.vectors))

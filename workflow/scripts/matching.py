@@ -5,7 +5,7 @@ from whatwhere.job import job
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
-    from whatwhere.stages.judging import write_matching
+    from whatwhere.stages.matching import write_matching
     from whatwhere.store import Store
 
     images, segments = [Store(path) for path in snakemake.input.images], Store(snakemake.input.segments)

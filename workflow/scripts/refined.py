@@ -5,7 +5,7 @@ from whatwhere.job import job
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
-    from whatwhere.stages.judging import write_refined
+    from whatwhere.stages.refining import write_refined
     from whatwhere.store import Store
 
     found, settings = snakemake.input, snakemake.params.settings

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,8 @@ from whatwhere.errors import InputError
 
 #: timm's name of the architecture, which is STEGO's but for the head.
 TRANSFORMER = "vit_base_patch8_224.dino"
-#: What the authors publish, and where (`src/download_models.py` of github.com/mhamilton723/STEGO).
+#: What the authors publish (`src/download_models.py` of github.com/mhamilton723/STEGO).
 FILES = ("cocostuff27_vit_base_5.ckpt", "cityscapes_vit_base_1.ckpt")
-STORAGE = "https://marhamilresearch4.blob.core.windows.net/stego-public/saved_models/"
 #: Of random weights: as the first of `FILES`. All others' are read from their tensors.
 CHANNELS, CLUSTERS = 90, 27
 #: ASSUME: 64 channels a head, as in all of DINO's transformers: no tensor says how its channels are split.
@@ -119,7 +119,7 @@ def _read(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
     if weights == "hub":
         raise InputError(
             f"backbone {name}: expected `weights` as the path of a training checkpoint of STEGO's, got hub, which has "
-            f"none; download {' or '.join(FILES)} from {STORAGE} and give its path as `weights`"
+            f"none; download {' or '.join(FILES)} from {_storage()} and give its path as `weights`"
         )
     found = read_pickled_tensors(Path(weights))
     tensors = {
@@ -137,6 +137,13 @@ def _read(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
             f"give the path of {' or '.join(FILES)}"
         )
     return tensors, f"{Path(weights).name} (sha256 {fingerprint(Path(weights))})"
+
+
+def _storage() -> str:
+    """Where `FILES` are."""
+    # no plain import: the code of all data sets would count as that of every backbone (`codehash`)
+    sources = import_module("whatwhere.datasets.sources").SOURCES
+    return sources["stego-cocostuff27"].urls[0].removesuffix(FILES[0])
 
 
 def _without_kernel(tensor: Tensor) -> Tensor:

@@ -8,19 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from whatwhere.config.methods import SegmentSettings
-from whatwhere.evaluate.matching import bootstrap_interval, hungarian, mean_iou
-from whatwhere.stages.judging import write_matching
+from whatwhere.config.joint import SegmentSettings
+from whatwhere.evaluate.matching import bootstrap_interval, hungarian, mean_iou, stacked_counts
+from whatwhere.stages.matching import write_matching
 from whatwhere.stages.segments import write_segments
 from whatwhere.store import Store
 
 #: Draws of the images for an interval.
 RESAMPLES = 1000
+#: Side of the views for which the paper says how small a region may be (section 4.2.3).
+PAPER_SIDE_PX = 320
 
 
 def worth(vectors: Path, images: Sequence[Store], *, seed: int) -> dict[str, float]:
     """Hungarian mIoU of `what` (the classes) and `where` (their left and right regions), 0 to 1, each with the ends of
-    its 95 % interval over images (`what_low` …). Rows of X at unit length, as many clusters as labels.
+    its 95 % interval over images (`what_low` …), the matching of all images kept. Rows of X at unit length, as many
+    clusters as labels.
 
     `vectors` is the manifest of X, `images` the stores of its images with their labels.
     """
@@ -37,21 +40,20 @@ def worth(vectors: Path, images: Sequence[Store], *, seed: int) -> dict[str, flo
         seed=seed,
         settings={},
     )
-    write_matching(images, Store(segments), counts, least_px=settings.least_px, ambiguous=settings.ambiguous)
+    side = images[0].description["arrays"]["labels"]["shape"][-1]
+    least_px = _least_px(settings.least_px, side)
+    write_matching(images, Store(segments), counts, least_px=least_px, ambiguous=settings.ambiguous)
     found = pd.read_parquet(counts)
     scores: dict[str, float] = {}
     for target in ("what", "where"):
-        each = _counts(found[found.target == target])
+        each = stacked_counts(found[found.target == target])
         total = each.sum(0)
-        rng = np.random.default_rng(seed)
-        low, high = bootstrap_interval(each, hungarian, resamples=RESAMPLES, rng=rng)
-        scores |= {target: mean_iou(total, hungarian(total)), f"{target}_low": low, f"{target}_high": high}
+        given = hungarian(total)
+        low, high = bootstrap_interval(each, given, resamples=RESAMPLES, rng=np.random.default_rng(seed))
+        scores |= {target: mean_iou(total, given), f"{target}_low": low, f"{target}_high": high}
     return scores
 
 
-def _counts(found: pd.DataFrame) -> np.ndarray:
-    """`[image, cluster, label]`."""
-    names, places = np.unique(found.image, return_inverse=True)
-    counts = np.zeros((len(names), found.clusters.max(), found.classes.max()), np.int64)
-    np.add.at(counts, (places, found.cluster.to_numpy(int), found.label.to_numpy(int)), found.pixels.to_numpy(int))
-    return counts
+def _least_px(at_paper_side: int, side: int) -> int:
+    """The pixels of the smallest region that counts as left or right, the same part of a view as in the paper's."""
+    return max(1, round(at_paper_side * (side / PAPER_SIDE_PX) ** 2))

@@ -15,19 +15,17 @@ from pydantic_core import PydanticCustomError
 from whatwhere.config.base import Entries, Name, Positive, Strict
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.faults import explain, must_exist
+from whatwhere.config.joint import Batches, Joint, SegmentSettings
 from whatwhere.config.methods import (
     BackboneSettings,
-    Batches,
     FeatureSettings,
     Final,
-    Joint,
     Largest,
     MaskCut,
     MethodSettings,
     Ncut,
     Position,
     RegionSettings,
-    SegmentSettings,
     Solver,
     TokenCut,
     Truth,
@@ -96,6 +94,8 @@ class Config(Strict):
     def _names_exist(self) -> Config:
         for name, settings in self.backbones.items():
             must_exist(f"backbones.{name}.view", settings.view, self.views)
+        if self.segments.view:
+            must_exist("segments.view", self.segments.view, self.views)
         for where, (dataset, backbone, method) in self._uses():
             must_exist(f"{where}.dataset", dataset, self.datasets)
             must_exist(f"{where}.backbone", backbone, self.backbones)
@@ -129,8 +129,11 @@ class Config(Strict):
     def _check_drawing(self, where: str, figure: Drawing) -> None:
         for role, pathway in (("what", "vv"), ("where", "qk")):
             method = self.methods[getattr(figure, role)]
-            if not isinstance(method, Joint) or method.pathway != pathway or self.is_live(getattr(figure, role)):
-                words = f"{where}.{role}: expected a solver for a data set on {pathway} with cached features"
+            unread = figure.drawing == "diagram" and self.is_live(getattr(figure, role))  # it draws features
+            if not isinstance(method, Joint) or method.pathway != pathway or unread:
+                words = (
+                    f"{where}.{role}: expected a solver for a data set on {pathway} (a diagram: with cached features)"
+                )
                 raise PydanticCustomError("values", "{words}", {"words": f"{words}, got {getattr(figure, role)}"})
         if figure.single and not isinstance(self.methods[figure.single], SINGLE):
             words = f"{where}.single: expected a method for one image, got {figure.single}"

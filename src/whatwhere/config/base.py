@@ -12,6 +12,7 @@ from whatwhere.config.faults import unknown_key
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Strict(BaseModel):

@@ -141,7 +141,7 @@ class Column(Strict):
 
 
 class Pictures(Strict):
-    """Images of one data set, a row each, and what was found in them (Figures 3 and 10)."""
+    """Images of one data set, a row each, and what was found in them (Figures 3 and 5 to 10)."""
 
     kind: Literal["pictures"]
     title: str

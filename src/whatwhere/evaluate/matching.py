@@ -4,13 +4,14 @@ Counts of every image are added, then matched, then scored:
 
     counts = sum(matching_counts(regions, labels, clusters=27, classes=27) for regions, labels in images)
     mean_iou(counts, hungarian(counts)), accuracy(counts, hungarian(counts))
+
+Files keep the counts of each image (`counts_frame`, `stacked_counts`), which is what intervals are made of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
@@ -19,6 +20,9 @@ from whatwhere.errors import InputError
 
 #: Class of a cluster that was matched to none.
 UNMATCHED = -1
+#: Pixels of every cluster in every label, image by image; `target` is `what` (the classes) or `where` (their left and
+#: right regions), `classes` how many labels that are.
+COUNTS = ["image", "target", "classes", "clusters", "cluster", "label", "pixels"]
 
 
 def matching_counts(
@@ -53,10 +57,7 @@ def class_iou(
     counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"]
 ) -> Float[np.ndarray, "label"]:
     """IoU of each class with the clusters that were `given` it; NaN for a class in neither."""
-    table = _table(counts, given)
-    shared = table.diagonal()
-    union = table.sum(1) + counts.sum(0) - shared
-    return np.divide(shared, union, out=np.full(len(union), np.nan), where=union > 0)
+    return _ious(_shares(counts, given))
 
 
 def mean_iou(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"]) -> float:
@@ -64,35 +65,66 @@ def mean_iou(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "c
 
     ASSUME: a class with neither a true nor a given pixel does not count; one without a cluster counts as 0.
     """
-    each = class_iou(counts, given)
-    return float(np.mean(each[np.isfinite(each)])) if np.isfinite(each).any() else float("nan")
+    return float(_means(_ious(_shares(counts, given))))
 
 
 def accuracy(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"]) -> float:
     """Share of scored pixels whose cluster was given their class; NaN where nothing was scored."""
-    return float(_table(counts, given).trace() / counts.sum()) if counts.any() else float("nan")
+    return float(_shares(counts, given)[0].sum() / counts.sum()) if counts.any() else float("nan")
 
 
 def bootstrap_interval(
     counts: Int[np.ndarray, "image cluster label"],
-    match: Callable[[np.ndarray], np.ndarray],
+    given: Int[np.ndarray, "cluster"],
     *,
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """95 % interval of `mean_iou`: percentiles over resamples of the images, each matched anew by `match`."""
+    """95 % interval of `mean_iou(counts.sum(0), given)`: percentiles over resamples of the images.
+
+    The clusters and their classes stay: `given` is the matching of the whole set, as `hungarian(counts.sum(0))`.
+    Matched anew, a resample would be fitted by its matching and score higher than the set does. As in `mean_iou` a
+    class counts in a resample where it has a true or a given pixel.
+    """
     images = len(counts)
     times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-    # products of floats are many times faster than of integers, and exact for whole numbers below 2**53
-    exact = times.astype(np.float64) @ counts.reshape(images, -1).astype(np.float64)
-    sums = exact.astype(np.int64).reshape(-1, *counts.shape[1:])
-    low, high = np.nanpercentile([mean_iou(one, match(one)) for one in sums], [2.5, 97.5])
+    low, high = np.nanpercentile(_means(_ious(times @ _shares(counts, given))), [2.5, 97.5])
     return float(low), float(high)
 
 
-def _table(counts: np.ndarray, given: np.ndarray) -> Int[np.ndarray, "given label"]:
-    """Counts of clusters of one class added up; unmatched clusters give no pixel to any."""
-    table = np.zeros((counts.shape[1],) * 2, counts.dtype)
-    matched = given != UNMATCHED
-    np.add.at(table, given[matched], counts[matched])
-    return table
+def counts_frame(counts: Int[np.ndarray, "cluster label"], image: str, target: str) -> pd.DataFrame:
+    """Counts of one image as rows, columns `COUNTS`; those of 0 are left out."""
+    cluster, label = np.nonzero(counts)
+    clusters, classes = counts.shape
+    found = {"cluster": cluster, "label": label, "pixels": counts[cluster, label]}
+    return pd.DataFrame(found).assign(image=image, target=target, classes=classes, clusters=clusters)[COUNTS]
+
+
+def stacked_counts(found: pd.DataFrame) -> Int[np.ndarray, "image cluster label"]:
+    """Counts from the rows of `counts_frame`, of one target and at least one image, by the order of images' names."""
+    images, places = np.unique(found.image, return_inverse=True)
+    counts = np.zeros((len(images), int(found.clusters.iloc[0]), int(found.classes.iloc[0])), np.int64)
+    np.add.at(counts, (places, found.cluster.to_numpy(int), found.label.to_numpy(int)), found.pixels.to_numpy(int))
+    return counts
+
+
+def _shares(
+    counts: Int[np.ndarray, "*image cluster label"], given: Int[np.ndarray, "cluster"]
+) -> Int[np.ndarray, "3 *image label"]:
+    """Of each class the pixels that are both, those that were given to it, and its true ones; they add up."""
+    own = given[:, None] == np.arange(counts.shape[-1])  # a row without any for an unmatched cluster
+    return np.stack([np.where(own, counts, 0).sum(-2), counts.sum(-1) @ own, counts.sum(-2)])
+
+
+def _ious(shares: Int[np.ndarray, "3 *image label"]) -> Float[np.ndarray, "*image label"]:
+    both, to, true = shares
+    union = to + true - both
+    return np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
+
+
+def _means(ious: Float[np.ndarray, "*image label"]) -> Float[np.ndarray, "*image"]:
+    """Over the labels that are not NaN; NaN where all are."""
+    counted = np.isfinite(ious)
+    classes = np.asarray(counted.sum(-1))
+    sums = np.where(counted, ious, 0).sum(-1)
+    return np.divide(sums, classes, out=np.full(classes.shape, np.nan), where=classes > 0)

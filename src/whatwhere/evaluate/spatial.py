@@ -43,8 +43,3 @@ def _offsets(regions: Int[np.ndarray, "y x"], count: int) -> Int[np.ndarray, "re
     height, width = regions.shape
     twice = np.tile(2 * np.arange(width) - (width - 1), height)
     return np.bincount(regions.ravel(), twice, minlength=count).astype(np.int64)
-
-
-def left_right_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the labels of `left_right`: "sky, left", ..., "sky, right", ..."""
-    return tuple(f"{name}, {side}" for side in ("left", "right") for name in classes)

@@ -8,7 +8,6 @@ Both enter quadratic forms only, so what is answered is their symmetric part.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,32 +19,11 @@ from scipy import sparse
 from torch import Tensor
 
 from whatwhere.joint.search import Neighbours, Rows, Search, nearest
+from whatwhere.joint.sparsity import PAPER as PAPER  # also under this module's name
+from whatwhere.joint.sparsity import RELEASED_SLACK as RELEASED_SLACK
+from whatwhere.joint.sparsity import Sparsity
 
 Operator = Literal["normalised", "walk"]
-#: What the released code adds to every 1/Σ.
-RELEASED_SLACK = 1e-6
-
-
-@dataclass(frozen=True)
-class Sparsity:
-    """How many connections a location keeps.
-
-    `intra` in its own image, `inter` to all others together (c_intra and c_inter of section 3.3), of these the ones
-    whose cosine is above `threshold`; `symmetric` takes the mean of A and its transpose before rows are scaled, and
-    `slack` is added to each 1/Σ.
-    """
-
-    intra: int = 10
-    inter: int = 10
-    threshold: float = 0.0
-    symmetric: bool = False
-    slack: float = 0.0
-
-
-#: ASSUME: the paper names no threshold; at 0 an affinity is never negative, which is all that Eq. 1 asks.
-PAPER = Sparsity()
-RELEASED = Sparsity(intra=50, inter=50, threshold=0.1, symmetric=True, slack=RELEASED_SLACK)
-PRESETS = {"paper": PAPER, "released": RELEASED}
 
 
 def unit_rows(heads: Float[Tensor, "image head token channel"]) -> Float[Tensor, "image token width"]:

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from whatwhere.joint.graph import Operator, Sparsity, affinity, operator_of
+from whatwhere.joint.graph import Operator, affinity, operator_of
 from whatwhere.joint.loss import Graphs, paper_loss, released_loss, stacked
 from whatwhere.joint.source import Source
+from whatwhere.joint.sparsity import Sparsity
 from whatwhere.joint.state import Rows, State
 from whatwhere.progress import progress
 from whatwhere.seeding import seed_for

@@ -17,21 +17,37 @@ from torch import Tensor
 
 from whatwhere.errors import InputError
 
-#: Numbers of a block of products: 16 MiB of float32, which a core's cache and its neighbours' still hold.
-BLOCK = 2**22
-#: Rows that are looked up together.
-ROWS = 1024
 Search = Literal["auto", "exact", "faiss"]
-#: Locations from which on `search: auto` asks FAISS: below, the exact search takes minutes at most.
+#: Locations from which on `search: auto` asks FAISS on a CPU: below, the exact search takes minutes at most.
 EXACT_LOCATIONS = 200_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is worked on at a time: `rows` that are looked up together, `lazy_rows` of them where targets are read
+    from disk, once for all these rows; `block` numbers of a block of products; `held` bytes of one layer in memory.
+    """
+
+    rows: int
+    lazy_rows: int
+    block: int
+    held: int
+
+
+#: Products of 16 MiB, which a core's cache and its neighbours' still hold.
+CPU = Sizes(rows=1024, lazy_rows=8192, block=2**22, held=2**30)
+CUDA = Sizes(rows=16_384, lazy_rows=16_384, block=2**28, held=2**34)
 
 
 @runtime_checkable
 class Rows(Protocol):
-    """Unit vectors `[image, token, channel]`, in memory or read when asked for."""
+    """Unit vectors `[image, token, channel]`, in memory or read when asked for, to be worked on where `device` is."""
 
     @property
     def shape(self) -> torch.Size: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     def __getitem__(self, images: slice, /) -> Float[Tensor, "image token channel"]: ...
 
@@ -50,8 +66,8 @@ def nearest(source: Rows, target: Rows, *, inside: int, across: int, search: Sea
     """The `inside` largest products of each source row with targets of its own image, itself excluded, and the
     `across` largest with those of all other images together. Ties are anybody's.
 
-    `exact` looks at every product; `faiss` finds those across by an inverted index, approximately; `auto` is exact
-    below `EXACT_LOCATIONS`. Raises `InputError` where the images are so few or so small that nothing is left to
+    `exact` looks at every product; `faiss` finds those across by an inverted index, approximately; `auto` see
+    `is_exact`. Raises `InputError` where the images are so few or so small that nothing is left to
     connect.
     """
     images, tokens, _ = source.shape
@@ -61,13 +77,24 @@ def nearest(source: Rows, target: Rows, *, inside: int, across: int, search: Sea
             f"graph: expected at least one connection a location, got none among {images} images of {tokens} tokens; "
             "raise intra or inter, or take more images"
         )
-    indexed = across > 0 and (search == "faiss" or (search == "auto" and images * tokens > EXACT_LOCATIONS))
-    scan = _Index(target) if indexed else _Scan(target)
-    found = []
-    for block in _blocks(images, max(1, ROWS // tokens)):
+    exact = across == 0 or is_exact(search, images * tokens, source.device)
+    scan = _Scan(target) if exact else _Index(target)
+    size, found = sizes(source.device), []
+    together = size.rows if isinstance(target, Tensor) else size.lazy_rows
+    for block in _blocks(images, max(1, together // tokens)):
         rows = source[block.start : block.stop]
         found.append((*_inside(rows, target, block, inside), *scan.across(rows, block, across)))
     return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def is_exact(search: Search, locations: int, device: torch.device) -> bool:
+    """Whether every product is looked at: `auto` asks FAISS only on a CPU, above `EXACT_LOCATIONS`."""
+    return search == "exact" or (search == "auto" and (device.type != "cpu" or locations <= EXACT_LOCATIONS))
+
+
+def sizes(device: torch.device) -> Sizes:
+    """How much at a time suits a device."""
+    return CUDA if device.type == "cuda" else CPU
 
 
 def _inside(
@@ -93,8 +120,8 @@ class _Scan:
         """Places and values of the best targets in all other images."""
         images, tokens, _ = self._target.shape
         flat = rows.flatten(0, 1)
-        best = _Best(len(flat), count, flat.device)
-        for others in _blocks(images, max(1, BLOCK // (len(flat) * tokens))) if count else ():
+        best, size = _Best(len(flat), count, flat.device), sizes(self._target.device)
+        for others in _blocks(images, max(1, size.block // (len(flat) * tokens))) if count else ():
             products = flat @ self._target[others.start : others.stop].flatten(0, 1).T
             for image in range(max(block.start, others.start), min(block.stop, others.stop)):
                 row, column = (image - block.start) * tokens, (image - others.start) * tokens
@@ -121,7 +148,7 @@ class _Index:
         self._index.cp.seed, self._index.cp.max_points_per_centroid = 1234, 64
         some = np.linspace(0, images - 1, min(images, 1 + 64 * lists // self._tokens)).astype(int)
         self._index.train(np.concatenate([_array(target[i : i + 1]) for i in some]))
-        for block in _blocks(images, max(1, BLOCK // (self._tokens * width))):
+        for block in _blocks(images, max(1, sizes(target.device).block // (self._tokens * width))):
             self._index.add(_array(target[block.start : block.stop]))
 
     def across(

@@ -17,17 +17,14 @@ from whatwhere.backbones.backbone import Backbone
 from whatwhere.capture import Attention, capture
 from whatwhere.errors import InputError
 from whatwhere.joint.graph import unit_rows
-from whatwhere.joint.search import Rows
+from whatwhere.joint.search import Rows, sizes
+from whatwhere.joint.sparsity import SIDES
 from whatwhere.layers import chosen_layers
 from whatwhere.seeding import seed_for
 from whatwhere.store import Store
 
 Grid = tuple[int, int]
 Pathway = Literal["qk", "vv"]
-#: Arrays of a pathway: whose rows, and with whose they are compared.
-SIDES = {"qk": ("q", "k"), "vv": ("v", "v")}
-#: Bytes of unit vectors of one layer that may lie in memory at once; beyond, they are read block by block.
-HELD = 2**30
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,16 @@ class Pair:
 
 @runtime_checkable
 class Source(Protocol):
-    """Where features come from: the images' ids, and the chosen layers."""
+    """Where features come from: the images' ids, the chosen layers, and the network's weights in words."""
 
     @property
     def ids(self) -> list[str]: ...
 
     @property
     def layers(self) -> tuple[Layer, ...]: ...
+
+    @property
+    def weights(self) -> str: ...
 
     def batch(self, images: Sequence[int], epoch: int) -> Iterator[Pair]:
         """The chosen layers of some images, one after the other. Another epoch shows other noise samples."""
@@ -65,14 +65,15 @@ class Source(Protocol):
 class Cached:
     """Features of all shards of a data set, read from their stores.
 
-    Raises `InputError` where shards differ in their layers or grids, where values are asked for and were not kept,
-    and where `patterns` choose no layer (see `layers.chosen_layers`).
+    Raises `InputError` where shards differ in their layers, grids or weights, where values are asked for and were not
+    kept, and where `patterns` choose no layer (see `layers.chosen_layers`).
     """
 
     def __init__(
         self, stores: Sequence[Store], *, pathway: Pathway, patterns: Sequence[str], seed: int = 0, device: str = "cpu"
     ) -> None:
-        self._sides, self._seed, self._device = SIDES[pathway], seed, device
+        self._sides, self._seed, self.device = SIDES[pathway], seed, torch.device(device)
+        self.weights = _only_weights(stores)
         self._rows = [(store, index) for store in stores for index in range(len(store.ids))]
         self.ids = [store.ids[index] for store, index in self._rows]
         self._places = _chosen_places(stores, patterns)
@@ -90,7 +91,7 @@ class Cached:
     def whole(self, layer: Layer, sample: int) -> Pair:
         """A layer of every image: in memory or, where that would be too much, read when asked for."""
         lazy = {name: _Stored(self, layer, name, sample) for name in dict.fromkeys(self._sides)}
-        fits = 4 * math.prod(lazy[self._sides[0]].shape) <= HELD
+        fits = 4 * math.prod(lazy[self._sides[0]].shape) <= sizes(self.device).held
         rows = {name: one[0 : len(self.ids)] if fits else one for name, one in lazy.items()}
         return Pair(layer, *(rows[name] for name in self._sides))
 
@@ -110,7 +111,7 @@ class Cached:
             for at, one in zip(run, stored, strict=True):
                 heads[at] = torch.from_numpy(one)
         stacked = torch.stack([one for one in heads if one is not None])
-        return unit_rows(stacked.to(self._device).float())
+        return unit_rows(stacked.to(self.device).float())
 
     def shape(self, layer: Layer, name: str) -> torch.Size:
         """Of all images' unit vectors: image, token, channel."""
@@ -124,7 +125,7 @@ class _Stored:
 
     def __init__(self, cached: Cached, layer: Layer, name: str, sample: int) -> None:
         self._cached, self._layer, self._name, self._sample = cached, layer, name, sample
-        self.shape = cached.shape(layer, name)
+        self.shape, self.device = cached.shape(layer, name), cached.device
 
     def __getitem__(self, images: slice) -> Float[Tensor, "image token channel"]:
         chosen = range(self.shape[0])[images]
@@ -134,7 +135,8 @@ class _Stored:
 class Live:
     """Features that the network makes when they are asked for, with fresh noise every time.
 
-    For sets whose cache would fill the disk. `images` are the stores of all shards. Raises `InputError` as `Cached`.
+    For sets whose cache would fill the disk. `images` are the stores of all shards. Raises `InputError` as `Cached`,
+    and for a backbone of several noise samples: each would come from its own part of the noise steps only.
     """
 
     def __init__(
@@ -147,7 +149,9 @@ class Live:
         seed: int = 0,
         batch_images: int = 1,
     ) -> None:
+        _check_one_sample(backbone)
         self._backbone, self._pathway, self._seed, self._size = backbone, pathway, seed, batch_images
+        self.weights = backbone.weights
         self._rows = [(store, index) for store in images for index in range(len(store.ids))]
         self.ids = [store.ids[index] for store, index in self._rows]
         sizes = {tuple(store.description["arrays"]["image"]["shape"][1:3]) for store in images}
@@ -168,17 +172,11 @@ class Live:
         found = [layer for layer in self._captured(images, epoch) if layer.name in self._chosen]
         return {layer.name: _unit_sides(layer, self._pathway) for layer in found}
 
-    def _captured(self, images: Sequence[int], epoch: int) -> list[Attention]:
-        """One noise sample of the layers of a few images; where the network makes several, the first."""
+    def _captured(self, images: Sequence[int], epoch: int) -> tuple[Attention, ...]:
+        """The layers of a few images, with the noise of an epoch."""
         pixels = np.stack([self._rows[i][0].read("image", self._rows[i][1]) for i in images])
         seeds = [seed_for(self._seed, "noise", self.ids[i], str(epoch)) for i in images]
-        found = capture(self._backbone, pixels, values=self._pathway == "vv", seeds=seeds)
-        return [layer for layer in found.layers if layer.sample == 0]
-
-
-def gigabytes(stores: Sequence[Store]) -> float:
-    """What the features of a data set take on disk."""
-    return sum(size for store in stores for size, _ in store.description["files"].values()) / 1e9
+        return capture(self._backbone, pixels, values=self._pathway == "vv", seeds=seeds).layers
 
 
 def finest(layers: Sequence[Layer]) -> Grid:
@@ -233,6 +231,24 @@ def _check_kept(store: Store, groups: Sequence[str], sides: tuple[str, str]) -> 
     if missing:
         raise InputError(
             f"store {store.path}: expected the array {missing[0]}, got features without it; extract them with values"
+        )
+
+
+def _only_weights(stores: Sequence[Store]) -> str:
+    first, *others = dict.fromkeys(store.attributes["weights"] for store in stores)
+    if others:
+        raise InputError(
+            f"joint solve: expected features of the same weights in all shards, got {first} and {others[0]}; "
+            "extract them anew"
+        )
+    return first
+
+
+def _check_one_sample(backbone: Backbone) -> None:
+    if backbone.samples > 1:
+        raise InputError(
+            f"backbone {backbone.name}: expected one noise sample in a joint solve without a cache, got "
+            f"{backbone.samples}; set samples: 1, every epoch draws anew"
         )
 
 

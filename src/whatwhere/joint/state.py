@@ -37,30 +37,29 @@ class State:
     def prepare(cls, folder: Path, start: Any, names: Sequence[str], steps: tuple[int, int], about: dict) -> State:
         """A folder with `start` (an iterator over the images' first X) as `x` and zeros under the other `names`.
 
-        One that is there and is about the same (`about`: settings, content hashes) is taken up where it was left,
-        any other is replaced. `steps` are the batches and the steps of each.
+        One that is there, is whole and is about the same (`about`: settings, content hashes) is taken up where it was
+        left, any other is replaced. `steps` are the batches and the steps of each.
         """
         described = json.loads(json.dumps(about))
+        first = np.asarray(next(start), np.float32)
+        images = int(described["images"])
+        shapes = {**dict.fromkeys(names, (images, *first.shape)), "counts": (images,), "history": steps}
         known = folder / "about.json"
-        if known.is_file() and _read(known) == described:
+        if known.is_file() and _read(known) == described and all(_is_whole(folder, *one) for one in shapes.items()):
             state = cls(folder)
             state._replay()
             return state
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
         folder.mkdir(parents=True)
-        first = np.asarray(next(start), np.float32)
-        images = int(described["images"])
-        for name in names:
-            array = _new(folder / f"{name}.npy", (images, *first.shape), np.float32)
+        for name, shape in shapes.items():
+            array = _new(folder, name, shape)
             if name == "x":
                 array[0] = first
                 for image, rows in enumerate(start, 1):
                     array[image] = rows
+            elif name == "history":
+                array[:] = np.nan
             array.flush()
-        _new(folder / "counts.npy", (images,), np.int32).flush()
-        history = _new(folder / "history.npy", steps, np.float32)
-        history[:] = np.nan
-        history.flush()
         write_json(known, described)  # last: without it the folder is nobody's
         return cls(folder)
 
@@ -115,8 +114,26 @@ class State:
             self._apply(journal)
 
 
-def _new(path: Path, shape: tuple[int, ...], dtype: Any) -> np.memmap:
-    return np.lib.format.open_memmap(path, "w+", dtype, shape)
+def discard(folder: Path) -> None:
+    """Takes a state away, what it is about first: half of it is then nobody's."""
+    (folder / "about.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new(folder: Path, name: str, shape: tuple[int, ...]) -> np.memmap:
+    return np.lib.format.open_memmap(folder / f"{name}.npy", "w+", _dtype(name), shape)
+
+
+def _is_whole(folder: Path, name: str, shape: tuple[int, ...]) -> bool:
+    try:
+        found = np.load(folder / f"{name}.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # absent, cut short, something else
+        return False
+    return (found.shape, found.dtype) == (shape, _dtype(name))
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(np.int32 if name == "counts" else np.float32)
 
 
 def _read(path: Path) -> Any:

@@ -14,9 +14,10 @@ from scipy import sparse
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from whatwhere.errors import InputError
-from whatwhere.joint.graph import Operator, Sparsity, affinity, operator_of
-from whatwhere.joint.search import Search
-from whatwhere.joint.source import Cached
+from whatwhere.joint.graph import Operator, affinity, operator_of
+from whatwhere.joint.search import Search, is_exact
+from whatwhere.joint.source import Cached, finest
+from whatwhere.joint.sparsity import Sparsity
 from whatwhere.objective import resampling_matrix
 from whatwhere.progress import progress
 
@@ -25,7 +26,10 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True)
 class Whole:
-    """X of all images, its columns orthonormal over the set, with the eigenvalue of each."""
+    """X of all images, its columns orthonormal over the set, with the eigenvalue of each.
+
+    `status`: the largest residual, and whether all neighbours were found by an exact search.
+    """
 
     vectors: Float[np.ndarray, "image token vector"]
     values: Float[np.ndarray, "vector"]
@@ -70,7 +74,16 @@ def solve_whole(
     order = np.argsort(-values, kind="stable")
     values, X = values[order], np.ascontiguousarray(X[:, order])
     residual = float(np.linalg.norm(M @ X - X * values, axis=0).max())
-    return Whole(X.reshape(images, -1, vectors), values.astype(np.float32), f"largest residual {residual:.1e}")
+    status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search)}"
+    return Whole(X.reshape(images, -1, vectors), values.astype(np.float32), status)
+
+
+def _search_words(source: Cached, sparsity: Sparsity, search: Search) -> str:
+    """How neighbours were found, on the finest grid at least."""
+    rows, columns = finest(source.layers)
+    across = sparsity.inter > 0 and len(source.ids) > 1
+    exact = not across or is_exact(search, len(source.ids) * rows * columns, source.device)
+    return "exact search" if exact else "search by FAISS, approximate"
 
 
 def whole_graphs(

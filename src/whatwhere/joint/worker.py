@@ -10,17 +10,24 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from whatwhere.joint.graph import Sparsity
 from whatwhere.joint.minibatch import Descent, descend
 from whatwhere.joint.source import Cached, Live, Source, finest
+from whatwhere.joint.sparsity import Sparsity
 from whatwhere.joint.state import State
 from whatwhere.store import Store
 
 Job = dict[str, Any]
+#: How long processes wait for one another: a network may need hours for one batch.
+PATIENCE = timedelta(hours=24)
+#: Seconds between two looks whether torchrun is still there.
+WATCH_S = 1.0
 
 
 def open_source(job: Job, device: str) -> Source:
@@ -31,8 +38,19 @@ def open_source(job: Job, device: str) -> Source:
         return Cached(stores, **choice, device=device)
     from whatwhere.backbones import load_backbone
 
-    backbone = load_backbone(job["name"], **job["backbone"], device=device)
+    backbone = load_backbone(job["name"], **_of_one_sample(job["name"], job["backbone"]), device=device)
     return Live(backbone, stores, **choice, batch_images=job["batch_images"])
+
+
+def _of_one_sample(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a backbone, of several noise samples one: its step comes from the whole range anew every epoch."""
+    from whatwhere.backbones import PRESETS
+
+    preset = PRESETS.get(settings.get("model") or name)
+    options = settings.get("options")
+    if options is None:
+        options = preset.options if preset else {}
+    return {**settings, "options": {**options, "samples": 1}} if "samples" in options else settings
 
 
 def work(
@@ -60,9 +78,8 @@ def main() -> None:
     import torch.distributed as distributed
 
     job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    on_gpu = job["device"].startswith("cuda")
-    device = f"cuda:{os.environ['LOCAL_RANK']}" if on_gpu else job["device"]
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    device = _join(job["device"])
     try:
         work(
             job,
@@ -74,6 +91,27 @@ def main() -> None:
         )
     finally:
         distributed.destroy_process_group()
+
+
+def _join(device: str) -> str:
+    """The device of this process, one of several from now on."""
+    import torch
+    import torch.distributed as distributed
+
+    if not device.startswith("cuda"):
+        distributed.init_process_group("gloo", timeout=PATIENCE)
+        return device
+    own = int(os.environ["LOCAL_RANK"])
+    torch.cuda.set_device(own)
+    distributed.init_process_group("nccl", timeout=PATIENCE)
+    return f"cuda:{own}"
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when torchrun is gone, killed, say: with it went the lock on the state."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)  # at any point: nothing that is finished is lost
 
 
 def _barrier(device: str) -> Callable[[], None]:

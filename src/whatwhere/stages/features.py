@@ -20,7 +20,7 @@ from whatwhere.capture import Attention, Features, capture
 from whatwhere.errors import InputError
 from whatwhere.progress import progress
 from whatwhere.seeding import seed_for
-from whatwhere.store import Store, Writer, create
+from whatwhere.store import Store, Writer, create, read_json
 
 #: Layers of one shape share arrays with a `layer` axis: rows, columns, heads, channels.
 Shape = tuple[int, int, int, int]
@@ -60,7 +60,8 @@ def extract(
             run = [_capture(backbone, images, batch, values, seeds) for batch in batches]
             if not arrays:
                 arrays = _allocate(store, run[0], len(ids), run_images, values)
-                _check_room(output.parent, sum(array.nbytes for array in arrays.values()), len(ids))
+                size = sum(array.nbytes for array in arrays.values())
+                _check_room(output, size, len(ids), _images_of_set(images))
             for earlier in written:
                 earlier.result()
             written = [background.submit(_write, arrays, run, slice(start, stop))]
@@ -171,15 +172,30 @@ def _as_float16(rows: Tensor, where: tuple[str, str, int | None]) -> np.ndarray:
     return halved.cpu().numpy()
 
 
-def _check_room(folder: Path, size: int, images: int) -> None:
-    """Says how large the store will be, once that is known and before most of it is written."""
-    free = shutil.disk_usage(folder).free
-    sys.stderr.write(f"features of {images} images: {size / 1e9:.2f} GB, {free / 1e9:.0f} GB free in {folder}\n")
-    if size > free:
+def _check_room(output: Path, shard_bytes: int, shard_images: int, images: int) -> None:
+    """Says how large the features of the whole data set will be, before most of them are written.
+
+    From a gigabyte on also to whoever looks on, not to the log alone.
+    """
+    whole = shard_bytes * images // shard_images
+    there = sum(file.stat().st_size for file in output.parent.glob("*.zarr/**/*") if file.is_file())
+    free = shutil.disk_usage(output.parent).free
+    words = f"features of {images} images: {whole / 1e9:.2f} GB in {output.parent}, {free / 1e9:.0f} GB free"
+    for stream in {sys.stderr, sys.__stderr__ if whole > 1e9 else sys.stderr}:
+        if stream:
+            stream.write(f"{words}\n")
+    if whole > free + there:
         raise InputError(
-            f"features of {images} images: expected {size / 1e9:.1f} GB free in {folder}, got {free / 1e9:.1f}; "
-            "choose fewer layers or samples, or a mini-batch solver with features: live, which stores none"
+            f"features of {images} images: expected {whole / 1e9:.1f} GB free in {output.parent}, got "
+            f"{free / 1e9:.1f}; choose fewer layers or samples, or a mini-batch solver with features: live"
         )
+
+
+def _images_of_set(images: Store) -> int:
+    """How many images the data set has in all shards, by the index beside this one."""
+    index = images.manifest.with_name("index.json")
+    shards = read_json(index)["shards"].values() if index.is_file() else [images.ids]
+    return sum(map(len, shards))
 
 
 def _check_patches(backbone: Backbone, height: int, width: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -15,11 +14,13 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from whatwhere.codehash import code_hash
 from whatwhere.errors import InputError
-from whatwhere.joint.graph import PRESETS, Sparsity
+from whatwhere.joint.alone import Alone, alone
 from whatwhere.joint.minibatch import Descent, start
 from whatwhere.joint.source import Cached, Source, finest
-from whatwhere.joint.state import State
+from whatwhere.joint.sparsity import PRESETS, Sparsity
+from whatwhere.joint.state import State, discard
 from whatwhere.joint.whole import solve_whole
 from whatwhere.joint.worker import Job, open_source, work
 from whatwhere.orthogonalise import rotation
@@ -52,6 +53,8 @@ def write_joint(
     `inputs` are the manifests of the features of all shards, or of the images where a `backbone` is given, which is
     then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released` or `global`. A
     mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is there.
+
+    Raises `InputError` where another process solves the same, also one that outlived whoever started it.
     """
     graph = method["graph"]
     sparsity = PRESETS[graph] if isinstance(graph, str) else Sparsity(**graph)
@@ -71,6 +74,7 @@ def write_joint(
     described = {
         "ids": source.ids,
         "dataset": Store(inputs[0]).attributes["dataset"],
+        "weights": source.weights,
         "grid": finest(source.layers),
         "graphs": _graphs(source),
     }
@@ -114,26 +118,56 @@ def _write_batches(
     known = {field.name for field in fields(Descent)}
     descent = Descent(**{k: v for k, v in method.items() if k in known}, loss="released" if released else "paper")
     folder = output.with_suffix(".state")
+    job = {**job, "descent": asdict(descent)}
+    with alone(folder) as lock:
+        state = _prepared(folder, source, job, descent, method["vectors"], described)
+        _run({**job, "state": str(folder)}, source, method["processes"], lock)
+        _write_rotated(state, output, descent, method["columns"], described, settings)
+        discard(folder)
+
+
+def _prepared(
+    folder: Path, source: Source, job: Job, descent: Descent, vectors: int, described: dict[str, Any]
+) -> State:
+    """The state of this very solve: of these settings, features, weights and code."""
     rows, columns = described["grid"]
-    first = start(source.ids, rows * columns, method["vectors"], deviation=descent.start, seed=job["seed"])
-    about = {**job, "descent": asdict(descent), "images": len(source.ids), "contents": _contents(job["inputs"])}
-    state = State.prepare(folder, first, descent.arrays, (descent.batches, descent.steps), about)
-    job = {**job, "state": str(folder), "descent": asdict(descent)}
-    _run(job, source, method["processes"])
+    first = start(source.ids, rows * columns, vectors, deviation=descent.start, seed=job["seed"])
+    about = {
+        **job,
+        "images": len(source.ids),
+        "contents": _contents(job["inputs"]),
+        "weights": source.weights,
+        "code": code_hash("whatwhere.stages.joint"),
+    }
+    return State.prepare(folder, first, descent.arrays, (descent.batches, descent.steps), about)
+
+
+def _write_rotated(
+    state: State,
+    output: Path,
+    descent: Descent,
+    columns: int | None,
+    described: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    """X after Eq. 8.
+
+    ASSUME: of columns of unit length over all images, as the loss sees them; it does not know their scale.
+    """
+    released = descent.loss == "released"
     X = state.arrays["average" if descent.average else "x"]
     lengths, gram = _gram(X, released)
     cosines = torch.from_numpy(gram / lengths[:, None] / lengths)
-    U = rotation(cosines)[:, : method["columns"]]
+    U = rotation(cosines)[:, :columns]
     values = (U * (cosines @ U)).sum(0).numpy()
     status = f"{descent.batches} mini-batches of {descent.steps} steps, loss {state.history[-1, -1]:.4f}"
     with create(output, settings, {**described, "status": status}) as store:
         _write(store, X, U.numpy() / lengths[:, None], values, released)
         history = np.array(state.history).ravel()
         store.array("history", history.shape, "float32", ("step",))[:] = history
-    shutil.rmtree(folder)
 
 
-def _run(job: Job, source: Source, processes: int) -> None:
+def _run(job: Job, source: Source, processes: int, lock: Alone) -> None:
     """The descent in this process, or in several that torchrun starts."""
     if processes == 1:
         work(job, source, job["device"])
@@ -141,14 +175,24 @@ def _run(job: Job, source: Source, processes: int) -> None:
     file = Path(job["state"]) / "job.json"
     write_json(file, job)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run(
-        [*command, "-m", "whatwhere.joint.worker", str(file)], stderr=sys.stderr.fileno(), check=False
-    )
-    if done.returncode:
+    status = _waited_for([*command, "-m", "whatwhere.joint.worker", str(file)], lock)
+    if status:
         raise InputError(
-            f"mini-batch solver: expected {processes} processes to end well, got exit status {done.returncode}; "
+            f"mini-batch solver: expected {processes} processes to end well, got exit status {status}; "
             "see the log, then run again: what is finished stays"
         )
+
+
+def _waited_for(command: list[str], lock: Alone) -> int:
+    """The exit status of a command that holds the lock as long as it runs, whatever becomes of this process."""
+    started = subprocess.Popen(command, stderr=sys.stderr.fileno(), pass_fds=(lock.descriptor,))
+    lock.held_by(started.pid)
+    try:
+        return started.wait()
+    except BaseException:  # interrupted, say: torchrun is given the time to stop its workers
+        started.terminate()
+        started.wait()
+        raise
 
 
 def _gram(X: np.ndarray, released: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -16,17 +16,11 @@ from scipy import sparse
 
 from whatwhere.errors import InputError
 from whatwhere.figures.graphs import Graph
+from whatwhere.joint.sparsity import PRESETS, SIDES, Sparsity
 from whatwhere.layers import chosen_layers
 from whatwhere.stages.shown import Shards
 from whatwhere.store import Store
 
-#: Arrays of a pathway: whose rows, and with whose they are compared.
-SIDES = {"qk": ("q", "k"), "vv": ("v", "v")}
-#: What `paper` and `released` stand for, see `whatwhere.joint.graph.PRESETS`.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"intra": 10, "inter": 10, "threshold": 0.0, "symmetric": False},
-    "released": {"intra": 50, "inter": 50, "threshold": 0.1, "symmetric": True},
-}
 #: Rows of products that are in memory at a time.
 BLOCK_ROWS = 1024
 
@@ -75,12 +69,11 @@ def graphs(
     Raises InputError where values are asked for and were not kept.
     """
     graph = method["graph"]
-    sparsity = dict(PRESETS[graph] if isinstance(graph, str) else graph)
-    sparsity.pop("slack", None)  # of D⁻¹, not of A
+    sparsity = PRESETS[graph] if isinstance(graph, str) else Sparsity(**graph)
     for layer in layers:
         sides = {side: unit_rows(layer, side, ids, features) for side in dict.fromkeys(SIDES[method["pathway"]])}
         source, target = (sides[side] for side in SIDES[method["pathway"]])
-        yield Graph(f"layer {layer.name}", layer.grid, len(ids), affinity(source, target, **sparsity))
+        yield Graph(f"layer {layer.name}", layer.grid, len(ids), affinity(source, target, sparsity))
 
 
 def unit_rows(
@@ -104,14 +97,11 @@ def unit_rows(
 def affinity(
     source: Float[np.ndarray, "image token width"],
     target: Float[np.ndarray, "image token width"],
-    *,
-    intra: int,
-    inter: int,
-    threshold: float,
-    symmetric: bool,
+    sparsity: Sparsity,
 ) -> sparse.csr_matrix:
     """A of Eq. 7, `[location, location]`: of each location the `intra` largest cosines in its own image, itself
     excluded, and the `inter` largest to all others, where they are above the threshold (and never a negative one).
+    `slack` is of D⁻¹, not of A.
     """
     images, tokens, _ = source.shape
     rows, others = (rearrange(side, "image token width -> (image token) width") for side in (source, target))
@@ -124,11 +114,11 @@ def affinity(
             cosines[np.arange(len(block)), block] = -np.inf
             inside = cosines[:, own].copy()
             cosines[:, own] = -np.inf
-            parts += [_largest(inside, block, own.start, intra), _largest(cosines, block, 0, inter)]
+            parts += [_largest(inside, block, own.start, sparsity.intra), _largest(cosines, block, 0, sparsity.inter)]
     row, column, value = (np.concatenate(part) for part in zip(*parts, strict=True))
-    stays = value > max(threshold, 0.0)
+    stays = value > max(sparsity.threshold, 0.0)
     A = sparse.csr_matrix((value[stays], (row[stays], column[stays])), shape=(len(rows),) * 2)
-    return ((A + A.T) / 2).tocsr() if symmetric else A
+    return ((A + A.T) / 2).tocsr() if sparsity.symmetric else A
 
 
 def _largest(

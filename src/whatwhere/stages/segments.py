@@ -35,13 +35,14 @@ def write_segments(
     with twice as many (the left and the right half of each class).
 
     `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
-    already, and the largest is taken. The centres of partition p are the array `centres{p}` `[cluster, vector]`, the
-    spread about them is in the attribute `spreads`.
+    already, and the largest is taken; they are never brought to unit length. The centres of partition p are the array
+    `centres{p}` `[cluster, vector]`, the spread about them is in the attribute `spreads`.
 
     Raises `InputError` where there are no classes, more clusters than different rows, and images of several sizes.
     """
     described = vectors[0].attributes
     _check(vectors, scores or classes)
+    unit_rows = unit_rows and not scores
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
     attributes |= {"ids": [name for store in vectors for name in store.ids], "unit_rows": unit_rows}
     shape = vectors[0].description["arrays"]["vectors"]["shape"]

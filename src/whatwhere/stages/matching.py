@@ -1,0 +1,55 @@
+"""Clusters of a whole data set and its labels -> the counts behind "what" and "where" (Tables 3, 4 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from whatwhere.atomic import replacing
+from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
+from whatwhere.evaluate.spatial import left_right
+from whatwhere.images import tokens_to_pixels
+from whatwhere.progress import progress
+from whatwhere.stages.set_images import has_labels, places
+from whatwhere.store import Store
+
+#: Partition of the segments that each target is matched with.
+PARTITIONS = {"what": 0, "where": 1}
+
+
+def write_matching(images: Sequence[Store], segments: Store, output: Path, *, least_px: int, ambiguous: float) -> None:
+    """Counts of every image (Parquet, `COUNTS`); empty without labels.
+
+    With an array `pixels` `[image, y, x]` (see `stages.refining`) these are counted, for `what` only; else every
+    token's cluster on all its pixels.
+    """
+    grid, clusters = segments.attributes["grid"], segments.attributes["clusters"]
+    refined = "pixels" in segments.description["arrays"]
+    frames = [pd.DataFrame(columns=COUNTS)]
+    for number, store, index, name in _labelled(images, segments):
+        classes = len(store.attributes["classes"])
+        labels = store.read("labels", (index, 0))
+        truths = {"what": (labels, classes)}
+        if len(clusters) > 1 and not refined:
+            truths["where"] = (left_right(labels, classes, least_px=least_px, ambiguous=float(ambiguous)), 2 * classes)
+        for target, (truth, most) in truths.items():
+            partition = PARTITIONS[target]
+            if refined:
+                found = segments.read("pixels", number)
+            else:
+                found = tokens_to_pixels(segments.read("regions", (number, partition)).reshape(grid), *truth.shape)
+            counts = matching_counts(found, truth, clusters=clusters[partition], classes=most)
+            frames.append(counts_frame(counts, name, target))
+    table = pd.concat(frames[1:] or frames, ignore_index=True)
+    with replacing(output) as partial:
+        table.to_parquet(partial, index=False)
+
+
+def _labelled(images: Sequence[Store], segments: Store) -> Iterator[tuple[int, Store, int, str]]:
+    """Place in the segments, store, place there and id of every image that has labels with names."""
+    known = zip(segments.ids, places(images, segments), strict=True)
+    for number, (name, (store, index)) in enumerate(progress(known, "matching", len(segments.ids))):
+        if has_labels(store, index):
+            yield number, store, index, name

@@ -1,0 +1,64 @@
+"""Clusters of a whole data set -> those of every pixel after a dense CRF on each image (Table 3, "+CRF")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whatwhere.cluster import Centres
+from whatwhere.errors import InputError
+from whatwhere.progress import progress
+from whatwhere.stages.segments import blocks
+from whatwhere.stages.set_images import places
+from whatwhere.store import Store, create
+
+
+def write_refined(
+    images: Sequence[Store],
+    vectors: Sequence[Store],
+    segments: Store,
+    output: Path,
+    *,
+    crf: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    """`pixels` `[image, y, x]`: the clusters after a dense CRF on each image (Table 3, "+CRF").
+
+    ASSUME: a cluster's probability at a token is that of `Centres.log_probabilities` (of scores, of the scores
+    themselves), interpolated bilinearly to pixels.
+    """
+    from whatwhere.evaluate.crf import CrfSettings, refine
+
+    known = segments.attributes
+    stored = iter(progress(places(images, segments), "CRF"))
+    if [name for store in vectors for name in store.ids] != known["ids"]:
+        wish = f"expected X of the images of {segments.path} in their order, got others"
+        raise InputError(f"store {vectors[0].path}: {wish}; run: rm {segments.manifest} && snakemake --cores all")
+    size = images[0].description["arrays"]["image"]["shape"][1:3]
+    centres = Centres(segments.read("centres0"), known["spreads"][0]) if known["spreads"] else None
+    attributes = {key: known[key] for key in ("ids", "dataset", "grid", "graphs", "clusters")}
+    with create(output, settings, attributes) as store:
+        shape = (len(known["ids"]), *size)
+        array = store.array("pixels", shape, "int16", ("image", "y", "x"), run_images=16)
+        for some, X in blocks(vectors, known["unit_rows"]):
+            found = []
+            for rows in X:
+                shard, index = next(stored)
+                unary = centres.log_probabilities(rows) if centres else rows
+                maps = _interpolated(unary, tuple(known["grid"]), tuple(size))
+                found.append(refine(shard.read("image", index), maps, CrfSettings(**crf)).argmax(0))
+            array[some] = np.stack(found).astype(np.int16)
+
+
+def _interpolated(unary: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Log-probabilities of tokens to those of pixels `[cluster, y, x]`; the probabilities are interpolated."""
+    from scipy.special import softmax
+    from skimage.transform import resize
+
+    maps = softmax(unary, axis=1).reshape(*grid, -1)
+    fine = resize(maps, (*size, maps.shape[2]), order=1, mode="edge", anti_aliasing=False)
+    fine = np.moveaxis(np.clip(fine, 1e-12, None), -1, 0)
+    return np.log(fine / fine.sum(0)).astype(np.float32)

@@ -1,0 +1,135 @@
+"""What the rules about a data set as a whole are given."""
+
+
+def joint_inputs(wildcards):
+    """Features of all shards, or for a method that runs the network itself the images, and its checkpoint."""
+    dataset, backbone = wildcards.dataset, wildcards.backbone
+    if not SETTINGS.is_live(wildcards.method):
+        return features_of(dataset, backbone)
+    images = every_shard(rules.images.output.images, dataset, backbone)
+    return {"inputs": images, "weights": SETTINGS.backbones[backbone].local_files()}
+
+
+def features_of(dataset, backbone):
+    """Manifests of features, and beside them whatever else the rule makes: a store that is deleted after its last
+    use must be asked for by every use.
+    """
+    manifest, *more = rules.features.output
+    beside = [path for pattern in more for path in every_shard(pattern, dataset, backbone)]
+    return {"inputs": every_shard(manifest, dataset, backbone), "beside": beside}
+
+
+def joint_threads(wildcards):
+    """As many times a job's threads as there are processes that share a solve."""
+    processes = getattr(SETTINGS.methods[wildcards.method], "processes", 1)
+    return min(torch_threads(wildcards) * processes, workflow.cores or 1)
+
+
+def joint_settings(wildcards):
+    live = SETTINGS.is_live(wildcards.method)
+    return {
+        "method": values(SETTINGS.methods[wildcards.method]),
+        "backbone": backbone_settings(wildcards) if live else None,
+        "batch_images": SETTINGS.features.batch_images,
+        "device": SETTINGS.device,
+        "seed": SETTINGS.seed,
+        "threads": SETTINGS.threads,
+    }
+
+
+def joint_code(wildcards):
+    return code("stages.joint", *(["backbones"] if SETTINGS.is_live(wildcards.method) else []))
+
+
+def joint_vectors(wildcards):
+    """X of a whole data set: of a joint solve one store, else those of all shards; none where labels stand for it."""
+    method = SETTINGS.methods[wildcards.method]
+    if method.kind == "truth":
+        return []
+    if SETTINGS.is_joint(wildcards.method):
+        return expand(rules.joint.output[0], **wildcards)
+    return every_shard(rules.vectors.output[0], wildcards.dataset, wildcards.backbone, wildcards.method)
+
+
+def segment_inputs(wildcards):
+    view = SETTINGS.backbones[wildcards.backbone].view
+    return {"vectors": joint_vectors(wildcards), "index": expand(rules.index.output[0], view=view, **wildcards)}
+
+
+def segment_settings(wildcards):
+    chosen = values(SETTINGS.segments, "view", "least_px", "ambiguous", "crf")
+    scores = SETTINGS.methods[wildcards.method].kind == "largest"
+    return {**chosen, "unit_rows": unit_rows(wildcards), "scores": scores, "seed": SETTINGS.seed}
+
+
+def unit_rows(wildcards):
+    """Whether rows are brought to unit length: not coordinates or scores, whose lengths say something."""
+    return SETTINGS.segments.unit_rows and SETTINGS.methods[wildcards.method].kind not in ("position", "largest")
+
+
+def coordinate_settings(wildcards):
+    return {"resamples": SETTINGS.bootstrap, "seed": SETTINGS.seed}
+
+
+def refined_inputs(wildcards):
+    segments = expand(rules.segments.output[0], **wildcards)
+    return {"images": set_images(wildcards), "vectors": joint_vectors(wildcards), "segments": segments}
+
+
+def set_images(wildcards):
+    """Images and labels in whose pixels all rows are scored."""
+    view = SETTINGS.segments.view or SETTINGS.backbones[wildcards.backbone].view
+    return shards_of_view(rules.images.output.images, wildcards.dataset, view)
+
+
+DECODED = {"matching": "segments", "refined": "refined"}
+
+
+def judged(table):
+    """Kind, pattern and runs of the files behind a table about a data set as a whole."""
+    runs = whatwhere.config.runs(table)
+    clustered = [run for run in runs if SETTINGS.methods[run[2]].kind != "truth"]
+    matching = rules.matching.output[0]
+    if table.kind == "position":
+        return [("coordinates", rules.coordinates.output[0], runs), ("matching", matching, clustered)]
+    found = [("matching", matching, clustered), ("refined", matching, table.refined())]
+    return [(kind, pattern.replace("{decoded}", DECODED[kind]), runs) for kind, pattern, runs in found]
+
+
+def of_run(pattern, run):
+    """An output's pattern filled in for a data set, backbone and method."""
+    dataset, backbone, method = run
+    return expand(pattern, dataset=dataset, backbone=backbone, method=method, decoded="segments")[0]
+
+
+def joint_artifacts():
+    """Every output about a data set as a whole, and what it is computed from."""
+    found = []
+    for dataset, backbone, method in SETTINGS.joint():
+        run = (dataset, backbone, method)
+        kept = SETTINGS.features.keep and not SETTINGS.is_live(method)
+        steps = [rules.images] + [rules.features] * kept
+        if SETTINGS.is_joint(method):
+            found.append(of_run(rules.joint.output[0], run))
+        elif SETTINGS.methods[method].kind != "truth":
+            steps.append(rules.vectors)
+        found += [path for step in steps for pattern in step.output for path in every_shard(pattern, *run)]
+        view = SETTINGS.segments.view or SETTINGS.backbones[backbone].view
+        found += [path for pattern in rules.images.output for path in shards_of_view(pattern, dataset, view)]
+    tables = [table for table in SETTINGS.tables.values() if table.kind in ("matching", "position")]
+    found += [of_run(pattern, run) for table in tables for _, pattern, runs in judged(table) for run in runs]
+    found += [
+        of_run(rules.refined.output[0], run) for table in tables if table.kind == "matching" for run in table.refined()
+    ]
+    return found + [of_run(rules.segments.output[0], run) for run in clustered_runs(tables)]
+
+
+def clustered_runs(tables):
+    """Runs whose rows of X are clustered: all but true labels, of tables and of pictures of regions."""
+    runs = [run for table in tables for run in whatwhere.config.runs(table)]
+    pictures = [figure for figure in SETTINGS.figures.values() if figure.kind == "pictures"]
+    columns = [(figure.dataset, column) for figure in pictures for column in figure.columns if column.show == "regions"]
+    runs += [(d, c.backbone, c.method) for d, c in columns if SETTINGS.is_joint(c.method)]
+    drawings = [figure for figure in SETTINGS.figures.values() if figure.kind == "method"]
+    runs += [run for figure in drawings for run in whatwhere.config.runs(figure) if SETTINGS.is_joint(run[2])]
+    return [run for run in dict.fromkeys(runs) if SETTINGS.methods[run[2]].kind != "truth"]
