@@ -15,8 +15,9 @@ from whatwhere.baselines.maskcut import maskcut
 from whatwhere.baselines.tokencut import tokencut
 from whatwhere.evaluate.matching import accuracy, greedy, hungarian, matching_counts, mean_iou
 from whatwhere.evaluate.silhouette import mask_scores, silhouette
-from whatwhere.joint.graph import RELEASED_SLACK, Sparsity, affinity, random_walk, symmetric_part, unit_rows
+from whatwhere.joint.graph import affinity, random_walk, symmetric_part, unit_rows
 from whatwhere.joint.loss import column_cosines, joint_quotients, stacked, unit_columns
+from whatwhere.joint.sparsity import RELEASED_SLACK, Sparsity
 from whatwhere.objective import pooled, quotients
 from whatwhere.solve.released import cosines
 from whatwhere.walk import LayerWalk, Walks

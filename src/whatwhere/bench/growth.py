@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from whatwhere.bench.clock import timed
-from whatwhere.joint.graph import PAPER
 from whatwhere.joint.search import nearest
+from whatwhere.joint.sparsity import PAPER
 
 #: Section 4.2: mini-batches of so many images, and so many of them.
 PAPER_BATCH, PAPER_BATCHES = 160, 2100

@@ -83,7 +83,7 @@ class Global(Joint):
 
     kind: Literal["global"]
     search: Literal["auto", "exact", "faiss"] = "auto"
-    """How neighbours in other images are found; `auto` is exact below 200,000 locations."""
+    """How neighbours in other images are found; `auto` is exact on a GPU, and below 200,000 locations."""
     time: Annotated[float, Field(ge=0)] = 2
     """Columns of X have the length of their eigenvalue to this power, as in diffusion maps; 0 leaves them alike."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4

@@ -19,8 +19,6 @@ from scipy import sparse
 from torch import Tensor
 
 from whatwhere.joint.search import Neighbours, Rows, Search, nearest
-from whatwhere.joint.sparsity import PAPER as PAPER  # also under this module's name
-from whatwhere.joint.sparsity import RELEASED_SLACK as RELEASED_SLACK
 from whatwhere.joint.sparsity import Sparsity
 
 Operator = Literal["normalised", "walk"]
