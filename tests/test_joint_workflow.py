@@ -138,7 +138,7 @@ def test_a_live_solve_needs_no_features_and_answers_alike(finished, tmp_path):
 
 
 def test_features_can_be_deleted_after_their_last_use(finished, tmp_path):
-    brief = Project(tmp_path, **{**JOINT, "features": {"keep": False}})
+    brief = Project(tmp_path, **{**JOINT, "features": {**SMALL["features"], "keep": False}})
     brief.run()
     assert not list((tmp_path / "results/small/features").rglob("*.json"))
     kept = {name: content for name, content in finished.contents().items() if not name.startswith("features")}
