@@ -265,8 +265,8 @@ def drawing_inputs(figure):
     if figure.drawing == "diagram":
         features = features_of(*place)
         return {**inputs, "features": features["inputs"], "beside": features["beside"]}
-    for kind, rule in (("vectors", rules.vectors), ("regions", rules.regions)):
-        inputs[f"{kind}_single"] = every_shard(rule.output[0], *place, figure.single)
+    for kind, made in (("vectors", rules.vectors), ("regions", rules.regions)):
+        inputs[f"{kind}_single"] = every_shard(made.output[0], *place, figure.single)
     return inputs
 
 

@@ -11,7 +11,7 @@ def joint_inputs(wildcards):
 
 
 def features_of(dataset, backbone):
-    """Manifests of features, and beside them whatever else the rule makes: a store that is deleted after its last
+    """Manifests of features, and beside them whatever else is made with them: a store that is deleted after its last
     use must be asked for by every use.
     """
     manifest, *more = rules.features.output
