@@ -15,9 +15,11 @@ METHODS = ("exact", "final", "maskcut")
 #: Two images a data set, three rows.
 SHORT = {
     "run": "short",
+    "only": ["table1", "table3", "table6", "curves", "figure10"],
     "datasets": {"bsds500": {"limit": 2}, "camvid": {"limit": 2}},
     "tables": {
         "table1": {"rows": [{"labels": ["zoo/dino", "", m], "backbone": "zoo-dino", "method": m} for m in METHODS]},
+        "table3": {"rows": [{"labels": ["Ours", "zoo/dino"], "backbone": "set-dino", "method": "what"}]},
         "table6": {"rows": [{"labels": ["zoo/dino", "exact"], "backbone": "zoo-dino-photo", "method": "exact"}]},
     },
     "figures": {
@@ -69,6 +71,10 @@ def test_two_photographs_of_each_set_give_tables_and_figures(real):
         for data in ("bsds500", "camvid"):
             assert 0 < float(row[f"mIoU (ours, {data})"]) < 1
             assert row[f"Images, {data}"] == "2"
+    with (results / "tables/table3.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert 0 < float(row["Hungarian mIoU"]) < 100
+    assert row["Images"] == "2"
     for name in ("figures/curves.png", "figures/figure10.png", "tables/table6.md", "report.html"):
         assert (results / name).stat().st_size > 300
 
