@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import linalg
+from scipy import linalg, ndimage, special
 
 import whatwhere.baselines
-from whatwhere.baselines.maskcut import maskcut
+from whatwhere.baselines.maskcut import maskcut, refined_masks
 from whatwhere.baselines.ncut import attention_affinity, cosine_affinity, largest_entry, normalised_cut
-from whatwhere.baselines.tokencut import bounding_box, part_around, tokencut
+from whatwhere.baselines.tokencut import bounding_box, part_around, tokencut, tokencuts
 from whatwhere.errors import InputError
+from whatwhere.evaluate.crf import MASKCUT, CrfSettings, refine
 
 GRID = (12, 14)
 
@@ -248,6 +249,108 @@ class TestMaskCut:
             maskcut(features, (13, 10))
         with pytest.raises(InputError, match="masks: expected at least 1, got 0"):
             maskcut(features, GRID, masks=0)
+
+
+class TestTokenCutSeveral:
+    def test_the_first_is_the_one(self):
+        features, _ = planted_features(LARGE, MIDDLE, SMALL)
+        one, several = tokencut(features, GRID, patch_px=8), tokencuts(features, GRID, patch_px=8)
+        assert len(several) == 3
+        np.testing.assert_array_equal(several[0].mask, one.mask)
+        np.testing.assert_allclose(several[0].eigenvector, one.eigenvector, atol=1e-9)
+        assert (several[0].seed, several[0].box) == (one.seed, one.box)
+
+    def test_each_eigenvector_is_split_as_the_first(self):
+        features = np.random.default_rng(5).standard_normal((168, 6))
+        _, columns = normalised_cut(cosine_affinity(features, threshold=0.2), 4)
+        for cut, vector in zip(tokencuts(features, GRID, masks=4), columns.T, strict=True):
+            np.testing.assert_allclose(cut.eigenvector.ravel(), vector, atol=1e-9)
+            assert cut.seed == np.abs(vector).argmax()
+            parts, _ = ndimage.label((vector > vector.mean()).reshape(GRID))
+            np.testing.assert_array_equal(cut.mask, parts == parts.flat[cut.seed])
+            assert cut.box == bounding_box(cut.mask)
+
+    def test_several_planted_objects_are_found(self):
+        features, truth = planted_features(LARGE, MIDDLE, SMALL)
+        cuts = tokencuts(features, GRID)
+        assert {int(truth.flat[cut.seed]) for cut in cuts} <= {1, 2, 3}
+        seen = {number for number in (1, 2, 3) for cut in cuts if np.array_equal(cut.mask, truth == number)}
+        assert len(seen) >= 2
+
+    @pytest.mark.parametrize("masks", [0, 168])
+    def test_wrong_numbers_of_masks_are_one_line(self, masks):
+        with pytest.raises(InputError, match=f"masks: expected 1 to 167 for 168 tokens, got {masks}"):
+            tokencuts(planted_features(LARGE)[0], GRID, masks=masks)
+
+
+#: Without its two kernels a CRF answers what it was given.
+NO_KERNELS = CrfSettings(1, 1.0, 0.0, 1.0, 1.0, 0.0)
+
+
+class TestRefinedMasks:
+    def grey_square(self, side=48):
+        """A bright square of a third of the side on dark ground, and where it is."""
+        square = np.zeros((side, side), bool)
+        square[side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = True
+        return np.repeat(np.where(square, 220, 30).astype(np.uint8)[..., None], 3, -1), square
+
+    def test_outlines_follow_the_image(self):
+        image, square = self.grey_square()
+        coarse = np.zeros((1, 8, 8), bool)
+        coarse[0, 3:6, 3:6] = True  # 18 to 36 pixels; the square is 16 to 32
+        (found,) = refined_masks(coarse, image)
+        np.testing.assert_array_equal(found, square)
+
+    @pytest.mark.parametrize("size", [(24, 28), (30, 31), (7, 5)])
+    def test_without_kernels_every_pixel_is_its_tokens(self, size):
+        masks = np.random.default_rng(0).random((3, 12, 14)) < 0.5
+        masks[2] = False
+        found = refined_masks(masks, np.zeros((*size, 3), np.uint8), NO_KERNELS)
+        rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(size, (12, 14), strict=True))
+        for mask, refined in zip(masks, found, strict=True):
+            np.testing.assert_array_equal(refined, ndimage.binary_fill_holes(mask[np.ix_(rows, columns)]))
+
+    def test_holes_are_filled(self):
+        ring = np.ones((1, 6, 6), bool)
+        ring[0, [0, -1]] = ring[0, :, [0, -1]] = ring[0, 2:4, 2:4] = False
+        (found,) = refined_masks(ring, np.zeros((12, 12, 3), np.uint8), NO_KERNELS)
+        np.testing.assert_array_equal(np.argwhere(found)[[0, -1]], [[2, 2], [9, 9]])
+        assert found.sum() == 64
+
+    @pytest.mark.parametrize(("hole", "kept"), [(7, True), (8, False)])
+    def test_what_changes_too_much_is_dropped(self, hole, kept):
+        ring = np.zeros((1, 12, 12), bool)
+        ring[0, 1:11, 1:11] = True
+        ring[0, 2 : 2 + hole, 2 : 2 + hole] = False  # filling makes the IoU 51 %, or 36 %
+        (found,) = refined_masks(ring, np.zeros((12, 12, 3), np.uint8), NO_KERNELS)
+        assert found.sum() == (100 if kept else 0)
+
+    def test_a_mask_that_the_image_does_not_bear_out_is_dropped(self):
+        image, square = self.grey_square()
+        speck = np.zeros((2, 24, 24), bool)
+        speck[0, 2, 2] = True
+        speck[1] = square[::2, ::2]
+        found = refined_masks(speck, image)
+        assert not found[0].any()
+        np.testing.assert_array_equal(found[1], square)
+
+    def test_the_crf_is_given_what_maskcut_gives_it(self):
+        image = np.random.default_rng(1).integers(0, 255, (30, 30, 3), dtype=np.uint8)
+        mask = np.random.default_rng(2).random((30, 30)) < 0.62
+        mild = CrfSettings(3, 2.0, 0.8, 5.0, 60.0, 0.8)
+        after = refine(image, special.log_softmax(np.stack([1.0 - mask, 1.0 * mask]), axis=0), mild)
+        (found,) = refined_masks(mask[None], image, mild)
+        assert 0 < (found != mask).sum() < 450
+        np.testing.assert_array_equal(found, ndimage.binary_fill_holes(after[1] > after[0]))
+
+    def test_is_maskcuts_crf_and_each_mask_is_alone(self):
+        image = np.random.default_rng(0).integers(0, 255, (30, 30, 3), dtype=np.uint8)
+        masks = np.zeros((2, 10, 10), bool)
+        masks[0, 2:6, 2:7], masks[1, 4:9, 3:9] = True, True
+        both = refined_masks(masks, image)
+        np.testing.assert_array_equal(both, refined_masks(masks, image, MASKCUT))
+        np.testing.assert_array_equal(both[1:], refined_masks(masks[1:], image))
+        assert refined_masks(masks[:0], image).shape == (0, 30, 30)
 
 
 def test_baselines_never_import_torch():

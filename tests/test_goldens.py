@@ -74,6 +74,7 @@ def check_dataset_graph(golden):
 
 def check_silhouette(golden):
     same(silhouette(golden["features"], golden["labels"]), golden["silhouette"])
+    same(mask_scores(golden["features"], np.moveaxis(golden["masks"] > 0, -1, 0)), golden["mask_scores"])
 
 
 def check_token_mask_cut(golden):
@@ -130,10 +131,3 @@ def test_golden(file):
 def test_a_golden_without_a_check_fails():
     with pytest.raises(pytest.fail.Exception, match=r"unheard_of_3.npz has no check: write check_unheard_of"):
         check_of("unheard_of_3")
-
-
-@pytest.mark.skipif(not (FOLDER / "silhouette.npz").exists(), reason=f"no silhouette.npz in {FOLDER}")
-@pytest.mark.xfail(strict=True, reason="how the authors' code picks the near background is not known (see mask_scores)")
-def test_golden_mask_scores():
-    with np.load(FOLDER / "silhouette.npz") as golden:
-        same(mask_scores(golden["features"], np.moveaxis(golden["masks"] > 0, -1, 0)), golden["mask_scores"])

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import silhouette_samples, silhouette_score
+from sklearn.metrics import silhouette_score
 
 from whatwhere.errors import InputError
 from whatwhere.evaluate.matching import (
@@ -234,26 +234,42 @@ class TestSilhouette:
 
 
 def balanced_by_definition(features, mask):
-    """The mask and as many of the nearest others, scored by scikit-learn."""
+    """One token after the other: those of the mask, then as many of the outside tokens closest to any of them."""
+    distances = np.linalg.norm(features[:, None] - features, axis=-1)
     inside, outside = np.flatnonzero(mask), np.flatnonzero(~mask)
-    away = np.linalg.norm(features[outside, None] - features[inside], axis=-1).mean(1)
-    taken = np.r_[inside, outside[np.argsort(away, kind="stable")[: len(inside)]]]
-    return silhouette_samples(features[taken], mask.ravel()[taken]).mean()
+    sample = outside[np.argsort([distances[t, inside].min() for t in outside])[: len(inside)]]
+    rest = np.setdiff1d(np.arange(len(features)), sample)
+    scores = []
+    for own, other, tokens in ((inside, sample, inside), (outside, rest, sample)):
+        for t in tokens:
+            a, b = distances[t, own[own != t]].mean(), distances[t, other].mean()
+            scores.append((b - a) / max(a, b))
+    return np.mean(scores)
 
 
 class TestMaskScores:
     def test_each_is_the_definition(self):
         features, labels = three_groups()
+        far = features + 100 * (np.arange(63) % 7 == 0)[:, None]  # background that no sample takes counts too
         masks = np.stack([labels == 0, labels == 1, labels == 2, labels > 0]).reshape(4, 7, 9)
-        expected = [balanced_by_definition(features, mask) for mask in masks]
+        for of in (features, far):
+            expected = [balanced_by_definition(of, mask.ravel()) for mask in masks]
+            np.testing.assert_allclose(mask_scores(of, masks), expected, atol=1e-12)
+
+    def test_of_half_the_tokens_or_more_is_scikit_learns(self):
+        features, labels = three_groups()
+        masks = np.stack([np.arange(63) < 32, labels > 0, np.arange(63) > 0]).reshape(3, 7, 9)
+        expected = [silhouette_score(features, mask.ravel()) for mask in masks]
         np.testing.assert_allclose(mask_scores(features, masks), expected, atol=1e-12)
 
-    def test_far_background_does_not_raise_the_score(self):
+    def test_equal_tokens_are_zero(self):
+        masks = np.arange(9).reshape(1, 3, 3) < np.array([1, 3, 8]).reshape(3, 1, 1)
+        np.testing.assert_array_equal(mask_scores(np.ones((9, 2)), masks), 0)
+
+    def test_a_mask_does_not_depend_on_the_others(self):
         features, labels = three_groups()
-        masks = (labels == 0).reshape(1, 7, 9)
-        far = np.vstack([features, features[-9:] + 100])
-        more = np.concatenate([masks, np.zeros((1, 1, 9), bool)], axis=1)
-        np.testing.assert_allclose(mask_scores(far, more), mask_scores(features, masks))
+        masks = np.stack([labels == 0, labels == 1]).reshape(2, 7, 9)
+        np.testing.assert_allclose(mask_scores(features, masks[1:]), mask_scores(features, masks)[1:], atol=1e-12)
 
     def test_good_masks_score_above_random_ones(self):
         features, labels = three_groups()

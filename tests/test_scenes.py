@@ -9,7 +9,7 @@ from pycocotools import mask as run_lengths
 from pycocotools.coco import COCO
 from scipy import ndimage
 
-from whatwhere.datasets.coco import coco_json
+from whatwhere.datasets.coco_json import coco_json
 from whatwhere.datasets.record import Dataset, Instance, Record
 from whatwhere.datasets.scene_caption import NOUNS, STUFF_SHARE, THING_SHARE, caption
 from whatwhere.datasets.scenes import CLASSES, THINGS, load, majority, render

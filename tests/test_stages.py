@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as run_lengths
 
 from whatwhere.backbones import load_backbone
 from whatwhere.capture import capture
@@ -71,9 +73,11 @@ def run(root, data, *, shard_images=512, batch_images=1, methods=("exact",), val
     write_index(data, root / "index.json", view=VIEW, shard_images=shard_images, unreadable="stop", settings={})
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
     made = {}
-    for shard, ids in read_json(root / "index.json")["shards"].items():
+    index = read_json(root / "index.json")
+    for shard, ids in index["shards"].items():
         paths = {stage: root / stage / f"{shard}.json" for stage in ("images", "features")}
-        write_images(data, ids, paths["images"], root / f"{shard}.coco.json", view=VIEW, run_images=2, settings={})
+        given = {"numbers": index["numbers"], "view": VIEW, "run_images": 2, "settings": {}}
+        write_images(data, ids, paths["images"], root / f"{shard}.coco.json", **given)
         settings = {"values": values, "batch_images": batch_images, "run_images": 2, "seed": 0, "settings": {}}
         extract(Store(paths["images"]), backbone, paths["features"], **settings)
         for method in methods:
@@ -99,6 +103,15 @@ def run(root, data, *, shard_images=512, batch_images=1, methods=("exact",), val
             write_scores(Store(paths["images"]), regions, paths[f"scores-{method}"])
         made[shard] = paths
     return made
+
+
+def write_shard(root, data, *, view=VIEW, run_images=1):
+    """All images of a data set as one shard, the i-th with the number 10 + i: the store, and the COCO JSON."""
+    ids = [record.id for record in data.records]
+    numbers = {name: 10 + place for place, name in enumerate(ids)}
+    given = {"numbers": numbers, "view": view, "run_images": run_images, "settings": {}}
+    write_images(data, ids, root / "i.json", root / "c.json", **given)
+    return Store(root / "i.json"), read_json(root / "c.json")
 
 
 def by_id(made, stage, array):
@@ -215,15 +228,7 @@ def test_baselines_read_the_last_layer(tmp_path):
 
 def test_noise_samples_are_layers_and_follow_the_image(tmp_path):
     data = dataset(range(3))
-    write_images(
-        data,
-        [r.id for r in data.records],
-        tmp_path / "i.json",
-        tmp_path / "c.json",
-        view=VIEW,
-        run_images=2,
-        settings={},
-    )
+    write_shard(tmp_path, data, run_images=2)
     backbone = load_backbone("zoo-diffusion", options={"t_min": 0, "t_max": 500, "samples": 3})
     choice = {"values": False, "batch_images": 1, "run_images": 2, "seed": 5, "settings": {}}
     extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **choice)
@@ -249,10 +254,83 @@ def test_instances_and_captions_are_kept(tmp_path):
     assert Store(paths["images"]).attributes["captions"] == [["picture 0"], ["picture 1"]]
 
 
+def outlines(coco):
+    """(image id, iscrowd, mask) of each annotation."""
+    codes = [(a["image_id"], a["iscrowd"], a["segmentation"]) for a in coco["annotations"]]
+    return [(number, crowd, run_lengths.decode(code).astype(bool)) for number, crowd, code in codes]
+
+
+@pytest.mark.parametrize("protocol", ["none", "short_side", "square"])
+def test_instances_are_stated_in_the_photographs_own_pixels(tmp_path, protocol):
+    data = dataset(range(2), sizes=((64, 80),))
+    store, coco = write_shard(tmp_path, data, view=View(protocol, 32, 16))
+    assert store.attributes["numbers"] == [10, 11]
+    assert store.attributes["sizes"] == [[64, 80]] * 2
+    assert [(i["id"], i["file_name"], i["height"], i["width"]) for i in coco["images"]] == [
+        (10, "image-0", 64, 80),
+        (11, "image-1", 64, 80),
+    ]
+    for i, (number, crowd, mask) in enumerate(outlines(coco)):
+        assert (number, crowd) == (10 + i, 0)
+        np.testing.assert_array_equal(mask, picture(i, 64, 80)[1] == 1)
+        rows, columns = np.nonzero(mask)
+        corner, sides = (columns.min(), rows.min()), (np.ptp(columns) + 1, np.ptp(rows) + 1)
+        assert coco["annotations"][i]["bbox"] == [*corner, *sides]
+        assert coco["annotations"][i]["area"] == mask.sum()
+
+
+def test_a_crop_states_instances_in_the_pixels_seen(tmp_path):
+    left, middle = np.zeros((2, 64, 128), bool)
+    left[:, :32], middle[16:32, 32:64] = True, True
+    image = picture(0, 64, 128)[0]
+    crowds = (Instance(0, left, crowd=True), Instance(0, middle, crowd=True))
+    wide = Dataset("wide", (Record("a", image=lambda: image, instances=lambda: crowds),), ("thing",))
+    store, coco = write_shard(tmp_path, wide, view=View("centre_crop", 32, 16))
+    assert store.attributes["sizes"] == [[32, 32]]
+    assert [(i["height"], i["width"]) for i in coco["images"]] == [(32, 32)]
+    ((number, crowd, mask),) = outlines(coco)  # the other is out of sight
+    expected = np.zeros((32, 32), bool)
+    expected[8:16, :16] = True
+    assert (number, crowd) == (10, 1)
+    np.testing.assert_array_equal(mask, expected)
+
+
+def renamed(data, *names):
+    return replace(data, records=tuple(replace(r, id=name) for r, name in zip(data.records, names, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (("000000000139", "7", "0"), [139, 7, 0]),
+        (("000000000139", "7", "x7"), None),
+        (("1", "01", "2"), None),
+        (("1", "2", "3" * 19), None),
+        (("1", "2", "\N{SUPERSCRIPT TWO}"), None),
+    ],
+)
+def test_numbers_are_those_in_the_ids_or_follow_the_shards(tmp_path, names, numbers):
+    data = renamed(dataset(range(3), sizes=((64, 64), (48, 64), (64, 64))), *names)
+    write_index(data, tmp_path / "i.json", view=VIEW, shard_images=1, unreadable="stop", settings={})
+    index = read_json(tmp_path / "i.json")
+    assert list(index["shards"].values()) == [[names[1]], [names[0]], [names[2]]]
+    assert [index["numbers"][name] for name in names] == (numbers or [2, 1, 3])
+
+
+def test_numbers_go_through_all_stages_whatever_the_shards(tmp_path):
+    """One data set has one image of each number, however it is cut."""
+    data = dataset(range(4))
+    for shard_images in (1, 3):
+        made = run(tmp_path / str(shard_images), data, shard_images=shard_images, methods=())
+        parts = [Store(paths["images"]).attributes for paths in made.values()]
+        assert [n for part in parts for n in part["numbers"]] == [1, 2, 3, 4]
+        files = sorted((tmp_path / str(shard_images)).glob("*.coco.json"))
+        assert [image["id"] for file in files for image in read_json(file)["images"]] == [1, 2, 3, 4]
+
+
 def test_images_that_do_not_divide_into_patches_are_refused(tmp_path):
     data = dataset(range(1), sizes=((64, 72),))
-    view = View("none", 1, 8)
-    write_images(data, ["image-0"], tmp_path / "i.json", tmp_path / "c.json", view=view, run_images=1, settings={})
+    write_shard(tmp_path, data, view=View("none", 1, 8))
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
     settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}
     with pytest.raises(InputError, match="multiples of its 16 px patches, got 64 × 72 px"):
@@ -261,9 +339,7 @@ def test_images_that_do_not_divide_into_patches_are_refused(tmp_path):
 
 
 def test_numbers_beyond_float16_are_refused(tmp_path, monkeypatch):
-    write_images(
-        dataset(range(1)), ["image-0"], tmp_path / "i.json", tmp_path / "c.json", view=VIEW, run_images=1, settings={}
-    )
+    write_shard(tmp_path, dataset(range(1)))
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
     backbone.model.blocks[1].attn.qkv.weight.mul_(1e7)
     settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}
@@ -276,8 +352,7 @@ def test_numbers_beyond_float16_are_refused(tmp_path, monkeypatch):
 def extraction(tmp_path):
     """Extracts the features of three images, one run an image; answers the manifest."""
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
-    ids = [f"image-{i}" for i in range(3)]
-    write_images(dataset(range(3)), ids, tmp_path / "i.json", tmp_path / "c.json", view=VIEW, run_images=1, settings={})
+    write_shard(tmp_path, dataset(range(3)))
 
     def run_once():
         settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}

@@ -69,18 +69,20 @@ class Attention:
 class Features:
     """What one forward pass leaves behind: the self-attention layers in call order, and the last features.
 
-    `final`: `[image, token, channel]` on the grid `final_grid`.
+    `final`: `[image, token, channel]` on the grid `final_grid`. `joint`, on the same grid and where it was asked for:
+    the tokens in the space that they share with texts (`Language.project`).
     """
 
     layers: tuple[Attention, ...]
     final: Float[Tensor, "image token channel"]
     final_grid: tuple[int, int]
+    joint: Float[Tensor, "image token width"] | None = None
 
     def image(self, index: int) -> Features:
         """The features of one image, its leading axis kept at length 1."""
         keep = slice(index, index + 1)
         layers = (replace(a, query=a.query[keep], key=a.key[keep], value=_cut(a.value, keep)) for a in self.layers)
-        return Features(tuple(layers), self.final[keep], self.final_grid)
+        return Features(tuple(layers), self.final[keep], self.final_grid, _cut(self.joint, keep))
 
 
 def capture(
@@ -88,25 +90,52 @@ def capture(
     images: UInt8[np.ndarray, "image y x 3"],
     *,
     values: bool = True,
+    joint: bool = False,
     seeds: Sequence[int] | None = None,
 ) -> Features:
     """One run of `images`, all of one size, with every selected self-attention layer recorded.
 
     `seeds`, one for each image, are for what the model draws (see `Backbone.run`). Cross-attention (other token
     counts, or a name that the backbone excludes) is dropped; class, register and text tokens are cut before any
-    softmax is taken. Nothing of a layer that is left out is kept.
+    softmax is taken. Nothing of a layer that is left out is kept. `joint` asks for the tokens in the space that they
+    share with texts, for which the last layer's values are read, also without `values`, and not interpolated.
 
     Raises `InputError` where the model never calls the attention primitive, where no layer matches the
-    backbone's selection, or where a selected call is masked (Eq. 5 has no mask).
+    backbone's selection (unless it selects none at all), where a selected call is masked (Eq. 5 has no mask), and for
+    `joint` where the backbone has no such space or the selection leaves its last layer out.
     """
     height, width = images.shape[1:3]
+    project = _projection(backbone) if joint else None
     seen: list[str] = []
+    last: list[Attention] = []
 
     def kept(call: Call) -> Attention | None:
         seen.append(call.name)
-        return _cut_to_image(call, backbone, height, width, values) if _selected(call, backbone) else None
+        if not _selected(call, backbone):
+            return None
+        if project:
+            last[:] = [_cut_to_image(call, replace(backbone, upsample=1), height, width, values=True)]
+        return _cut_to_image(call, backbone, height, width, values)
 
     layers, final = record_attention(backbone.model, lambda: backbone.run(backbone.prepare(images), seeds), kept)
+    if backbone.layers:
+        _check_layers(backbone, layers, seen)
+    grid = token_grid(final.shape[1], height, width)
+    with torch.no_grad():
+        shared = project(Features(tuple(last), final, grid)) if project else None
+    return Features(_numbered(layers, backbone.samples), final, grid, shared)
+
+
+def _projection(backbone: Backbone) -> Callable[[Features], Tensor]:
+    if backbone.language is None:
+        raise InputError(
+            f"backbone {backbone.name}: expected a model that was trained with texts, got one that shares no space "
+            "with any; choose clip-vit-b16, zoo-clip, groupvit or another CLIP in transformers' layout"
+        )
+    return backbone.language.project
+
+
+def _check_layers(backbone: Backbone, layers: list[Attention], seen: list[str]) -> None:
     if not seen:
         raise InputError(
             f"backbone {backbone.name}: expected calls of torch's scaled_dot_product_attention, got none; "
@@ -117,7 +146,6 @@ def capture(
             f"backbone {backbone.name}: expected a self-attention layer matching {list(backbone.layers)}, "
             f"got only {seen}; correct `layers`"
         )
-    return Features(_numbered(layers, backbone.samples), final, token_grid(final.shape[1], height, width))
 
 
 def record_attention(

@@ -1,4 +1,4 @@
-"""One HTML file that shows a run: its tables and figures, and what they were made from.
+"""One HTML file that shows a run: the paper's claims, its tables and figures, and what they were made from.
 
 Nothing is fetched when it is opened: style and pictures are inside. The page itself is `report.html.j2`.
 """
@@ -11,14 +11,16 @@ import re
 import struct
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whatwhere.atomic import replacing
+from whatwhere.claims import NOT_REPRODUCED, REPRODUCED, UNTESTED, Verdict
 from whatwhere.errors import InputError
+from whatwhere.tables import LESS_PAPER, MODEL_OF_PAPER, OF_PAPER
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -26,11 +28,32 @@ if TYPE_CHECKING:
 #: A number, with whatever scores are written with: signs, per cent, ±, intervals, footnote marks.
 _NUMBER = re.compile(r"(?=.*\d)[\d\s.,:%±+\-−–×e()\[\]<>≤≥~*†‡]+|[+-]?(nan|inf)", re.IGNORECASE)
 _PNG = b"\x89PNG\r\n\x1a\n"
+#: What the page marks a verdict with; whoever sees no colours has the sign and the words.
+_MARKS = {REPRODUCED: ("yes", "✓"), NOT_REPRODUCED: ("no", "✗"), UNTESTED: ("open", "?")}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim of the paper, the table that it is about, by name, and what this run says of it."""
+
+    says: str
+    source: str
+    table: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A part of the provenance: lines of as many cells as the header, if it has one; the first says of what."""
+
+    title: str
+    rows: Sequence[Sequence[str]]
+    header: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class _Table:
-    """A table as the page needs it; `kinds` has a CSS class for each column."""
+    """A table as the page needs it; `kinds` has CSS classes for each column, `opening` whether a row opens a group."""
 
     anchor: str
     title: str
@@ -39,6 +62,7 @@ class _Table:
     header: tuple[str, ...]
     kinds: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    opening: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -58,9 +82,10 @@ def write_report(
     *,
     title: str,
     summary: Sequence[tuple[str, str]],
+    claims: Sequence[Judged] = (),
     tables: Sequence[Path],
     figures: Sequence[tuple[Path, str]],
-    provenance: dict[str, str],
+    provenance: Sequence[Facts],
     settings: str,
     notes: Sequence[str] = (),
 ) -> None:
@@ -73,10 +98,16 @@ def write_report(
 
     Raises InputError for a table or picture that is missing or damaged.
     """
+    anchored = _anchored("table", tables)
+    shown = [_read_table(path, anchor) for path, anchor in anchored]
     page = _template().render(
         title=title,
         summary=summary,
-        tables=[_read_table(path, anchor) for path, anchor in _anchored("table", tables)],
+        claims=claims,
+        marks=_MARKS,
+        tally=_tally(claims),
+        places={path.stem: table for (path, _), table in zip(anchored, shown, strict=True)},
+        tables=shown,
         figures=[
             _read_figure(path, anchor, caption)
             for (path, anchor), (_, caption) in zip(_anchored("figure", [f for f, _ in figures]), figures, strict=True)
@@ -87,6 +118,12 @@ def write_report(
     )
     with replacing(output) as partial:
         partial.write_text(page, "utf-8", newline="\n")
+
+
+def _tally(claims: Sequence[Judged]) -> Mapping[str, int]:
+    """How often each verdict was given."""
+    given: Counter[str] = Counter(claim.verdict.verdict for claim in claims)
+    return {verdict: given[verdict] for verdict in _MARKS if given[verdict]}
 
 
 def _template() -> Template:
@@ -117,6 +154,8 @@ def _read_table(path: Path, anchor: str) -> _Table:
     meta = _read_meta(path.with_suffix(".meta.json"))
     kinds = tuple(_kind(name, [row[i] for row in rows]) for i, name in enumerate(header))
     keep = [i for i, kind in enumerate(kinds) if kind != "note" or any(row[i] for row in rows)]
+    first = [row[0] for row in rows]
+    changes = [cell != before for cell, before in zip(first, ["", *first], strict=False)]
     return _Table(
         anchor,
         title=meta.get("title") or path.stem,
@@ -125,6 +164,8 @@ def _read_table(path: Path, anchor: str) -> _Table:
         header=tuple(header[i] for i in keep),
         kinds=tuple(kinds[i] for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
+        # where every row is of another, none of them opens a group
+        opening=tuple(change and sum(changes) < len(rows) for change in changes),
     )
 
 
@@ -159,7 +200,10 @@ def _kind(name: str, cells: Sequence[str]) -> str:
     if name.lower() in ("note", "notes"):
         return "note"
     # a column that nobody has filled yet waits for numbers
-    return "number" if all(_NUMBER.fullmatch(cell) for cell in cells if cell) else "text"
+    kind = "number" if all(_NUMBER.fullmatch(cell) for cell in cells if cell) else "text"
+    if name == MODEL_OF_PAPER or name.endswith(OF_PAPER):
+        return f"{kind} paper"
+    return f"{kind} difference" if name.endswith(LESS_PAPER) else kind
 
 
 def _read_figure(path: Path, anchor: str, caption: str) -> _Figure:

@@ -1,10 +1,10 @@
-"""One's own photographs to regions: the five steps on one image, and the pictures of what they found."""
+"""One's own photographs to regions, and with prompts to named regions: the five steps on one image, and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from einops import rearrange
@@ -12,24 +12,17 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from whatwhere.atomic import replacing
-from whatwhere.backbones import PRESETS
-from whatwhere.backbones.backbone import Backbone
+from whatwhere.backbones import PRESETS, load_backbone
 from whatwhere.errors import InputError
-from whatwhere.figures import eigenvector_rgb, label_colours, region_overlay
-from whatwhere.images import Protocol
-from whatwhere.progress import progress
-from whatwhere.steps import (
-    View,
-    capture,
-    cluster,
-    load_backbone,
-    orthogonalise,
-    random_walk,
-    read_image,
-    solve,
-    tokens_to_pixels,
-    view_image,
-)
+from whatwhere.figures import eigenvector_rgb, label_colours, named_overlay, region_overlay
+from whatwhere.images import tokens_to_pixels
+from whatwhere.photos import check_output, each_photo, protocol_of, solve_photo
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.backbone import Backbone
+
+#: How a prompt of one's own is put to the backbone: it may be a noun with or without its article.
+PROMPTED = ("{}", "a photo of {}", "a picture of {}", "an image of {}", "a view of {}")
 
 
 def segment_photos(
@@ -38,118 +31,113 @@ def segment_photos(
     *,
     backbone: str,
     backbone_settings: dict[str, Any],
-    vectors: int,
     clusters: int | Literal["auto"],
-    size_px: int | None,
-    pathway: Literal["qk", "vv"],
-    solver: str,
     seed: int,
     report: Callable[[str], None],
+    prompts: Sequence[str] = (),
+    threshold: float = 0.0,
+    **choice: Any,
 ) -> list[str]:
     """Segments every photo into files under `out`; answers one line for each that could not be read.
 
-    A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a photo.
+    With `prompts`, regions get the name of the most probable, unless it is not above `threshold`. `choice` is
+    `solve_photo`'s. A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a
+    photo.
     """
-    _check_output(out, photos)
+    check_output(out, photos)
+    _check_prompts(prompts)
     model = load_backbone(backbone, **backbone_settings)
-    preset = PRESETS.get(backbone)
-    names = _output_names(photos)
-    failures = []
-    for photo in progress(photos, "segmenting"):
-        try:
-            image = read_image(photo)
-            found = segment(
-                model,
-                image,
-                vectors=vectors,
-                clusters=clusters,
-                protocol=preset.view[0] if preset else "short_side",
-                size_px=size_px,
-                pathway=pathway,
-                solver=solver,
-                seed=seed,
-            )
-            written = _write(out, names[photo], image, found)
-        except InputError as error:
-            failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
-        else:
-            report(f"{photo}: {found['clusters']} regions -> {written}")
-    return failures
+    texts = embedded(model, prompts) if prompts else None
+
+    def work(name: str, image: np.ndarray) -> str:
+        asked: dict[str, Any] = {"texts": texts, "threshold": threshold, "protocol": protocol_of(backbone), **choice}
+        found = segment(model, image, clusters=clusters, seed=seed, **asked)
+        if texts is None:
+            return f"{found['clusters']} regions -> {_write(out, name, image, found)}"
+        found["names"] = np.array(["", *prompts])
+        return f"{_said(found, prompts)} -> {_write(out, name, image, found)}"
+
+    return each_photo(photos, out, work, doing="segmenting", report=report)
 
 
 def segment(
     backbone: Backbone,
     image: UInt8[np.ndarray, "y x 3"],
     *,
-    vectors: int = 10,
     clusters: int | Literal["auto"] = "auto",
-    protocol: Protocol = "short_side",
-    size_px: int | None = None,
-    pathway: Literal["qk", "vv"] = "qk",
-    solver: str = "exact",
     seed: int = 0,
+    texts: np.ndarray | None = None,
+    threshold: float = 0.0,
+    **choice: Any,
 ) -> dict[str, Any]:
-    """The five steps on one photograph, all of it (`protocol` short_side, square or none) shown at `size_px`, by
-    default the backbone's own.
+    """Regions of one photograph; `choice` is `solve_photo`'s.
 
-    Answers `labels` `[y, x]` at the photograph's own size, `vectors` `[row, column, vector]`, `values`
-    `[vector]`, `clusters`.
+    Answers `labels` `[y, x]` at the photograph's own size, `vectors` `[row, column, vector]`, `values` `[vector]`,
+    `clusters`; with `texts` `[text, channel]` also `named` `[y, x]`, 0 where none is probable enough and n + 1 for the
+    n-th text, and for each region its `region_names` and `region_scores`, probabilities (appendix D.1).
     """
-    view = View(protocol, size_px or backbone.size_px, backbone.patch_px)
-    features = capture(backbone, view_image(image, view)[None], values=pathway == "vv")
-    walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
-    solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
-    X = orthogonalise(solution.vectors)
-    regions = cluster(X, clusters=clusters, seed=seed)
-    return {
-        "labels": tokens_to_pixels(regions.labels.reshape(solution.grid), *image.shape[:2]),
-        "vectors": rearrange(X.numpy(), "(row column) vector -> row column vector", row=solution.grid[0]),
-        "values": solution.values.numpy(),
+    from whatwhere.cluster import cluster
+
+    solved = solve_photo(backbone, image, seed=seed, joint=texts is not None, **choice)
+    regions = cluster(solved.vectors, clusters=clusters, seed=seed)
+    found: dict[str, Any] = {
+        "labels": tokens_to_pixels(regions.labels.reshape(solved.grid), *image.shape[:2]),
+        "vectors": rearrange(solved.vectors, "(row column) vector -> row column vector", row=solved.grid[0]),
+        "values": solved.values,
         "clusters": regions.clusters,
     }
+    if texts is None or backbone.language is None or solved.features.joint is None:
+        return found
+    from whatwhere.evaluate.zeroshot import on_grid, recognise, region_features
+
+    joint = on_grid(solved.features.joint[0].numpy(), solved.features.final_grid, solved.grid)
+    decide: Any = {"threshold": threshold, "measure": "probability", "scale": backbone.language.scale}
+    names, scores = recognise(region_features(joint, regions.labels), texts, **decide)
+    return {**found, "named": names[found["labels"]], "region_names": names, "region_scores": scores}
 
 
-def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
-    """A name for each photo's files; a number is added where two photos share a stem."""
-    names: dict[Path, str] = {}
-    for photo in photos:
-        stem, number = photo.stem, 2
-        while stem in names.values():
-            stem, number = f"{photo.stem}-{number}", number + 1
-        names[photo] = stem
-    return names
+def embedded(backbone: Backbone, prompts: Sequence[str]) -> np.ndarray:
+    """The prompts in the space that the backbone's images share with texts. Raises `InputError` where it has none."""
+    from whatwhere.evaluate.zeroshot import text_embeddings
+
+    if backbone.language is None:
+        able = ", ".join(name for name in PRESETS if "clip" in name)
+        raise InputError(f"--prompts: expected a backbone that reads texts ({able}), got {backbone.name}; name one")
+    embed = backbone.language.embed
+    return text_embeddings(lambda words: embed(words).cpu().numpy(), prompts, PROMPTED)
 
 
-def _check_output(out: Path, photos: Sequence[Path]) -> None:
-    """The folder can be made, and is none that a photo lies in: nothing of the user's is ever written over."""
-    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for folder in missing:  # only tried: the first photo's files bring the folder with them
-            folder.rmdir()
-    except OSError as error:
-        raise InputError(f"--out {out}: expected a folder that can be made, got {error.strerror}") from error
-    inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]
-    if inside:
-        raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")
+def _check_prompts(prompts: Sequence[str]) -> None:
+    if len(set(prompts)) < len(prompts) or not all(prompts):
+        raise InputError(
+            f"--prompts: expected different phrases between commas, got {', '.join(prompts)!r}; correct it"
+        )
+
+
+def _said(found: dict[str, Any], prompts: Sequence[str]) -> str:
+    """Each name that was given, with the probability of its surest region."""
+    surest: dict[int, float] = {}
+    for name, score in zip(found["region_names"].tolist(), found["region_scores"].tolist(), strict=True):
+        surest[name] = max(score, surest.get(name, 0.0))
+    words = [f"{prompts[name - 1] if name else 'nothing of these'} {surest[name]:.2f}" for name in sorted(surest)]
+    return f"{found['clusters']} regions: {', '.join(words)}"
 
 
 def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Path:
-    """All four files, or none that is not whole."""
+    """All files, or none that is not whole; answers the one to look at."""
     pictures = {
         "regions": Image.fromarray(region_overlay(image, found["labels"])),
         "vectors": Image.fromarray(_vector_strip(found["vectors"], *image.shape[:2])),
         "labels": _label_map(found["labels"], found["clusters"]),
     }
-    try:
-        for kind, picture in pictures.items():
-            with replacing(out / f"{name}_{kind}.png") as partial:
-                picture.save(partial, format="PNG")
-        with replacing(out / f"{name}.npz") as partial, partial.open("wb") as opened:
-            np.savez_compressed(opened, **found)
-    except OSError as error:
-        raise InputError(f"--out {out}: expected to write {name}'s files there, got {error.strerror}") from error
-    return out / f"{name}_regions.png"
+    if "named" in found:
+        pictures["named"] = Image.fromarray(named_overlay(image, found["named"], list(found["names"])))
+    for kind, picture in pictures.items():
+        with replacing(out / f"{name}_{kind}.png") as partial:
+            picture.save(partial, format="PNG")
+    with replacing(out / f"{name}.npz") as partial, partial.open("wb") as opened:
+        np.savez_compressed(opened, **found)
+    return out / f"{name}_{'named' if 'named' in found else 'regions'}.png"
 
 
 def _label_map(labels: np.ndarray, clusters: int) -> Image.Image:

@@ -205,7 +205,7 @@ def is_manifest(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(key), dict) for key in ("files", "arrays"))
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any] | list[dict[str, Any]]) -> None:
     """A JSON artifact, whole or absent."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,6 +13,27 @@ from whatwhere.atomic import replacing
 from whatwhere.store import write_json
 
 Cells = dict[str, str]
+#: Ends the heading of a number of the paper; in the heading of a difference, `LESS_PAPER` stands in its place.
+OF_PAPER, LESS_PAPER = "(paper)", "(ours − paper)"
+MODEL_OF_PAPER = "Paper's model"
+OF_DIFFERENCES = (
+    f"{LESS_PAPER[1:-1].capitalize()}: in the paper's digits; between what the source names and what ours are on, and "
+    f'between models where one is named under "{MODEL_OF_PAPER}".'
+)
+#: What LaTeX has a command for.
+SIGNS = {"–": "--", "−": "$-$", "×": r"$\times$", "±": r"$\pm$"}
+
+
+class Number(NamedTuple):
+    """A number of ours, and the ends of its 95 % interval where it has one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+#: What was computed for a row: data set -> quantity (`mIoU`, `seconds` ...) -> number; a data set that gave none is {}.
+Numbers = Mapping[str, Mapping[str, Number]]
 
 
 def write_table(
@@ -23,27 +45,38 @@ def write_table(
     paper: str,
     paper_format: str,
     notes: Sequence[str],
+    numbers: Sequence[Numbers] = (),
+    against: Mapping[str, str] | None = None,
 ) -> None:
-    """`csv`, and beside it Markdown, LaTeX and a `.meta.json` with title, source and notes.
+    """`csv`, and beside it Markdown, LaTeX and a `.meta.json` with title, source, notes and `numbers`.
 
-    `table` has `title`, `source`, `columns` (of the rows' names) and `rows`; `ours` the cells that were computed
-    for each row, under the names in `columns`. `paper` heads the column of the paper's numbers, written as
-    `paper_format` says; where a row has several, by the name of each, each has a column, with that name first.
-    A column that would be empty is left out.
+    `table` has `title`, `source`, `columns` (of the rows' names), `datasets` and `rows`; `ours` the cells that were
+    computed for each row, under the names in `columns`. `paper`, which ends in "(paper)", heads the column of the
+    paper's numbers, written as `paper_format` says; where a row has several, by the name of each, each has a column,
+    with that name first. A column that would be empty is left out.
+
+    `numbers` are each row's own, at full precision: `.meta.json` has them as `rows`, an entry for each row and data
+    set. `against` says which quantity of ours each of the paper's names stands against ("" is that of a single
+    number); where a row has both, a column with ours less the paper's follows the paper's. A name may begin with one
+    of the paper's data sets, as `table["compared"]` has them; one that does not is held against the first of those of
+    ours, or the table's first data set.
     """
-    known = [_of_paper(row["paper"], paper, paper_format) for row in table["rows"]]
-    rows = [
-        _row(row, table["columns"], theirs, cells)
-        for row, theirs, cells in zip(table["rows"], known, ours, strict=True)
+    rows, numbers = table["rows"], numbers or [{}] * len(table["rows"])
+    known = [_of_paper(row["paper"], paper, paper_format) for row in rows]
+    lines = [
+        {**_row(row, table["columns"], theirs, cells), **_differences(row, theirs, found, table, against or {}, paper)}
+        for row, theirs, cells, found in zip(rows, known, ours, numbers, strict=True)
     ]
-    papers = dict.fromkeys(name for cells in known for name in cells)
-    frame = pd.DataFrame(rows, columns=[*table["columns"], *papers, *columns, "Note"], dtype=object).fillna("")
+    papers = [column for name in dict.fromkeys(n for cells in known for n in cells) for column in (name, _less(name))]
+    names = [*table["columns"], MODEL_OF_PAPER, *papers, *columns, "Note"]
+    frame = pd.DataFrame(lines, columns=names, dtype=object).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
+    notes = [*notes, *([OF_DIFFERENCES] if any(LESS_PAPER in str(name) for name in frame) else [])]
     _write(csv, frame.to_csv(index=False))
     _write(csv.with_suffix(".md"), _markdown(frame, table["title"], notes))
     _write(csv.with_suffix(".tex"), _latex(frame, table["title"], notes))
-    described = {"title": table["title"], "source": table["source"], "notes": list(notes)}
-    write_json(csv.with_suffix(".meta.json"), described)
+    described = {"title": table["title"], "source": table["source"], "notes": notes}
+    write_json(csv.with_suffix(".meta.json"), described | {"rows": _described(rows, numbers)})
 
 
 def computed_on(table: dict[str, Any], row: dict[str, Any]) -> Sequence[str]:
@@ -60,13 +93,69 @@ def merged(cells: Cells, more: Cells) -> Cells:
 def _row(row: dict[str, Any], names: Sequence[str], paper: Cells, cells: Cells) -> Cells:
     named = dict(zip(names, row["labels"], strict=True))
     note = f"reported: {row['reported']}" if row["reported"] else row["reason"]
-    return {**named, **paper, "Note": note, **cells}
+    return {**named, MODEL_OF_PAPER: row.get("of", ""), **paper, "Note": note, **cells}
 
 
 def _of_paper(known: Any, heading: str, paper_format: str) -> Cells:
     """The paper's cells of a row: one number under the heading, or several, each with its own name before it."""
-    numbers = known if isinstance(known, dict) else {} if known is None else {"": known}
-    return {f"{name} {heading}".strip(): format(number, paper_format) for name, number in numbers.items()}
+    return {f"{name} {heading}".strip(): format(number, paper_format) for name, number in _by_name(known).items()}
+
+
+def _by_name(known: Any) -> dict[str, float]:
+    return known if isinstance(known, dict) else {} if known is None else {"": known}
+
+
+def _less(heading: str) -> str:
+    return heading.replace(OF_PAPER, LESS_PAPER)
+
+
+def _differences(
+    row: dict[str, Any], paper: Cells, ours: Numbers, table: dict[str, Any], against: Mapping[str, str], heading: str
+) -> Cells:
+    """Ours less the paper's, with as many digits as `paper` shows, for what a row has both of."""
+    cells = {}
+    for name, number in _by_name(row["paper"]).items():
+        dataset, quantity = _held_against(name, table, against)
+        found = ours.get(dataset, {}).get(quantity or "")
+        shown = f"{name} {heading}".strip()
+        if found is not None and math.isfinite(found.value):
+            cells[_less(shown)] = _signed(found.value - number, len(paper[shown].partition(".")[2]))
+    return cells
+
+
+def _held_against(name: str, table: dict[str, Any], against: Mapping[str, str]) -> tuple[str, str | None]:
+    """The data set and the quantity of ours that a number of the paper's stands against."""
+    compared: dict[str, str] = table.get("compared") or {}
+    first = next(iter(compared.values()), table["datasets"][0])
+    begins = max((theirs for theirs in compared if f"{name} ".startswith(f"{theirs} ")), key=len, default="")
+    return compared.get(begins, first), against.get(name.removeprefix(begins).strip())
+
+
+def _signed(difference: float, digits: int) -> str:
+    text = f"{difference:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else f"±{0:.{digits}f}"
+
+
+def _described(rows: Sequence[dict[str, Any]], numbers: Sequence[Numbers]) -> list[dict[str, Any]]:
+    """For programs: an entry for each row and data set, numbers as [value, low, high]; no number that is not finite."""
+    return [
+        {
+            **{key: row.get(key) for key in ("labels", "backbone", "method", "naming")},
+            "crf": bool(row.get("crf")),
+            "dataset": dataset,
+            "numbers": {
+                quantity: [_finite(end) for end in number]
+                for quantity, number in quantities.items()
+                if math.isfinite(number.value)
+            },
+        }
+        for row, found in zip(rows, numbers, strict=True)
+        for dataset, quantities in found.items()
+    ]
+
+
+def _finite(end: float | None) -> float | None:
+    return None if end is None or not math.isfinite(end) else float(end)
 
 
 def _markdown(frame: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
@@ -98,7 +187,9 @@ def _latex(frame: pd.DataFrame, title: str, notes: Sequence[str]) -> str:
 def _escape(text: str) -> str:
     for sign in "&%_#$":
         text = text.replace(sign, f"\\{sign}")
-    return text.replace("–", "--").replace("×", r"$\times$")
+    for sign, command in SIGNS.items():
+        text = text.replace(sign, command)
+    return text
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import whatwhere.codehash
 import whatwhere.config
 import whatwhere.datasets
+import whatwhere.datasets.coco
 import whatwhere.datasets.cocostuff27
 import whatwhere.datasets.sources
 import whatwhere.errors
@@ -25,6 +26,7 @@ FAMILIES = ("dino", "mae", "clip", "diffusion")
 # kinds of data sets that are downloaded: each source, and where one's own copy of it may lie under the root
 FETCHED = {
     "voc": {"voc2012": ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")},
+    "coco": {name: places[:-1] for name, places in whatwhere.datasets.coco.PLACES.items()},
     "cocostuff27": {name: places[:-1] for name, places in whatwhere.datasets.cocostuff27.PLACES.items()},
 }
 
@@ -38,6 +40,7 @@ wildcard_constraints:
     view="[^/]+",
     backbone="[^/]+",
     method="[^/]+",
+    naming="[^/]+",
     shard=r"\d+x\d+-\d+",
     source="|".join(whatwhere.datasets.sources.SOURCES),
     decoded="segments|refined",
@@ -119,6 +122,7 @@ def feature_settings(wildcards):
         "backbone": backbone_settings(wildcards),
         "features": values(SETTINGS.features, "keep"),
         "values": SETTINGS.keeps_values(wildcards.dataset, wildcards.backbone),
+        "joint": SETTINGS.keeps_joint(wildcards.dataset, wildcards.backbone),
         "device": SETTINGS.device,
         "seed": SETTINGS.seed,
         "threads": SETTINGS.threads,
@@ -201,81 +205,6 @@ def zoo_settings(wildcards):
     }
 
 
-TABLE_KINDS = ("csv", "md", "tex", "meta.json")
-
-
-def table_inputs(wildcards):
-    """What each kind of table is made of, by the kind of file."""
-    table = SETTINGS.tables[wildcards.table]
-    runs = whatwhere.config.runs(table)
-    if table.kind == "oracle":
-        return {"scores": [path for run in runs for path in every_shard(rules.scores.output[0], *run)]}
-    if table.kind == "seconds":
-        return {"timings": timing_files(table)}
-    return {kind: [of_run(pattern, run) for run in runs] for kind, pattern, runs in judged(table)}
-
-
-def table_settings(wildcards):
-    table = SETTINGS.tables[wildcards.table]
-    settings = {"table": values(table)}
-    if table.kind == "oracle":
-        used = {method: values(SETTINGS.methods[method]) for *_, method in whatwhere.config.runs(table)}
-        chosen = SETTINGS.regions.clusters
-        settings |= {"methods": used, "chosen": chosen}
-    if table.kind != "seconds":
-        settings |= {"seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
-    if table.kind in ("matching", "position"):
-        settings["unit_rows"] = SETTINGS.segments.unit_rows
-    return settings
-
-
-def figure_inputs(wildcards):
-    """The manifests that each column of a figure of pictures draws from, or the scores behind its curves."""
-    figure = SETTINGS.figures[wildcards.figure]
-    if figure.kind == "curves":
-        return {
-            "scores": [
-                path for run in whatwhere.config.runs(figure) for path in every_shard(rules.scores.output[0], *run)
-            ]
-        }
-    if figure.kind == "method":
-        return drawing_inputs(figure)
-    backbone = figure.photographs or whatwhere.config.runs(figure)[0][1]
-    inputs = {}
-    for number, column in enumerate(figure.columns):
-        run = (figure.dataset, column.backbone or backbone, column.method)
-        kind = {"eigenvectors": "vectors", "regions": "regions"}.get(column.show, "images")
-        if kind != "images" and SETTINGS.is_joint(column.method):
-            steps = {"vectors": rules.joint, "regions": rules.segments}
-            inputs[f"{kind}{number}"] = [of_run(steps[kind].output[0], run)]
-        else:
-            steps = {"images": rules.images, "vectors": rules.vectors, "regions": rules.regions}
-            inputs[f"{kind}{number}"] = every_shard(steps[kind].output[0], *run)
-    return inputs
-
-
-def drawing_inputs(figure):
-    """What is drawn of the method: images, and for each role of a method its vectors and regions."""
-    place = (figure.dataset, figure.backbone)
-    inputs = {"images": every_shard(rules.images.output.images, *place)}
-    for role in ("what", "where"):
-        run = (*place, getattr(figure, role))
-        inputs[f"vectors_{role}"] = [of_run(rules.joint.output[0], run)]
-        inputs[f"regions_{role}"] = [of_run(rules.segments.output[0], run)]
-    if figure.drawing == "diagram":
-        features = features_of(*place)
-        return {**inputs, "features": features["inputs"], "beside": features["beside"]}
-    for kind, made in (("vectors", rules.vectors), ("regions", rules.regions)):
-        inputs[f"{kind}_single"] = every_shard(made.output[0], *place, figure.single)
-    return inputs
-
-
-def figure_settings(wildcards):
-    figure = values(SETTINGS.figures[wildcards.figure])
-    halves = {"least_px": SETTINGS.segments.least_px, "ambiguous": SETTINGS.segments.ambiguous}
-    return {**figure, "halves": halves, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
-
-
 def every_artifact(wildcards):
     """Every output by name: an intermediate file that nobody names would, when it is lost or its job failed,
     not be made again, and what was computed from its former content would pass for current.
@@ -286,7 +215,7 @@ def every_artifact(wildcards):
     found = [path for pattern, run in wanted for path in every_shard(pattern, *run)]
     timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
     found += [path for table in timed for path in timing_files(table)]
-    return list(dict.fromkeys(found + joint_artifacts()))
+    return list(dict.fromkeys(found + joint_artifacts() + decoded_artifacts()))
 
 
 def timing_files(table):

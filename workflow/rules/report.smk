@@ -12,7 +12,7 @@ rule table:
         "../../envs/data.yaml"
     params:
         settings=table_settings,
-        code=code("stages.tables", "stages.joint_tables"),
+        code=code("stages.table_kinds"),
     script:
         "../scripts/table.py"
 

@@ -11,5 +11,6 @@ with job(snakemake.log[0], snakemake.params.settings["threads"]):
 
     settings = snakemake.params.settings
     backbone = load_backbone(snakemake.wildcards.backbone, **settings["backbone"], device=settings["device"])
-    choice = {**settings["features"], "values": settings["values"], "seed": settings["seed"], "settings": settings}
+    kept = {name: settings[name] for name in ("values", "joint", "seed")}
+    choice = {**settings["features"], **kept, "settings": settings}
     extract(Store(snakemake.input.images), backbone, Path(snakemake.output[0]), **choice)

@@ -12,7 +12,8 @@ with job(snakemake.log[0], 1):
 
     settings, out = snakemake.params.settings, snakemake.output
     dataset = load_dataset(snakemake.wildcards.dataset, **settings["dataset"])
-    ids = read_json(Path(snakemake.input[0]))["shards"][snakemake.wildcards.shard]
+    index = read_json(Path(snakemake.input[0]))
+    ids = index["shards"][snakemake.wildcards.shard]
     view = View(**settings["view"])
-    choice = {"view": view, "run_images": settings["run_images"], "settings": settings}
+    choice = {"numbers": index["numbers"], "view": view, "run_images": settings["run_images"], "settings": settings}
     write_images(dataset, ids, Path(out.images), Path(out.instances), **choice)

@@ -18,9 +18,10 @@ def load_backbone(name: str, *, download: bool = True, **settings: Any) -> Backb
 
     A model is one of `PRESETS`, a name of timm's (no slash), or a repository - `zoo/dino`, a local folder,
     `openai/clip-vit-base-patch16` at `revision` - whose files say which library's it is: timm's vision transformers,
-    transformers' CLIP and SigLIP, diffusers' latent diffusion. `settings` are `upsample` (see `Backbone`), `revision`
-    and those of the loader (`vit.load`, `contrastive.load`, `diffusion.load`, `stego.load`); one that is None counts
-    as not given. A preset's values are the defaults. Without `download` only files on this machine are read.
+    transformers' CLIP, SigLIP and GroupViT, diffusers' latent diffusion. `settings` are `upsample` (see `Backbone`),
+    `revision` and those of the loader (`vit.load`, `contrastive.load`, `groupvit.load`, `diffusion.load`,
+    `stego.load`); one that is None counts as not given. A preset's values are the defaults. Without `download` only
+    files on this machine are read.
 
     Raises `InputError` as the loaders do, and `weights.NotCachedError` where `download` is missing.
     """
@@ -38,7 +39,7 @@ def load_backbone(name: str, *, download: bool = True, **settings: Any) -> Backb
 
 
 def _loaded(name: str, settings: dict[str, Any], download: bool) -> Backbone:
-    from whatwhere.backbones import contrastive, diffusion, stego, vit
+    from whatwhere.backbones import contrastive, diffusion, groupvit, stego, vit
     from whatwhere.backbones.repository import open_repository
 
     if settings["model"] == "stego":
@@ -50,4 +51,7 @@ def _loaded(name: str, settings: dict[str, Any], download: bool) -> Backbone:
     if weights not in ("hub", "random"):
         raise InputError(f"backbone {name}: expected weights hub or random beside {repository.name}, got {weights!r}")
     loaders = {"timm": vit.load, "transformers": contrastive.load, "diffusers": diffusion.load}
-    return loaders[repository.library()](name, repository=repository, **settings)
+    library = repository.library()
+    if library == "transformers" and repository.read_json("config.json")["model_type"] == groupvit.KIND:
+        return groupvit.load(name, repository=repository, **settings)
+    return loaders[library](name, repository=repository, **settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,25 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from whatwhere.capture import Features
+
+
+@dataclass(frozen=True)
+class Language:
+    """What a model that was trained with texts adds: a space that texts and image tokens share (appendix D.1).
+
+    `embed(texts)` answers rows of unit length. It raises `InputError` for a text that the model cannot read whole, and
+    where its tokenizer, which the first call reads, is missing or damaged.
+    `project(features)` answers the image's tokens in that space on `final_grid`, not normalised. It raises `InputError`
+    where the features lack what it needs; `capture(..., joint=True)` sees to that.
+    `scale` is what cosines are multiplied by before a softmax: the learned one, 100 with OpenAI's CLIP; NaN where the
+    weights are not in memory.
+    """
+
+    embed: Callable[[Sequence[str]], Float[Tensor, "text channel"]]
+    project: Callable[[Features], Float[Tensor, "image token channel"]]
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -23,12 +42,13 @@ class Backbone:
     `[image, token, channel]`, image tokens only. Without seeds every image has the model's own. It passes through
     the network `samples` times, every time through the same layers in the same order.
     `image_tokens` says which of an attention layer's tokens belong to the image. `layers` are name patterns (`*`
-    matches anything) of the layers to read, `excluded` of those never to read. `patch_px`: image sides must be
-    multiples of it.
+    matches anything) of the layers to read, none where there are no patterns; `excluded` of those never to read.
+    `patch_px`: image sides must be multiples of it.
     `size_px` is the short side at which it reads photographs unless told otherwise: for a transformer twice the
     side that it was trained at, as in the paper (448 for 224). `upsample`: how many times finer, along each side,
     the grid is to which queries, keys and values are interpolated before the walk (appendix B.1: 2 for MAE).
-    `weights`: where they came from, word for word in every artifact's provenance.
+    `weights`: where they came from, word for word in every artifact's provenance. `language`: of a model that was
+    trained with texts, how they and its tokens meet.
     """
 
     name: str
@@ -44,6 +64,7 @@ class Backbone:
     upsample: int = 1
     layers: tuple[str, ...] = ("*",)
     excluded: tuple[str, ...] = field(default=())
+    language: Language | None = None
 
     def prepare(self, images: UInt8[np.ndarray, "image y x 3"]) -> Float[Tensor, "image 3 y x"]:
         """Pixels 0-255 to the model's normalised input, on the model's device."""

@@ -1,6 +1,6 @@
 """Backbones by name: where their weights are, under which licence, and how they are shown images.
 
-The paper's four families come first (section 4, appendix B.1), with its trained rival, then what came after it, then
+The paper's four families come first (section 4, appendix B.1), with its trained rivals, then what came after it, then
 what this package ships.
 """
 
@@ -77,6 +77,15 @@ PAPER = {
         "mit",
         ("short_side", 320),
         note="on no hub: download its authors' checkpoint and give the path as weights (loading it says where)",
+    ),
+    # appendix D.1: names regions by texts; at 448 px, as its authors evaluate it
+    "groupvit": Preset(
+        "nvidia/groupvit-gcc-yfcc",
+        "nvidia-source-code-license",
+        _SHORT_SIDE,
+        revision="751f6d9a37c9e9e42ba527cc99d3c21b137bd2a3",
+        layers=(),
+        note="its attention is not read; the licence is that of its authors' code, the hub's repository names none",
     ),
 }
 

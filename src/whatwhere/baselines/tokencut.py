@@ -1,4 +1,4 @@
-"""TokenCut (Wang et al., 2022): one object, from one vector of a thresholded graph (appendix B.3, Table 8)."""
+"""TokenCut (Wang et al., 2022): an object from a vector of a thresholded graph (appendix B.3, Table 8)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from whatwhere.baselines.ncut import check_grid, cosine_affinity, largest_entry, normalised_cut
+from whatwhere.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,34 @@ def tokencut(
 
     ASSUME: tokens that touch at a corner only are not connected.
     """
+    return tokencuts(features, grid, masks=1, threshold=threshold, epsilon=epsilon, patch_px=patch_px)[0]
+
+
+def tokencuts(
+    features: Float[np.ndarray, "token channel"],
+    grid: tuple[int, int],
+    *,
+    masks: int = 3,
+    threshold: float = 0.2,
+    epsilon: float = 1e-5,
+    patch_px: int = 1,
+) -> tuple[Cut, ...]:
+    """Several objects of one image, the row of Table 8 with 3 masks: `tokencut` for each of `masks` eigenvectors.
+
+    The first is that of `tokencut`. They may overlap, and repeat each other.
+
+    ASSUME: one mask from each of the second, third ... smallest generalised eigenvectors of the one graph; the paper
+    does not say. They are what TokenCut has solved for already, and cutting the rest of the graph again is MaskCut.
+    """
     check_grid(features, grid)
-    # the vector's sign makes its largest absolute entry positive: the foreground is the upper side
-    _, columns = normalised_cut(cosine_affinity(features, threshold=threshold, epsilon=epsilon), 1)
-    vector = columns[:, 0]
+    if not 1 <= masks < len(features):
+        raise InputError(f"masks: expected 1 to {len(features) - 1} for {len(features)} tokens, got {masks}")
+    # a vector's sign makes its largest absolute entry positive: the foreground is the upper side
+    _, columns = normalised_cut(cosine_affinity(features, threshold=threshold, epsilon=epsilon), masks)
+    return tuple(_cut(vector, grid, patch_px) for vector in columns.T)
+
+
+def _cut(vector: Float[np.ndarray, "token"], grid: tuple[int, int], patch_px: int) -> Cut:
     seed = largest_entry(vector)
     mask = part_around((vector > vector.mean()).reshape(grid), seed)
     return Cut(mask, vector.reshape(grid), seed, bounding_box(mask, patch_px))

@@ -143,12 +143,14 @@ def _extracted(backbone: Backbone, plan: Plan, folder: Path) -> list[tuple[Path,
     scenes = load("scenes", images=plan.images[-1], size_px=backbone.size_px, first_seed=0)
     ids = [record.id for record in scenes.records]
     view = View("none", backbone.size_px, backbone.patch_px)
+    numbers = {id_: i for i, id_ in enumerate(ids, 1)}
+    shown: dict[str, Any] = {"numbers": numbers, "view": view, "run_images": RUN_IMAGES}
     choice: dict[str, Any] = {"values": True, "batch_images": BATCH_IMAGES, "run_images": RUN_IMAGES, "seed": plan.seed}
     shards = []
     for first in progress(range(0, len(ids), size), f"features of {len(ids)} images"):
         images, features = (folder / f"{kind}-{first:06d}.json" for kind in ("images", "features"))
         here = ids[first : first + size]
-        write_images(scenes, here, images, folder / "instances.json", view=view, run_images=RUN_IMAGES, settings={})
+        write_images(scenes, here, images, folder / "instances.json", **shown, settings={})
         extract(Store(images), backbone, features, **choice, settings={})
         shards.append((images, features))
     return shards

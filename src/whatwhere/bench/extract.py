@@ -30,9 +30,9 @@ def bench_extract(backbone: Backbone, *, size_px: int | None = None, images: int
     with TemporaryDirectory() as folder:
         shown = Path(folder, "images.json")
         ids = [record.id for record in records]
-        write_images(
-            Dataset("bench", records), ids, shown, Path(folder, "i.json"), view=view, run_images=16, settings={}
-        )
+        numbers = {id_: i for i, id_ in enumerate(ids, 1)}
+        given: dict[str, Any] = {"numbers": numbers, "view": view, "run_images": 16, "settings": {}}
+        write_images(Dataset("bench", records), ids, shown, Path(folder, "i.json"), **given)
         choice: dict[str, Any] = {"values": False, "batch_images": 1, "run_images": 4, "seed": 0, "settings": {}}
         bare, written, stored = [], [], Path(folder, "features.json")
         for _ in progress(range(3), "extraction"):

@@ -13,8 +13,11 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Entries, Name, Positive, Strict
+from whatwhere.config.claims import Claim
 from whatwhere.config.data import DatasetSettings, ViewSettings
+from whatwhere.config.decoding import Naming, ProposalSettings
 from whatwhere.config.faults import explain, must_exist
+from whatwhere.config.figures import Drawing, Figure
 from whatwhere.config.joint import Batches, Joint, SegmentSettings
 from whatwhere.config.methods import (
     BackboneSettings,
@@ -28,9 +31,10 @@ from whatwhere.config.methods import (
     RegionSettings,
     Solver,
     TokenCut,
+    Tokens,
     Truth,
 )
-from whatwhere.config.tables import Curves, Drawing, Figure, Run, Table, Use, runs
+from whatwhere.config.tables import NamedRun, Run, Shown, Table, Use, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.errors import InputError
 
@@ -44,6 +48,8 @@ FITTING: dict[str, tuple[tuple[type, ...], str]] = {
         (Joint, Final, Position, Largest, Truth),
         "a solver for a data set, final, position, largest or truth",
     ),
+    "zeroshot": ((*SINGLE, Tokens), "a method for one image or tokens"),
+    "instances": (SINGLE, "a method for one image"),
 }
 
 
@@ -68,12 +74,17 @@ class Config(Strict):
     methods: Entries[MethodSettings]
     regions: RegionSettings = RegionSettings()
     segments: SegmentSettings = SegmentSettings()
+    namings: Entries[Naming] = Field(default_factory=dict)
+    """How regions get names from texts."""
+    proposals: ProposalSettings = ProposalSettings()
     bootstrap: Positive = 1000
     """Resamples of the images behind every 95 % interval."""
     only: tuple[Name, ...] | None = None
     """Of the tables and figures only these, by name; null makes all."""
     tables: Entries[Table] = Field(default_factory=dict)
     figures: Entries[Figure] = Field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    """What the paper says of its numbers, for the report to hold against ours."""
     zoo: Zoo = Zoo()
 
     @model_validator(mode="before")
@@ -107,7 +118,22 @@ class Config(Strict):
                 must_exist(f"figures.{name}.photographs", figure.photographs, self.backbones)
             if figure.kind == "method":
                 self._check_drawing(f"figures.{name}", figure)
+        for where, naming in self._namings():
+            must_exist(where, naming, self.namings)
         return self
+
+    def _namings(self) -> list[tuple[str, str]]:
+        """Where the configuration names one of `namings`, and which."""
+        found = []
+        for name, table in self.tables.items():
+            found += [(f"tables.{name}.rows[{i}].naming", row.naming) for i, row in enumerate(table.rows)]
+        for name, figure in self.figures.items():
+            if figure.kind == "pictures":
+                found += [(f"figures.{name}.columns[{i}].naming", c.naming) for i, c in enumerate(figure.columns)]
+                found += [(f"figures.{name}.worst.naming", figure.worst.naming)] if figure.worst else []
+            if figure.kind == "classes":
+                found += [(f"figures.{name}.namings.{bar}.naming", n.naming) for bar, n in figure.namings.items()]
+        return [(where, naming) for where, naming in found if naming]
 
     def _check_table(self, where: str, table: Table) -> None:
         known = {*self.regions.candidates, self.regions.clusters}
@@ -155,16 +181,40 @@ class Config(Strict):
             for _, (d, b, m) in self._uses()
         )
 
+    def keeps_joint(self, dataset: str, backbone: str) -> bool:
+        """Whether texts name what is found in this backbone: then its features hold the space that both share."""
+        return any((dataset, backbone) == (d, b) for d, b, *_ in self.named())
+
     def scored(self) -> list[Run]:
-        """Every (data set, backbone, method) behind a score, once each, in order."""
-        shown: list[Table | Curves] = [table for table in self.tables.values() if table.kind == "oracle"]
+        """Every (data set, backbone, method) behind an oracle's score, once each, in order."""
+        shown: list[Shown] = [table for table in self.tables.values() if table.kind == "oracle"]
         shown += [figure for figure in self.figures.values() if figure.kind == "curves"]
         return list(dict.fromkeys(run for one in shown for run in runs(one)))
+
+    def named(self) -> list[NamedRun]:
+        """Every (data set, backbone, method, naming) that a table or figure needs, once each, in order."""
+        tables = [run for table in self.tables.values() if table.kind == "zeroshot" for run in table.named()]
+        shown = [figure for figure in self.figures.values() if figure.kind in ("pictures", "classes")]
+        return list(dict.fromkeys([*tables, *(run for figure in shown for run in figure.named())]))
+
+    def detected(self) -> list[Run]:
+        """Every (data set, backbone, method) whose masks of objects a table or figure needs, once each, in order."""
+        tables = [run for table in self.tables.values() if table.kind == "instances" for run in runs(table)]
+        pictures = [figure for figure in self.figures.values() if figure.kind == "pictures"]
+        columns = [(figure.dataset, c) for figure in pictures for c in figure.columns if c.show == "proposals"]
+        return list(
+            dict.fromkeys([*tables, *((d, c.backbone, c.method) for d, c in columns if c.backbone and c.method)])
+        )
 
     def shown(self) -> list[Run]:
         """Every (data set, backbone, method) whose regions a table or figure needs, once each, in order."""
         own = [run for run in self._pictured() if not self.is_joint(run[2])]
-        return list(dict.fromkeys([*self.scored(), *own]))
+        asked = [*self.scored(), *own, *((d, b, m) for d, b, m, _ in self.named()), *self.detected()]
+        return [run for run in dict.fromkeys(asked) if not self.is_of_tokens(run[2])]
+
+    def is_of_tokens(self, method: str) -> bool:
+        """Whether a method takes every token for a region of its own, which needs no job."""
+        return isinstance(self.methods[method], Tokens)
 
     def joint(self) -> list[Run]:
         """Every (data set, backbone, method) that is asked about the data set as a whole, once each, in order."""
@@ -173,7 +223,9 @@ class Config(Strict):
         return list(dict.fromkeys([*(run for table in tables for run in runs(table)), *shown]))
 
     def _pictured(self) -> list[Run]:
-        return [run for figure in self.figures.values() if figure.kind != "curves" for run in runs(figure)]
+        return [
+            run for figure in self.figures.values() if figure.kind in ("pictures", "method") for run in runs(figure)
+        ]
 
 
 def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:

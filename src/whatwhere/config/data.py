@@ -105,6 +105,15 @@ class CocoStuff27(Strict):
     """Only so many, the first of the list."""
 
 
+class Coco(Strict):
+    """COCO val2017: 5,000 photographs with objects of 80 classes and captions, downloaded into `root` once."""
+
+    kind: Literal["coco"]
+    root: Root = Path("data/coco")
+    limit: Positive | None = None
+    """Only so many, the first by number."""
+
+
 class Cityscapes(Strict):
     """Cityscapes: driving photographs with 27 classes, 500 in `val`; one unpacks its two archives in `root` oneself."""
 
@@ -116,5 +125,5 @@ class Cityscapes(Strict):
 
 
 DatasetSettings = Annotated[
-    Scenes | Photos | Folder | Bsds500 | CamVid | Voc | CocoStuff27 | Cityscapes, Field(discriminator="kind")
+    Scenes | Photos | Folder | Bsds500 | CamVid | Voc | CocoStuff27 | Coco | Cityscapes, Field(discriminator="kind")
 ]

@@ -151,6 +151,12 @@ class Position(Strict):
     kind: Literal["position"]
 
 
+class Tokens(Strict):
+    """No solver and no clustering: every token is a region of its own, for names from texts (MaskCLIP, GroupViT)."""
+
+    kind: Literal["tokens"]
+
+
 class Ncut(Strict):
     """Normalised cut of one graph, its eigenvectors to K-means (appendix B.3)."""
 
@@ -163,10 +169,11 @@ class Ncut(Strict):
 
 
 class TokenCut(Strict):
-    """TokenCut: one object by a normalised cut of the last layer's keys."""
+    """TokenCut: one object by a normalised cut of the last layer's keys, or several from further eigenvectors."""
 
     kind: Literal["tokencut"]
     threshold: float = 0.2
+    masks: Positive = 1
 
 
 class MaskCut(Strict):
@@ -188,6 +195,7 @@ MethodSettings = Annotated[
     | Largest
     | Truth
     | Position
+    | Tokens
     | Ncut
     | TokenCut
     | MaskCut,

@@ -1,17 +1,19 @@
-"""The part of the configuration that says what the tables and figures of a run show: their rows are data."""
+"""The part of the configuration that says what the tables of a run show: their rows are data."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config.base import Entries, Name, Positive, Share, Strict
+from whatwhere.config.base import Name, Positive, Strict
 from whatwhere.config.faults import must_exist
 
 #: What is computed for a table or figure: data set, backbone, method.
 Run = tuple[str, str, str]
+#: The same with one of `namings`.
+NamedRun = tuple[str, str, str, str]
 #: Where the configuration asks for a run, and the run.
 Use = tuple[str, Run]
 
@@ -23,12 +25,16 @@ class Row(Strict):
     """The row's name, in the table's `columns`."""
     paper: float | dict[str, float] | None = None
     """The paper's number, or several by their names."""
+    of: str = ""
+    """Whose number that is, where it stands beside another model of ours."""
     backbone: Name | None = None
     method: Name | None = None
     datasets: tuple[Name, ...] | None = None
     """Of the table's data sets only these."""
     crf: bool = False
     """Of `matching`: with a CRF."""
+    naming: Name | None = None
+    """Of `zeroshot`: one of `namings`."""
     reason: str = ""
     """Why there is no number of ours."""
     reported: str = ""
@@ -50,13 +56,21 @@ class _Table(Strict):
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    compared: dict[str, Name] = Field(default_factory=dict)
+    """Of the paper's data sets, as they are named in `paper`, against which of ours each is held."""
 
     @model_validator(mode="after")
     def _named_in_full(self) -> _Table:
+        kind = getattr(self, "kind", "")
+        for paper, dataset in self.compared.items():
+            must_exist(f"compared.{paper}", dataset, dict.fromkeys(self.datasets))
         for i, row in enumerate(self.rows):
-            if row.crf and getattr(self, "kind", "") != "matching":
+            if row.crf and kind != "matching":
                 words = f"rows[{i}].crf: expected it in a table of kind matching only, got true; leave it out"
                 raise PydanticCustomError("row", "{words}", {"words": words})
+            if bool(row.naming) != (kind == "zeroshot" and row.backbone is not None):
+                words = f"rows[{i}].naming: expected one of namings in computed rows of a table of kind zeroshot"
+                raise PydanticCustomError("row", "{words}", {"words": f"{words} and only there, got {row.naming}"})
             for dataset in row.datasets or ():
                 must_exist(f"rows[{i}].datasets", dataset, dict.fromkeys(self.datasets))
             if len(row.labels) != len(self.columns):
@@ -114,110 +128,39 @@ class Positions(_Table):
     kind: Literal["position"]
 
 
-Table = Annotated[Oracle | Seconds | Matching | Positions, Field(discriminator="kind")]
+class ZeroShot(_Table):
+    """Regions named by texts (Table 7)."""
+
+    kind: Literal["zeroshot"]
+
+    def named(self) -> list[NamedRun]:
+        """Every computed row with its naming."""
+        return [(*run, row.naming) for row, run in _computed(self) if row.naming]
 
 
-class Column(Strict):
-    """One column of a figure of pictures."""
+class Objects(_Table):
+    """Masks of objects, class-agnostic, by COCO's protocol (Table 8)."""
 
-    show: Literal["image", "eigenvectors", "regions", "truth", "halves"]
-    """`halves`: the true labels split into left and right regions (Figure 7)."""
-    heading: str
-    group: str = ""
-    """A heading over several columns."""
-    backbone: Name | None = None
-    method: Name | None = None
-    first: Positive = 1
-    """The first of three eigenvectors, as red, green and blue."""
-    clusters: Positive | None = None
-    """Regions of this K, not the one chosen."""
-
-    @model_validator(mode="after")
-    def _of_something(self) -> Column:
-        if (self.show in ("eigenvectors", "regions")) != bool(self.backbone and self.method):
-            words = "expected `backbone` and `method` for eigenvectors and regions, and neither for anything else"
-            raise PydanticCustomError("row", "{words}", {"words": words})
-        return self
+    kind: Literal["instances"]
 
 
-class Pictures(Strict):
-    """Images of one data set, a row each, and what was found in them (Figures 3 and 5 to 10)."""
+def _computed(table: _Table) -> list[tuple[Row, Run]]:
+    rows = {f"rows[{i}]": row for i, row in enumerate(table.rows)}
+    return [(rows[where], run) for where, run in table.uses()]
 
-    kind: Literal["pictures"]
-    title: str
-    dataset: Name
-    images: Positive = 6
-    photographs: Name | None = None
-    """The backbone whose view photographs and truth are taken from; by default the first that a column names."""
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _of_some_backbone(self) -> Pictures:
-        if not self.uses() and not self.photographs:
-            words = "expected a column with `backbone` and `method`, or a backbone as `photographs`, got none; add one"
-            raise PydanticCustomError("row", "{words}", {"words": words})
-        return self
+Table = Annotated[Oracle | Seconds | Matching | Positions | ZeroShot | Objects, Field(discriminator="kind")]
+
+
+@runtime_checkable
+class Shown(Protocol):
+    """A table or a figure."""
 
     def uses(self) -> list[Use]:
-        """Every column that shows what a backbone and method found."""
-        columns = [(f"columns[{i}]", column.backbone, column.method) for i, column in enumerate(self.columns)]
-        return [(where, (self.dataset, b, m)) for where, b, m in columns if b and m]
+        """Where it asks for a run, and the run."""
+        ...
 
 
-class Curves(Strict):
-    """mIoU against K, a panel a backbone and a line a method (Figure 4)."""
-
-    kind: Literal["curves"]
-    title: str
-    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    backbones: Entries[str]
-    """The panels and their titles."""
-    methods: Entries[str]
-    """The lines and their names."""
-
-    def uses(self) -> list[Use]:
-        """Every line of every panel."""
-        pairs = [(b, m) for b in self.backbones for m in self.methods]
-        return [("curves", (d, b, m)) for d in self.datasets for b, m in pairs]
-
-
-class Drawing(Strict):
-    """The method itself, drawn from what it found (Figures 1 and 2)."""
-
-    kind: Literal["method"]
-    title: str
-    drawing: Literal["overview", "diagram"]
-    """`overview`: one image, and a data set, in one look (Figure 1); `diagram`: from images to X (Figure 2)."""
-    dataset: Name
-    backbone: Name
-    what: Name
-    """A solver for a data set on the V-V graph."""
-    where: Name
-    """And one on the Q-K graph."""
-    single: Name | None = None
-    """A method for one image, which an overview begins with."""
-    images: Annotated[int, Field(ge=2)] = 6
-    ids: tuple[str, ...] | None = None
-    """These images, not the first."""
-    location: tuple[Share, Share] = (0.5, 0.5)
-    """Of a diagram: whose connections are drawn, down and across the middle image."""
-
-    @model_validator(mode="after")
-    def _begins_with_one_image(self) -> Drawing:
-        if (self.drawing == "overview") != bool(self.single):
-            words = "expected `single`, a method for one image, for an overview and only there"
-            raise PydanticCustomError("row", "{words}", {"words": words})
-        return self
-
-    def uses(self) -> list[Use]:
-        """What is drawn."""
-        methods = [(where, getattr(self, where)) for where in ("single", "what", "where")]
-        return [(where, (self.dataset, self.backbone, method)) for where, method in methods if method]
-
-
-def runs(shown: _Table | Pictures | Curves | Drawing) -> list[Run]:
+def runs(shown: Shown) -> list[Run]:
     """What a table or figure needs, once each, in order."""
     return list(dict.fromkeys(run for _, run in shown.uses()))
-
-
-Figure = Annotated[Pictures | Curves | Drawing, Field(discriminator="kind")]

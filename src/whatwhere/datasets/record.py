@@ -14,10 +14,14 @@ IGNORE = -1
 
 @dataclass(frozen=True)
 class Instance:
-    """One object: its class (index into `Dataset.classes`) and its visible pixels."""
+    """One object: its class (index into `Dataset.classes`) and its visible pixels.
+
+    `crowd`: a group outlined together, which no score counts.
+    """
 
     category: int
     mask: Bool[np.ndarray, "y x"]
+    crowd: bool = False
 
 
 def nothing() -> tuple:

@@ -10,6 +10,8 @@ Files keep the counts of each image (`counts_frame`, `stacked_counts`), which is
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -86,10 +88,33 @@ def bootstrap_interval(
     Matched anew, a resample would be fitted by its matching and score higher than the set does. As in `mean_iou` a
     class counts in a resample where it has a true or a given pixel.
     """
+    low, high = np.nanpercentile(_means(_resampled(counts, given, resamples, rng)), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def class_intervals(
+    counts: Int[np.ndarray, "image cluster label"],
+    given: Int[np.ndarray, "cluster"],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "2 label"]:
+    """The same for `class_iou`: lower and upper ends; NaN for a class that no resample has."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of such a class
+        return np.nanpercentile(_resampled(counts, given, resamples, rng), [2.5, 97.5], axis=0)
+
+
+def _resampled(
+    counts: Int[np.ndarray, "image cluster label"],
+    given: Int[np.ndarray, "cluster"],
+    resamples: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "resample label"]:
+    """`class_iou` of sets drawn from the images with replacement."""
     images = len(counts)
     times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-    low, high = np.nanpercentile(_means(_ious(times @ _shares(counts, given))), [2.5, 97.5])
-    return float(low), float(high)
+    return _ious(times @ _shares(counts, given))
 
 
 def counts_frame(counts: Int[np.ndarray, "cluster label"], image: str, target: str) -> pd.DataFrame:

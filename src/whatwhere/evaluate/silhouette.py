@@ -31,38 +31,43 @@ def silhouette(features: Float[np.ndarray, "token channel"], labels: Int[np.ndar
 def mask_scores(
     features: Float[np.ndarray, "token channel"], masks: Bool[np.ndarray, "mask row column"]
 ) -> Float[np.ndarray, "mask"]:
-    """Balanced silhouette of each mask, from -1 to 1: the mask against as many tokens, the nearest outside it.
+    """Balanced silhouette of each mask, from -1 to 1: the mask against as many tokens outside it.
 
-    The mean over the tokens of both sides. 0 is the paper's threshold for a proposal. NaN for a mask without a
-    token or without an outside.
+    That sample is the outside tokens with the shortest distance to any token of the mask, all of them where fewer
+    are left than the mask has. The score is the mean of `(b − a) / max(a, b)` over mask and sample. 0 is the
+    paper's threshold for a proposal. NaN for a mask without a token or without an outside; a token alone on its
+    side of the mask has 0.
 
-    ASSUME: near is a small mean distance to the mask's tokens, and where less is left outside than the mask
-    has, all of it is taken; the paper says "close to the foreground pixels in feature space". The released
-    code's scores are others (tests/test_goldens.py): how it chooses the background is not known.
+    ASSUME: as the released code scores (tests/test_goldens.py), where the paper says only that the background kept
+    is "close to the foreground pixels in feature space". Tokens of the mask take b to the sample. Those of the
+    sample take a to everything outside the mask and b to everything outside the sample, the far background
+    included in both; where the mask has half of the tokens or more, this is the silhouette of mask and outside.
     """
     inside = masks.reshape(len(masks), -1).T
     if len(inside) != len(features):
         grid = f"{masks.shape[1]}×{masks.shape[2]}"
         raise InputError(f"masks: expected {len(features)} tokens as in the features, got a grid of {grid}")
     distances = cdist(features, features)
-    size = inside.sum(0)
-    to_mask = distances @ inside
-    near = _nearest(np.where(inside, np.inf, to_mask), np.minimum(size, len(features) - size))
-    count = near.sum(0)
-    to_near = distances @ near
+    near = _nearest(distances, inside)
+    size, count, tokens = inside.sum(0), near.sum(0), len(features)
+    to_mask, to_near, to_all = distances @ inside, distances @ near, distances.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        own = np.where(inside, to_mask / np.maximum(size - 1, 1), to_near / np.maximum(count - 1, 1))
-        other = np.where(inside, to_near / count, to_mask / size)
-        scores = np.where(np.where(inside, size, count) > 1, _score(own, other), 0)
+        own = np.where(inside, to_mask, to_all - to_mask) / np.maximum(np.where(inside, size, tokens - size) - 1, 1)
+        other = np.where(inside, to_near / count, (to_all - to_near) / (tokens - count))
+        scores = np.where(np.where(inside, size, tokens - size) > 1, _score(own, other), 0)
         return np.where(inside | near, scores, 0).sum(0) / np.where(count > 0, size + count, np.nan)
 
 
 def _nearest(
-    distances: Float[np.ndarray, "token mask"], counts: Int[np.ndarray, "mask"]
+    distances: Float[np.ndarray, "token token"], inside: Bool[np.ndarray, "token mask"]
 ) -> Bool[np.ndarray, "token mask"]:
-    """The first `counts` tokens of each column by distance; equal ones in the order of tokens."""
-    ranks = np.argsort(np.argsort(distances, axis=0, kind="stable"), axis=0, kind="stable")
-    return ranks < counts
+    """As many tokens outside each mask as it has, by their shortest distance to it; equal ones in token order."""
+    near = np.zeros_like(inside)
+    for mask, chosen in zip(inside.T, near.T, strict=True):
+        outside = np.flatnonzero(~mask)
+        away = distances[mask].min(0, initial=np.inf)[outside]
+        chosen[outside[np.argsort(away, kind="stable")[: mask.sum()]]] = True
+    return near
 
 
 def _score(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:

@@ -6,15 +6,17 @@ saw stretched gets the photograph's shape again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw
 
 from whatwhere.errors import InputError
 from whatwhere.figures.colours import (
+    MID_GREY,
     Drawn,
     Limits,
     Picture,
@@ -24,7 +26,10 @@ from whatwhere.figures.colours import (
     label_colours,
     outlines,
     region_overlay,
+    shaded,
 )
+from whatwhere.figures.instances import check_masks, instance_overlay
+from whatwhere.figures.naming import check_names, name_colours, name_swatch
 from whatwhere.figures.page import broken, letters
 from whatwhere.images import tokens_to_pixels
 
@@ -36,6 +41,25 @@ class Cell(Protocol):
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
         """`height` × `width` pixels; `photo` is the row's photograph, at its own size."""
         ...
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the colours of a cell mean: which of its `names` occur, as `labels` among them (negative: not scored), the
+    `swatch` of a label, and `remarks` on what the names do not say, each with a swatch.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    swatch: Callable[[int], Picture]
+    remarks: Mapping[str, Picture] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Keyed(Cell, Protocol):
+    """A cell whose colours the legend below a sheet explains. Whatever has this method is in it."""
+
+    def key(self) -> Key: ...
 
 
 @dataclass(frozen=True)
@@ -103,9 +127,53 @@ class Regions:
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
         # at twice the size, then halved: thin outlines without a staircase
         twice = (2 * height, 2 * width)
-        overlay = region_overlay(_resized(photo, *twice), tokens_to_pixels(self.regions, *twice))
-        cell = Image.fromarray(overlay).reduce(2)
-        return np.asarray(_noted(cell, self.note) if self.note else cell)
+        return _halved(region_overlay(_resized(photo, *twice), tokens_to_pixels(self.regions, *twice)), self.note)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Masks that may overlap over the row's photograph, each in its own colour (Figure 14), on any grid over it;
+    `boxes` around them, and `note` in the lower left corner.
+
+    Without masks it is the photograph. Raises InputError for masks that are not boolean `[mask, row, column]`.
+    """
+
+    masks: Bool[np.ndarray, "mask row column"]
+    note: str = ""
+    boxes: bool = False
+
+    def __post_init__(self) -> None:
+        check_masks(self.masks)
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        if not len(self.masks):
+            return _halved(_resized(photo, height, width).repeat(2, 0).repeat(2, 1), self.note)
+        return _halved(instance_overlay(_resized(photo, 2 * height, 2 * width), self.masks, self.boxes), self.note)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What is named in colour over the row's photograph, and label 0, the background, in pale grey (Figures 11, 13).
+
+    `labels` are on the token grid or on pixels, `names[label]` says what one is, `names[0]` included; `note` is in the
+    lower left corner. Negative labels are pixels that are not scored. Raises InputError for labels without a name.
+    """
+
+    labels: Int[np.ndarray, "row column"]
+    names: tuple[str, ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        check_names(self.labels, self.names)
+
+    def draw(self, photo: Picture, height: int, width: int) -> Drawn:
+        twice = (2 * height, 2 * width)
+        # pixels keep their edges, and what nobody scored its thin borders
+        fit = tokens_to_pixels if self.labels.size < height * width else _nearest
+        return _halved(name_colours(_resized(photo, *twice), fit(self.labels, *twice), len(self.names)), self.note)
+
+    def key(self) -> Key:
+        return Key(self.names, _present(self.labels), name_swatch)
 
 
 @dataclass(frozen=True)
@@ -128,7 +196,10 @@ class Labels:
         colours = label_colours(twice, len(self.classes) or int(twice.max()) + 1)
         if not self.classes:  # neighbouring segments may share a colour, and nobody looks it up in a legend
             colours[outlines(twice, 3)] = 255
-        return np.asarray(Image.fromarray(colours).reduce(2))
+        return _halved(colours)
+
+    def key(self) -> Key:
+        return Key(self.classes, _present(self.labels), _swatch)
 
 
 @dataclass(frozen=True)
@@ -147,7 +218,12 @@ class Halves:
 
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
         twice = _nearest(self.labels, 2 * height, 2 * width)
-        return np.asarray(Image.fromarray(half_colours(twice, len(self.classes))).reduce(2))
+        return _halved(half_colours(twice, len(self.classes)))
+
+    def key(self) -> Key:
+        whole = np.where(self.labels < 0, self.labels, self.labels % len(self.classes))
+        sides = {"lighter: left, darker: right": _in_shades(np.full((20, 30, 3), MID_GREY, np.uint8))}
+        return Key(self.classes, _present(whole), lambda label: _in_shades(_swatch(label)), sides)
 
 
 @dataclass(frozen=True)
@@ -174,6 +250,26 @@ def _resized(image: Picture, height: int, width: int) -> Drawn:
 
 def _nearest(labels: Int[np.ndarray, "y x"], height: int, width: int) -> Int[np.ndarray, "{height} {width}"]:
     return np.array(Image.fromarray(labels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
+
+
+def _halved(picture: Picture, note: str = "") -> UInt8[np.ndarray, "y_cell x_cell 3"]:
+    """What was drawn at twice the size of a cell, and a note on it."""
+    cell = Image.fromarray(picture).reduce(2)
+    return np.asarray(_noted(cell, note) if note else cell)
+
+
+def _present(labels: Int[np.ndarray, "y x"]) -> tuple[int, ...]:
+    return tuple(np.unique(labels).tolist())
+
+
+def _swatch(label: int) -> Picture:
+    return label_colours(np.full((20, 30), label), max(label + 1, 1))
+
+
+def _in_shades(swatch: Picture) -> Picture:
+    """The shade of the left, the colour itself, the shade of the right."""
+    parts = np.split(swatch, 3, axis=1)
+    return np.concatenate([shaded(parts[0], 0), parts[1], shaded(parts[2], 1)], axis=1)
 
 
 def _noted(cell: Image.Image, note: str) -> Image.Image:

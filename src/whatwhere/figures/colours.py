@@ -84,12 +84,20 @@ def region_overlay(image: Picture, regions: Int[np.ndarray, "y x"], alpha: float
     """
     if regions.min(initial=0) < 0:
         raise InputError(f"regions: expected numbers from 0, got {regions.min()}; number them from 0")
-    # lightened, or the colours would drown in the shadows of the photo
-    photo = 64 + 0.75 * (image @ np.array([0.299, 0.587, 0.114]))[:, :, None]
-    picture = np.rint(photo * (1 - alpha) + PALETTE[regions % len(PALETTE)] * alpha).astype(np.uint8)
+    picture = np.rint(greyed(image) * (1 - alpha) + PALETTE[regions % len(PALETTE)] * alpha).astype(np.uint8)
     picture[outlines(regions, 5)] = 255
     picture[outlines(regions, 3)] = 38
     return picture
+
+
+def greyed(image: Picture) -> Float[np.ndarray, "y x 1"]:
+    """The photograph in grey, lightened: colours over it would drown in its shadows."""
+    return 64 + 0.75 * (image @ np.array([0.299, 0.587, 0.114]))[:, :, None]
+
+
+def line_px(image: Picture) -> int:
+    """Of lines over a photograph of this size: an odd number, 1 up to 180 px, 3 where it fills a cell twice over."""
+    return 1 + 2 * round((image.shape[0] * image.shape[1]) ** 0.5 / 600 + 0.2)
 
 
 def label_colours(labels: Int[np.ndarray, "y x"], count: int) -> Picture:

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from whatwhere.errors import InputError
-from whatwhere.figures.cells import Cell, Halves, Labels
-from whatwhere.figures.colours import MID_GREY, Picture, label_colours, shaded
+from whatwhere.figures.cells import Cell, Keyed
+from whatwhere.figures.colours import Picture, label_colours
 from whatwhere.figures.page import (
     GAP_PX,
     INDENT_PX,
@@ -72,7 +72,7 @@ def draw_sheet(
 ) -> None:
     """The rows' cells under the columns' headings as a PNG file; the same rows give the same bytes.
 
-    Below them a legend of the classes that occur in cells with labels. Written beside `output` and renamed.
+    Below them a legend of the names that occur in cells that have a key. Written beside `output` and renamed.
 
     Raises InputError without rows or columns, or for a row with fewer or more cells than columns.
     """
@@ -168,7 +168,7 @@ def _headings(headings: Sequence[Heading], layout: _Layout) -> Image.Image:
 
 
 def _legend(rows: Sequence[Row], width: int) -> Image.Image | None:
-    """The classes that occur, in their own order, and the stripes of pixels that are not scored."""
+    """The names that occur, in their own order, and the stripes of pixels that are not scored."""
     entries = _entries([cell for row in rows for cell in row.cells])
     strip, font, x, y = Image.new("RGB", (width, 30 * len(entries) + 1), "white"), letters(7.0), INDENT_PX, 0
     for name, swatch in entries:
@@ -182,35 +182,18 @@ def _legend(rows: Sequence[Row], width: int) -> Image.Image | None:
 
 
 def _entries(cells: Sequence[Cell]) -> list[tuple[str, Picture]]:
-    """Each class that occurs with its colour; columns with other classes add theirs. Where labels are halves a swatch
-    has the shade of the left, the colour itself, and the shade of the right.
+    """Each name that occurs with its swatch; columns with other names add theirs, and remarks come last.
+
+    Of cells that share their names the one with most to remark has the swatches.
     """
-    maps = [cell for cell in cells if isinstance(cell, Labels | Halves)]
-    split = {cell.classes for cell in maps if isinstance(cell, Halves)}
-    found = dict.fromkeys((cell.classes, label) for cell in maps for label in _labels(cell))
-    lists = dict.fromkeys(classes for classes, _ in found if classes)
+    keys = [cell.key() for cell in cells if isinstance(cell, Keyed)]
+    speakers = {key.names: key for key in sorted(keys, key=lambda key: len(key.remarks))}
+    found = {(key.names, label) for key in keys for label in key.labels}
     named = [
-        (classes[label], _swatch(label, classes in split))
-        for classes in lists
-        for label in sorted(label for other, label in found if other == classes and label >= 0)
+        (names[label], speakers[names].swatch(label))
+        for names in dict.fromkeys(key.names for key in keys)
+        for label in sorted(label for other, label in found if names and other == names and label >= 0)
     ]
-    named += [("not scored", _swatch(-1, False))] if any(label < 0 for _, label in found) else []
-    return named + (
-        [("lighter: left, darker: right", _in_shades(np.full((20, 30, 3), MID_GREY, np.uint8)))] if split else []
-    )
-
-
-def _labels(cell: Labels | Halves) -> list[int]:
-    """The classes of a map, whichever their side, and negative numbers as they are."""
-    labels = np.unique(cell.labels)
-    halved = labels % len(cell.classes) if isinstance(cell, Halves) else labels
-    return np.unique(np.where(labels < 0, labels, halved)).tolist()
-
-
-def _swatch(label: int, split: bool) -> Picture:
-    return _in_shades(label_colours(np.full((20, 30), label), max(label + 1, 1)), split)
-
-
-def _in_shades(swatch: Picture, split: bool = True) -> Picture:
-    parts = np.split(swatch, 3, axis=1)
-    return np.concatenate([shaded(parts[0], 0), parts[1], shaded(parts[2], 1)], axis=1) if split else swatch
+    if any(label < 0 for _, label in found):
+        named.append(("not scored", label_colours(np.full((20, 30), -1), 1)))
+    return named + list({words: swatch for key in keys for words, swatch in key.remarks.items()}.items())

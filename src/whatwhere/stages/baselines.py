@@ -88,17 +88,19 @@ def ncut(features: Store, index: int, *, source: str, threshold: float | None, v
     return {"vectors": normalised_cut(affinity, vectors)[1].astype(np.float32)}
 
 
-def tokencut(features: Store, index: int, *, threshold: float) -> Found:
-    """One mask."""
-    from whatwhere.baselines.tokencut import tokencut
+def tokencut(features: Store, index: int, *, threshold: float, masks: int) -> Found:
+    """One mask, or `masks` from as many eigenvectors."""
+    from whatwhere.baselines.tokencut import tokencuts
 
-    return {"masks": tokencut(*keys(features, index), threshold=threshold).mask.reshape(1, -1)}
+    cuts = tokencuts(*keys(features, index), threshold=threshold, masks=masks)
+    return {"masks": np.stack([cut.mask.ravel() for cut in cuts])}
 
 
 def maskcut(features: Store, index: int, *, threshold: float, masks: int) -> Found:
     """`masks` masks, those that MaskCut drops left empty.
 
-    ASSUME: scored on the token grid like every other method here, without MaskCut's CRF at the size of the image.
+    ASSUME: as regions they are on the token grid like every other method's, without MaskCut's CRF at the size of the
+    image; as objects they get it (`stages.proposals`).
     """
     from whatwhere.baselines.maskcut import maskcut
 

@@ -1,5 +1,5 @@
-"""Stores and scores -> the paper's figures: sheets of pictures (Figures 3, 5 …), curves over K (Figure 4), and drawings
-of the method (Figures 1, 2; see `method_drawing`).
+"""Stores and scores -> the paper's figures: sheets of pictures (Figures 3, 5 …), curves over K (Figure 4), bars of
+classes (Figure 12), and drawings of the method (Figures 1, 2; see `method_drawing`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from whatwhere.figures.curves import Curve, draw_curves
 from whatwhere.figures.sheet import Heading, Row, draw_sheet
 from whatwhere.seeding import seed_for
 from whatwhere.stages.method_drawing import draw_method
-from whatwhere.stages.shown import KINDS, Shards
+from whatwhere.stages.naming_scores import draw_classes, notes, worst_first
+from whatwhere.stages.shown import KINDS, Masks, Shards
+
+#: The artifacts that columns are drawn from.
+STORED = ("images", "vectors", "regions", "named", "masks")
 
 
 def draw_figure(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
@@ -27,16 +31,19 @@ def draw_figure(output: Path, given: Mapping[str, Sequence[str]], settings: Mapp
     column's number (`regions2`), for curves `scores`, the paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`, and
     for drawings of the method what `draw_method` is made of.
     """
-    draw = {"pictures": _draw_pictures, "curves": _draw_curves, "method": draw_method}[settings["kind"]]
-    draw(output, given, settings)
+    kinds = {"pictures": _draw_pictures, "curves": _draw_curves, "classes": draw_classes, "method": draw_method}
+    kinds[settings["kind"]](output, given, settings)
 
 
 def _draw_pictures(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
     columns = []
     for number, column in enumerate(settings["columns"]):
         said = {key: value for key, value in column.items() if value is not None}
-        columns.append({**said, "stores": _stores(given, number), "halves": settings["halves"]})
-    draw_pictures(columns, output, title=settings["title"], images=settings["images"])
+        files = {kind: given[f"{kind}{number}"] for kind in STORED if f"{kind}{number}" in given}
+        known = {"halves": settings["halves"], "notes": notes(given.get(f"confusion{number}", ()))}
+        columns.append({**said, **known, "stores": files})
+    chosen = worst_first(given["worst"])[: settings["images"]] if "worst" in given else None
+    draw_pictures(columns, output, title=settings["title"], images=settings["images"], ids=chosen)
 
 
 def _draw_curves(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
@@ -50,51 +57,68 @@ def _draw_curves(output: Path, given: Mapping[str, Sequence[str]], settings: Map
     draw_score_curves(panels, output, title=settings["title"], **draws)
 
 
-def _stores(given: Mapping[str, Sequence[str]], number: int) -> dict[str, Sequence[str]]:
-    kinds = ("images", "vectors", "regions")
-    return {kind: given[f"{kind}{number}"] for kind in kinds if f"{kind}{number}" in given}
-
-
 def draw_pictures(
-    columns: Sequence[dict[str, Any]], output: Path, *, title: str, images: int, caption: str = ""
+    columns: Sequence[dict[str, Any]],
+    output: Path,
+    *,
+    title: str,
+    images: int,
+    ids: Sequence[str] | None = None,
+    caption: str = "",
 ) -> None:
-    """A sheet of the first `images` images of the first column's shards (paper, Figures 3 and 5 to 10).
+    """A sheet of the first `images` images of the first column's shards, or of those of these `ids` (paper, Figures 3,
+    5 to 11, 13 and 14).
 
     A column is `show` (a key of `KINDS`), `heading` and `group` (words, may be missing), `first` (of three
     eigenvectors, from 1), `clusters` (a K of the regions; by default the one chosen for the image), `halves` (which
-    regions `left_right` leaves out) and `stores`: the manifests of all shards of what it shows, `images`, `vectors` or
-    `regions`. Images are found by their ids, whatever the order of shards. Rows have the shape, and regions the
-    photograph, of the first column with images; every view must show whole images (stretched or not).
+    regions `left_right` leaves out), `notes` (by the id of an image; of named) and `stores`: manifests of all shards of
+    what it shows, `images`, `vectors`, `regions` or `named`, or COCO JSONs as `masks` beside `images`. Images are
+    found by their ids, whatever the order of shards. Rows have the shape, and regions the photograph, of the first
+    column with images; every view must show whole images (stretched or not).
 
     Raises InputError for an image that a column does not have, for columns of which none has images, for a K
     that nobody clustered with, and for what `draw_sheet` refuses.
     """
     opened: dict[tuple[str, ...], Shards] = {}
-    shards = [
-        {kind: opened.setdefault(tuple(paths), Shards(paths)) for kind, paths in column["stores"].items()}
-        for column in columns
-    ]
+    shards = [_opened(column["stores"], opened) for column in columns]
     photos = next((stores["images"] for stores in shards if "images" in stores), None)
     if photos is None:
         raise InputError(f"figure {output}: expected a column with images, got none; add one with `show: image`")
-    ids = shards[0][KINDS[columns[0]["show"]][0]].first(images)
-    rows = [_row(name, photos, columns, shards) for name in ids]
+    shown = photos.first(images) if ids is None else ids
+    rows = [_row(name, photos, columns, shards) for name in shown]
     headings = [Heading(column.get("heading") or _heading(column), column.get("group", "")) for column in columns]
     draw_sheet(rows, output, title=title, headings=headings, caption=caption)
 
 
-def _row(name: str, photos: Shards, columns: Sequence[dict[str, Any]], shards: Sequence[dict[str, Shards]]) -> Row:
+def _opened(files: Mapping[str, Sequence[str]], opened: dict[tuple[str, ...], Shards]) -> dict[str, Any]:
+    """What a column reads by kind; a store that another column reads is opened once."""
+    stores: dict[str, Any] = {
+        kind: opened.setdefault(tuple(paths), Shards(paths)) for kind, paths in files.items() if kind != "masks"
+    }
+    return stores | ({"masks": Masks(files["masks"], stores["images"])} if "masks" in files else {})
+
+
+def _row(name: str, photos: Shards, columns: Sequence[dict[str, Any]], shards: Sequence[dict[str, Any]]) -> Row:
     store, index = photos.find(name)
     cells = []
     for column, stores in zip(columns, shards, strict=True):
         kind, cell = KINDS[column["show"]]
-        cells.append(cell(*stores[kind].find(name), column))
+        shown, place = stores[kind].find(name)
+        cells.append(cell(shown, place, column))
     return Row(name, store.read("image", index), tuple(cells))
 
 
 def _heading(column: Mapping[str, Any]) -> str:
     first = column.get("first", 1)
-    words = {"image": "Image", "regions": "Regions", "truth": "Ground truth", "halves": "Left and right"}
+    words = {
+        "image": "Image",
+        "regions": "Regions",
+        "truth": "Ground truth",
+        "halves": "Left and right",
+        "named": "Names",
+        "proposals": "Objects",
+        "objects": "True objects",
+    }
     return words.get(column["show"], f"Eigenvectors {first}–{first + 2}")
 
 

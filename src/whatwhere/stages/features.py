@@ -32,18 +32,20 @@ def extract(
     output: Path,
     *,
     values: bool,
+    joint: bool = False,
     batch_images: int,
     run_images: int,
     seed: int,
     settings: dict[str, Any],
 ) -> None:
     """A group for each layer shape, named after its grid, with `q`, `k` (and `v`)
-    `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root. Of several noise
-    samples every one is a layer of its own, with its number in the group's attribute `samples`. What an image's
-    noise is follows from `seed` and its id.
+    `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root; with `joint` beside it
+    an array of that name, the tokens in the space that they share with texts. The grid of both is the attribute
+    `final_grid`. Of several noise samples every one is a layer of its own, with its number in the group's attribute
+    `samples`. What an image's noise is follows from `seed` and its id.
 
-    Raises `InputError` where the images do not divide into the backbone's patches, and where the disk has no room
-    for the features of all of them.
+    Raises `InputError` where the images do not divide into the backbone's patches, where the disk has no room for the
+    features of all of them, and for `joint` as `capture` does.
     """
     ids = images.ids
     height, width = images.description["arrays"]["image"]["shape"][1:3]
@@ -57,7 +59,7 @@ def extract(
         for start in progress(range(0, len(ids), run_images), f"{backbone.name} on {len(ids)} images"):
             stop = min(start + run_images, len(ids))
             batches = [range(i, min(i + batch_images, stop)) for i in range(start, stop, batch_images)]
-            run = [_capture(backbone, images, batch, values, seeds) for batch in batches]
+            run = [_capture(backbone, images, batch, seeds, values=values, joint=joint) for batch in batches]
             if not arrays:
                 arrays = _allocate(store, run[0], len(ids), run_images, values)
                 size = sum(array.nbytes for array in arrays.values())
@@ -98,9 +100,9 @@ def read_features(store: Store, index: int, device: str = "cpu") -> Features:
     return Features(ordered, final, tuple(store.attributes["final_grid"]))
 
 
-def _capture(backbone: Backbone, images: Store, which: range, values: bool, seeds: list[int]) -> Features:
+def _capture(backbone: Backbone, images: Store, which: range, seeds: list[int], **wanted: bool) -> Features:
     part = slice(which.start, which.stop)
-    return capture(backbone, images.read("image", part), values=values, seeds=seeds[part])
+    return capture(backbone, images.read("image", part), seeds=seeds[part], **wanted)
 
 
 def _allocate(
@@ -128,10 +130,16 @@ def _allocate(
                 ("image", "layer", "head", "token", "channel"),
                 run_images=run_images,
             )
-    shape = (images, *like.final.shape[1:])
-    arrays["", "final"] = store.array("final", shape, "float16", ("image", "token", "channel"), run_images=run_images)
+    for name, tensor in _of_tokens(like).items():
+        shape, axes = (images, *tensor.shape[1:]), ("image", "token", "channel")
+        arrays["", name] = store.array(name, shape, "float16", axes, run_images=run_images)
     store.root.attrs.update({"groups": groups, "final_grid": like.final_grid})
     return arrays
+
+
+def _of_tokens(features: Features) -> dict[str, Tensor]:
+    """What stands at the root: arrays by name, of the tokens alone."""
+    return {"final": features.final} | ({} if features.joint is None else {"joint": features.joint})
 
 
 def _groups(features: Features) -> dict[str, list[tuple[int, Attention]]]:
@@ -150,7 +158,8 @@ def _gather(run: list[Features]) -> dict[tuple[str, str, int | None], np.ndarray
     """The batches of one run, joined along the image axis: (group, array, layer index) -> rows."""
     pieces: dict[tuple[str, str, int | None], list[Tensor]] = defaultdict(list)
     for features in run:
-        pieces["", "final", None].append(features.final)
+        for name, tensor in _of_tokens(features).items():
+            pieces["", name, None].append(tensor)
         for group, members in _groups(features).items():
             for i, (_, layer) in enumerate(members):
                 pieces[group, "q", i].append(layer.query)

@@ -5,13 +5,16 @@ A shard is a run of images of one size, and so of one token grid: everything aft
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from whatwhere.datasets import IGNORE, Dataset, Instance, Record
-from whatwhere.datasets.coco import coco_json
+from whatwhere.datasets.coco_json import coco_json
 from whatwhere.errors import InputError
 from whatwhere.images import View, view_image, view_labels, view_mask, view_size
 from whatwhere.progress import progress
@@ -29,6 +32,8 @@ def write_index(
 ) -> None:
     """Reads every image and its labels once and says which go into which shard: `output`, JSON.
 
+    `numbers` there has the number of each image in COCO's sense: the number in its id where all ids of the data set
+    are such (COCO's own), else 1, 2, ... in the order of the shards.
     Raises `InputError` for an unreadable image under `stop`; under `skip` it is listed with its reason.
     """
     sizes: dict[tuple[int, int], list[str]] = {}
@@ -55,10 +60,18 @@ def write_index(
             "dataset": dataset.name,
             "classes": dataset.classes,
             "shards": shards,
+            "numbers": _numbers(dataset, (name for ids in shards.values() for name in ids)),
             "skipped": skipped,
             "settings": settings,
         },
     )
+
+
+def _numbers(dataset: Dataset, ids: Iterable[str]) -> dict[str, int]:
+    every = [record.id for record in dataset.records]
+    # of more digits they would not fit what COCO's metrics count with; 1 and 01 are one number
+    own = all(re.fullmatch(r"[0-9]{1,18}", name) for name in every) and len(set(map(int, every))) == len(every)
+    return {name: int(name) if own else place for place, name in enumerate(ids, 1)}
 
 
 def write_images(
@@ -67,23 +80,30 @@ def write_images(
     output: Path,
     instances: Path,
     *,
+    numbers: dict[str, int],
     view: View,
     run_images: int,
     settings: dict[str, Any],
 ) -> None:
     """The store of one shard: `image` `[image, y, x, channel]` and, where there are any, `labels`
-    `[image, annotator, y, x]` (missing annotators all `IGNORE`); `instances`: COCO JSON at the view's size.
+    `[image, annotator, y, x]` (missing annotators all `IGNORE`); `instances`: COCO JSON.
+
+    Instances are stated in the photograph's own pixels where the view shows all of it, exactly as annotated, and in
+    the pixels seen where it crops. The store's attribute `sizes` has the [height, width] in those pixels of each
+    image, and `numbers` its number, by which the JSON calls it: `numbers` (of at least these ids) as in the index.
     """
     records = {record.id: record for record in dataset.records}
     chosen = [_viewed(records[name], view) for name in ids]
-    annotators = [len(record.labels()) for record in chosen]
+    stated = Dataset(dataset.name, tuple(_stated(records[name], view) for name in ids), dataset.classes)
     height, width = chosen[0].image().shape[:2]
-    attributes = {
+    attributes: dict[str, Any] = {
         "ids": ids,
         "dataset": dataset.name,
         "classes": list(dataset.classes),
         "captions": [list(record.captions()) for record in chosen],
-        "annotators": annotators,
+        "annotators": [len(record.labels()) for record in chosen],
+        "numbers": [numbers[name] for name in ids],
+        "sizes": [list(record.image().shape[:2]) for record in stated.records],
     }
     with create(output, settings, attributes) as store:
         images = store.array(
@@ -93,7 +113,7 @@ def write_images(
             ("image", "y", "x", "channel"),
             run_images=run_images,
         )
-        depth = max(annotators)
+        depth = max(attributes["annotators"])
         labels = depth and store.array(
             "labels",
             (len(ids), depth, height, width),
@@ -106,14 +126,20 @@ def write_images(
             images[first : first + len(run)] = np.stack([record.image() for record in run])
             if labels:
                 labels[first : first + len(run)] = np.stack([_padded(record, depth) for record in run])
-        write_json(instances, coco_json(Dataset(dataset.name, tuple(chosen), dataset.classes)))
+        sizes = dict(zip(ids, attributes["sizes"], strict=True))
+        write_json(instances, coco_json(stated, numbers=numbers, sizes=sizes))
+
+
+def _stated(record: Record, view: View) -> Record:
+    """The record in the pixels in which its instances are stated."""
+    return _viewed(record, view) if view.protocol == "centre_crop" else record
 
 
 def _viewed(record: Record, view: View) -> Record:
     """The same record, seen through `view`."""
 
     def instances() -> tuple[Instance, ...]:
-        seen = (Instance(i.category, view_mask(i.mask, view)) for i in record.instances())
+        seen = (replace(i, mask=view_mask(i.mask, view)) for i in record.instances())
         return tuple(i for i in seen if i.mask.any())
 
     return Record(

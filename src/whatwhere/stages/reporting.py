@@ -1,36 +1,181 @@
-"""Tables and figures -> the report of a run."""
+"""Tables, figures and claims -> the report of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from whatwhere.report import write_report
-from whatwhere.store import provenance
+from whatwhere.claims import judge
+from whatwhere.report import Facts, Judged, write_report
+from whatwhere.store import is_manifest, provenance, read_json
+
+#: What a run's folder has beside artifacts.
+_NO_STAGES = ("figures", "logs", "tables")
+#: The index of a data set lists its shards; the artifacts are those.
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class _Artifact:
+    """What one file, or the manifest of a store, says of itself."""
+
+    place: Path
+    """In the run's folder: stage, data set and so on."""
+    digest: str
+    size: int
+    written: float
+    """When, in seconds since 1970."""
+    described: Mapping[str, Any]
 
 
 def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]) -> None:
-    """One HTML file with what was run on what, every table, every figure, versions and settings."""
+    """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins.
+
+    `output` lies in the folder of the run, whose artifacts' manifests say what versions, weights and times there are;
+    nothing else does: written again later, the report is the same.
+    """
     captions = {name: figure["title"] for name, figure in settings["figures"].items()}
+    artifacts = sorted(_artifacts(output.parent, settings), key=lambda artifact: artifact.place)
     write_report(
         output,
         title=f"whatwhere: run {settings['run']}",
-        summary=_summary(settings),
+        summary=_summary(settings, _counts(output.parent, settings)),
+        claims=_judged(settings.get("claims") or (), [Path(table) for table in tables]),
         tables=[Path(table) for table in tables],
         figures=[(Path(path), captions[Path(path).stem]) for path in figures],
-        provenance=provenance() | {"seed": str(settings["seed"]), "threads": str(settings["threads"])},
+        provenance=[
+            _versions(artifacts),
+            _circumstances(artifacts, settings),
+            _weights(artifacts),
+            _stages(artifacts),
+            _hashes([*tables, *figures]),
+        ],
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
 
 
-def _summary(settings: dict[str, Any]) -> list[tuple[str, str]]:
+def _judged(claims: Sequence[Mapping[str, Any]], tables: Sequence[Path]) -> list[Judged]:
+    rows = (
+        {table.stem: read_json(table.with_suffix(".meta.json")).get("rows", []) for table in tables} if claims else {}
+    )
+    return [Judged(claim["says"], claim["source"], claim["table"], judge(claim, rows)) for claim in claims]
+
+
+def _summary(settings: dict[str, Any], images: Mapping[str, int]) -> list[tuple[str, str]]:
     models = (f"{b['model']}{' (untrained)' * (b['weights'] == 'random')}" for b in settings["backbones"].values())
+    sets = (f"{name} ({images[name]} images)" if name in images else name for name in settings["datasets"])
     return [
-        ("Data sets", ", ".join(settings["datasets"])),
+        ("Data sets", ", ".join(sets)),
         ("Backbones", ", ".join(dict.fromkeys(models))),
         ("Methods", ", ".join(dict.fromkeys(method["kind"] for method in settings["methods"].values()))),
         ("Regions", f"K-means, K = {settings['regions']['clusters']}"),
     ]
+
+
+def _counts(root: Path, settings: dict[str, Any]) -> dict[str, int]:
+    """Images of each data set that was used, by the lists of its shards."""
+    counts: dict[str, int] = {}
+    for name in settings["datasets"]:
+        for index in sorted((root / "images" / name).glob(f"*/{_INDEX}")):
+            counts[name] = sum(len(shard) for shard in read_json(index)["shards"].values())
+    return counts
+
+
+def _artifacts(root: Path, settings: dict[str, Any]) -> Iterator[_Artifact]:
+    """Everything under `root` whose folders are those of this configuration; what an earlier one left is not."""
+    known = {name for section in settings.values() if isinstance(section, dict) for name in section}
+    known |= {"segments", "refined"}  # what was matched
+    for stage in sorted(path for path in root.iterdir() if path.is_dir() and path.name not in _NO_STAGES):
+        for path in _files(stage):
+            if path.name != _INDEX and known.issuperset(path.relative_to(stage).parts[:-1]):
+                yield _artifact(path, root)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """JSON and Parquet files, without what is inside of stores."""
+    for path in folder.iterdir():
+        if path.is_dir() and ".zarr" not in path.suffixes:
+            yield from _files(path)
+        elif path.suffix in (".json", ".parquet") and not path.name.startswith("."):
+            yield path
+
+
+def _artifact(path: Path, root: Path) -> _Artifact:
+    status, described = path.stat(), read_json(path) if path.suffix == ".json" else {}
+    if is_manifest(described):
+        size, digest = sum(size for size, _ in described["files"].values()), described["content"]
+    else:
+        size, digest = status.st_size, _sha256(path)
+    described = described if isinstance(described, dict) else {}
+    return _Artifact(path.relative_to(root), digest, size, status.st_mtime, described)
+
+
+def _versions(artifacts: Sequence[_Artifact]) -> Facts:
+    """Those that stores were written with, all where there were several; without a store, those at hand."""
+    found: dict[str, set[str]] = {}
+    for versions in [a.described["provenance"] for a in artifacts if "provenance" in a.described] or [provenance()]:
+        for name, version in versions.items():
+            found.setdefault(name, set()).add(version)
+    return Facts("Versions", [(name, ", ".join(sorted(versions))) for name, versions in found.items()])
+
+
+def _circumstances(artifacts: Sequence[_Artifact], settings: dict[str, Any]) -> Facts:
+    rows: list[tuple[str, str]] = [
+        (key, str(settings[key])) for key in ("seed", "threads", "device") if key in settings
+    ]
+    machines = sorted({a.described["machine"] for a in artifacts if "machine" in a.described})
+    rows.append(("machine", "; ".join(machines) or f"{platform.system()}, {platform.machine()}"))
+    if artifacts:
+        first, last = min(a.written for a in artifacts), max(a.written for a in artifacts)
+        rows.append(("artifacts written", f"{_moment(first)} to {_moment(last)}, {_duration(last - first)} in all"))
+    return Facts("Seed, machine and time", rows)
+
+
+def _weights(artifacts: Sequence[_Artifact]) -> Facts:
+    """Where the weights of each backbone came from, as its artifacts state it: `stage/data set/backbone/…`."""
+    stated = {
+        a.place.parts[2].removesuffix(".json"): a.described["weights"] for a in artifacts if "weights" in a.described
+    }
+    return Facts("Weights", sorted(stated.items()))
+
+
+def _stages(artifacts: Sequence[_Artifact]) -> Facts:
+    """Of each stage, in the order that they began: artifacts, size, times, and one digest over all of theirs."""
+    stages: dict[str, list[_Artifact]] = {}
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.written):
+        stages.setdefault(artifact.place.parts[0], []).append(artifact)
+    rows = []
+    for stage, those in stages.items():
+        size = f"{sum(a.size for a in those) / 1e6:.1f} MB"
+        times = (_moment(those[0].written), _moment(those[-1].written))
+        content = sorted(f"{a.place.as_posix()} {a.digest}" for a in those)
+        digest = hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
+        rows.append((stage, str(len(those)), size, *times, digest))
+    header = ("stage", "artifacts", "size", "first written", "last written", "digest of all contents")
+    return Facts("Artifacts", rows, header)
+
+
+def _hashes(paths: Sequence[str]) -> Facts:
+    return Facts("SHA-256", [(Path(path).name, _sha256(Path(path))) for path in paths])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _moment(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

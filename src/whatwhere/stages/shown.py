@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from einops import rearrange
 
 from whatwhere.errors import InputError
-from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Halves, Labels, Photo, Regions
+from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Halves, Instances, Labels, Named, Photo, Regions
+from whatwhere.stages.texts import BACKGROUND, asked, in_names
 from whatwhere.store import Store
 
 
@@ -40,6 +44,32 @@ class Shards:
     def _open(self) -> None:
         store = Store(self._closed.pop(0))
         self._places |= {name: (store, index) for index, name in enumerate(store.ids)}
+
+
+class Masks:
+    """COCO results, or true instances in COCO's format, of the images of some shards."""
+
+    def __init__(self, paths: Sequence[str], images: Shards) -> None:
+        self._images = images
+        self._entries: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for path in paths:
+            found = json.loads(Path(path).read_text("utf-8"))
+            for entry in found if isinstance(found, list) else found["annotations"]:
+                if not entry.get("iscrowd"):
+                    self._entries[entry["image_id"]].append(entry)
+
+    def find(self, name: str) -> tuple[Masks, int]:
+        """Itself, and the number by which COCO's files know an image."""
+        store, index = self._images.find(name)
+        return self, store.attributes["numbers"][index]
+
+    def read(self, number: int, most: int | None) -> np.ndarray:
+        """Masks `[mask, y, x]` of an image by decreasing score, at most so many."""
+        from pycocotools.mask import decode
+
+        entries = sorted(self._entries[number], key=lambda entry: -entry.get("score", 0))[:most]
+        masks = [decode(entry["segmentation"]).astype(bool) for entry in entries]
+        return np.stack(masks) if masks else np.zeros((0, 1, 1), bool)
 
 
 def photo(store: Store, index: int, column: Mapping[str, Any]) -> Photo:
@@ -79,12 +109,29 @@ def regions(store: Store, index: int, column: Mapping[str, Any]) -> Regions:
     return Regions(labels, f"K = {len(np.unique(labels))}")
 
 
-def truth(store: Store, index: int, column: Mapping[str, Any]) -> Labels | Blank:
-    """The true labels."""
+def truth(store: Store, index: int, column: Mapping[str, Any]) -> Labels | Named | Blank:
+    """The true labels; with a `naming` only the classes that it asks about, in the colours of their names."""
     if not store.attributes["annotators"][index]:
         return Blank("no ground truth")
     # ASSUME: of several people's drawings the first
-    return Labels(store.read("labels", (index, 0)), tuple(store.attributes["classes"]))
+    labels, classes = store.read("labels", (index, 0)), tuple(store.attributes["classes"])
+    if not column.get("naming"):
+        return Labels(labels, classes)
+    names = asked(classes, column["asked"])
+    return Named(in_names(labels, classes, names), (BACKGROUND, *names))
+
+
+def named(store: Store, index: int, column: Mapping[str, Any]) -> Named:
+    """Regions in the colours of the names that texts gave them."""
+    known = store.attributes
+    labels = store.read("named", index).reshape(known["grid"])
+    return Named(labels, tuple(known["names"]), column["notes"].get(known["ids"][index], ""))
+
+
+def objects(masks: Masks, number: int, column: Mapping[str, Any]) -> Instances:
+    """Masks of objects over the photograph."""
+    found = masks.read(number, column.get("most"))
+    return Instances(found, f"{len(found)} mask{'' if len(found) == 1 else 's'}")
 
 
 def halves(store: Store, index: int, column: Mapping[str, Any]) -> Halves | Blank:
@@ -92,18 +139,21 @@ def halves(store: Store, index: int, column: Mapping[str, Any]) -> Halves | Blan
     from whatwhere.evaluate.spatial import left_right
 
     whole = truth(store, index, column)
-    if isinstance(whole, Blank):
-        return whole
+    if not isinstance(whole, Labels):
+        return Blank("no ground truth")
     if not whole.classes:
         return Blank("no classes")
     return Halves(left_right(whole.labels, len(whole.classes), **column["halves"]), whole.classes)
 
 
 #: What a column can show: from which stores, and how an image there becomes a cell.
-KINDS: dict[str, tuple[str, Callable[[Store, int, Mapping[str, Any]], Cell]]] = {
+KINDS: dict[str, tuple[str, Callable[[Any, int, Mapping[str, Any]], Cell]]] = {
     "image": ("images", photo),
     "eigenvectors": ("vectors", eigenvectors),
     "regions": ("regions", regions),
     "truth": ("images", truth),
     "halves": ("images", halves),
+    "named": ("named", named),
+    "proposals": ("masks", objects),
+    "objects": ("masks", objects),
 }

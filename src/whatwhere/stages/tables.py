@@ -12,9 +12,11 @@ import pandas as pd
 from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
 from whatwhere.seeding import seed_for
 from whatwhere.store import read_json
-from whatwhere.tables import Cells, computed_on, merged, write_table
+from whatwhere.tables import Cells, Number, computed_on, merged, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
+#: What the numbers of these tables are called, by claims for instance.
+SCORE, MEAN_CLUSTERS, SECONDS = "mIoU", "mean K", "seconds"
 
 
 def write_oracle_table(
@@ -32,14 +34,17 @@ def write_oracle_table(
     `given` are `scores`, paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`; `chosen` is how K was.
     """
     counts = _by_run(given["scores"])
-    ours = []
+    ours, numbers = [], []
     for row in table["rows"]:
         cells = {"Operator": methods.get(row["method"] or "", {}).get("operator", "")}
+        computed = {}
         for dataset in computed_on(table, row):
             found = counts[dataset, row["backbone"], row["method"]]
             rng = np.random.default_rng(seed_for(seed, "bootstrap", row["backbone"], row["method"]))
-            cells = merged(cells, _oracle_cells(found, table, dataset, resamples, rng))
+            computed[dataset] = _oracle_numbers(found, table["clusters"], resamples, rng)
+            cells = merged(cells, _oracle_cells(found, computed[dataset], table, dataset))
         ours.append(cells)
+        numbers.append(computed)
     columns = ["Operator", *(c for dataset in table["datasets"] for c in _names(table, dataset).values())]
     notes = [
         f"Ours are on {', '.join(table['datasets'])}; the paper's are on what is named as the source.",
@@ -48,7 +53,17 @@ def write_oracle_table(
         + (f"; beside it the same with K = {table['clusters']} throughout." if table["clusters"] else "."),
         "Labels are scored at the size of each backbone's view. MaskCut without its CRF.",
     ]
-    write_table(csv, table, ours, columns, paper="mIoU (paper)", paper_format=".2f", notes=notes)
+    write_table(
+        csv,
+        table,
+        ours,
+        columns,
+        paper="mIoU (paper)",
+        paper_format=".2f",
+        notes=notes,
+        numbers=numbers,
+        against={"": SCORE},
+    )
 
 
 def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
@@ -62,37 +77,54 @@ def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
     return {**names, "images": f"Images{on}"}
 
 
-def _oracle_cells(
-    found: pd.DataFrame, table: dict[str, Any], dataset: str, resamples: int, rng: np.random.Generator
-) -> Cells:
-    names = _names(table, dataset)
+def _oracle_numbers(
+    found: pd.DataFrame, clusters: int | None, resamples: int, rng: np.random.Generator
+) -> dict[str, Number]:
+    """`mIoU`, `mean K` and, for what can have any K, the mIoU at the table's own."""
     if found.empty:
-        return {"Note": f"{dataset} has no labels"}
+        return {}
     own = found[found.chosen]
-    cells = _scored(own, names["iou"], names["interval"], resamples, rng)
-    cells |= {
-        names["k"]: _mean_clusters(own, resamples, rng),
-        names["images"]: str(own.image.nunique()),
-    }
+    numbers = {SCORE: _scored(own, resamples, rng), MEAN_CLUSTERS: _mean_clusters(own, resamples, rng)}
+    if clusters and not found.chosen.all():  # a method with a K of its own has no other
+        numbers[_at(clusters)] = _scored(found[found.clusters == clusters], resamples, rng)
+    return numbers
+
+
+def _oracle_cells(found: pd.DataFrame, numbers: dict[str, Number], table: dict[str, Any], dataset: str) -> Cells:
+    if not numbers:
+        return {"Note": f"{dataset} has no labels"}
+    names = _names(table, dataset)
+    own, clusters = found[found.chosen], numbers[MEAN_CLUSTERS]
+    cells = _shown(numbers[SCORE], names["iou"], names["interval"])
+    cells[names["k"]] = f"{clusters.value:.1f}"
+    if (clusters.high or 0) > (clusters.low or 0):
+        cells[names["k"]] += f" ({clusters.low:.1f}–{clusters.high:.1f})"
+    cells[names["images"]] = str(own.image.nunique())
     if table["graphs"]:
         cells[names["graphs"]] = str(own.graphs.iloc[0])
-    same = found[found.clusters == table["clusters"]]
-    if table["clusters"] and not found.chosen.all():  # a method with a K of its own has no other
-        cells |= _scored(same, names["fixed"], names["fixed_interval"], resamples, rng)
+    if _at(table["clusters"]) in numbers:
+        cells |= _shown(numbers[_at(table["clusters"])], names["fixed"], names["fixed_interval"])
     return cells
 
 
-def _mean_clusters(own: pd.DataFrame, resamples: int, rng: np.random.Generator) -> str:
+def _at(clusters: int | None) -> str:
+    return f"{SCORE}, K = {clusters}"
+
+
+def _mean_clusters(own: pd.DataFrame, resamples: int, rng: np.random.Generator) -> Number:
     each = own.groupby("image").clusters.first().to_numpy(float)
     means = rng.choice(each, (resamples, len(each))).mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{each.mean():.1f}" + (f" ({low:.1f}–{high:.1f})" if high > low else "")
+    return Number(each.mean(), *np.percentile(means, [2.5, 97.5]))
 
 
-def _scored(counts: pd.DataFrame, name: str, interval: str, resamples: int, rng: np.random.Generator) -> Cells:
+def _scored(counts: pd.DataFrame, resamples: int, rng: np.random.Generator) -> Number:
     shared = bool(counts.named.all())
-    low, high = bootstrap_interval(counts, shared_classes=shared, resamples=resamples, rng=rng)
-    return {name: f"{mean_iou(counts, shared_classes=shared):.3f}", interval: f"{low:.3f}–{high:.3f}"}
+    interval = bootstrap_interval(counts, shared_classes=shared, resamples=resamples, rng=rng)
+    return Number(mean_iou(counts, shared_classes=shared), *interval)
+
+
+def _shown(number: Number, name: str, interval: str) -> Cells:
+    return {name: f"{number.value:.3f}", interval: f"{number.low:.3f}–{number.high:.3f}"}
 
 
 def _by_run(scores: Sequence[str]) -> dict[tuple[str, str, str], pd.DataFrame]:
@@ -109,19 +141,35 @@ def write_seconds_table(csv: Path, given: Mapping[str, Sequence[str]], *, table:
         (m["dataset"], m["backbone"], name): (m, seconds) for m in measured for name, seconds in m["methods"].items()
     }
     heads = {phase: f"{phase.capitalize()} (s)" for phase in PHASES}
-    ours = []
+    ours, numbers = [], []
     for row in table["rows"]:
         cells: Cells = {}
+        computed = {}
         if row["backbone"]:
-            about, seconds = found[table["datasets"][0], row["backbone"], row["method"]]
+            dataset = table["datasets"][0]
+            about, seconds = found[dataset, row["backbone"], row["method"]]
+            total = sum(seconds[phase] for phase in PHASES)
             cells = {head: f"{seconds[phase]:.3g}" for phase, head in heads.items()}
-            cells["Total, ours (s)"] = f"{sum(seconds[phase] for phase in PHASES):.3g}"
+            cells["Total, ours (s)"] = f"{total:.3g}"
             cells |= {"Image (px)": about["image_px"], "Graphs": seconds["graphs"], "How": seconds["status"]}
+            each = {f"{SECONDS}, {phase}": Number(seconds[phase]) for phase in PHASES}
+            computed = {dataset: {SECONDS: Number(total), **each}}
         ours.append(cells)
+        numbers.append(computed)
     machines = sorted({m["machine"] for m in measured})
     notes = [
         f"Ours on {'; '.join(machines)}." if machines else "Nothing was timed on this run.",
         "One image; the median of five for what takes under a second.",
     ]
     columns = ["Total, ours (s)", *heads.values(), "Image (px)", "Graphs", "How"]
-    write_table(csv, table, ours, columns, paper="Seconds (paper)", paper_format="g", notes=notes)
+    write_table(
+        csv,
+        table,
+        ours,
+        columns,
+        paper="Seconds (paper)",
+        paper_format="g",
+        notes=notes,
+        numbers=numbers,
+        against={"": SECONDS},
+    )

@@ -1,0 +1,5 @@
+"""`python -m whatwhere.cli …` is `whatwhere …`."""
+
+from whatwhere.cli import main
+
+main()

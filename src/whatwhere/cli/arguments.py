@@ -1,0 +1,33 @@
+"""What arguments of several commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def whole_number(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+
+
+def cluster_count(text: str) -> int | str:
+    if text == "auto" or (text.isdigit() and int(text) > 0):
+        return text if text == "auto" else int(text)
+    raise argparse.ArgumentTypeError(f"expected auto or a positive number, got {text!r}")
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -2.0
+    if -1 <= number <= 1:
+        return number
+    raise argparse.ArgumentTypeError(f"expected a number from -1 to 1, got {text!r}")
+
+
+def complain(text: str) -> None:
+    """One line to whoever looks on."""
+    sys.stderr.write(f"whatwhere: {text}\n")

@@ -1,0 +1,68 @@
+"""The part of the configuration that says what the paper claims: an order between numbers, for the report to judge."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from whatwhere.config.base import Name, Strict
+
+
+class Reference(Strict):
+    """One number of a table: of the row with this backbone, method, decoding and data set."""
+
+    backbone: Name
+    method: Name
+    naming: Name | None = None
+    """Of a table of kind `zeroshot`: how regions got their names."""
+    crf: bool = False
+    """Of a table of kind `matching`: with a CRF."""
+    dataset: Name | None = None
+    """One of the table's data sets; null for the first that the row was computed on."""
+    over: Reference | None = None
+    """Then the value is this number minus that one: a gain."""
+
+
+class Comparison(Strict):
+    """One number of ours that should be better than each of some others."""
+
+    on: str = ""
+    """What is compared, in a word: a backbone, say."""
+    ours: Reference
+    than: Annotated[tuple[Reference, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_as_written(cls, given: Any) -> Any:
+        # a bare `on` is a truth value to readers of YAML 1.1, and ours is one
+        return (
+            {"on" if key is True else key: value for key, value in given.items()} if isinstance(given, dict) else given
+        )
+
+
+class Claim(Strict):
+    """What the paper says of its numbers. It holds on a run if every comparison does that the run can make."""
+
+    says: str
+    """The claim, in plain words."""
+    source: str
+    """Where in the paper."""
+    table: Name
+    """Whose numbers are compared."""
+    quantity: str
+    """Which of them, as in `rows` of the table's `.meta.json`: `mIoU`, `greedy`, `MSE`, `seconds` …"""
+    better: Literal["higher", "lower"]
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """Ours may be worse by so much: for what the paper calls comparable."""
+    comparisons: tuple[Comparison, ...] = ()
+    reason: str = ""
+    """What a run must have to test it: said where there are no comparisons, or none that the run could make."""
+
+    @model_validator(mode="after")
+    def _testable_or_explained(self) -> Claim:
+        if not self.comparisons and not self.reason:
+            words = "expected `comparisons`, or the `reason` why there are none, got neither; add one"
+            raise PydanticCustomError("row", "{words}", {"words": words})
+        return self

@@ -1,0 +1,114 @@
+"""One's own photographs: read, one after the other, and what was found in them written without touching theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from whatwhere.backbones import PRESETS
+from whatwhere.errors import InputError
+from whatwhere.images import Protocol, read_image
+from whatwhere.progress import progress
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.backbone import Backbone
+    from whatwhere.capture import Features
+
+
+@dataclass(frozen=True)
+class Solved:
+    """X of one photograph (Eq. 3-4, 8) on its grid, and the features that it was solved from."""
+
+    features: Features
+    vectors: Float[np.ndarray, "token vector"]
+    values: Float[np.ndarray, "vector"]
+    grid: tuple[int, int]
+
+
+def protocol_of(backbone: str) -> Protocol:
+    """How a backbone is shown photographs: as its preset says, else by their short side."""
+    return PRESETS[backbone].view[0] if backbone in PRESETS else "short_side"
+
+
+def solve_photo(
+    backbone: Backbone,
+    image: UInt8[np.ndarray, "y x 3"],
+    *,
+    vectors: int = 10,
+    protocol: Protocol = "short_side",
+    size_px: int | None = None,
+    pathway: Literal["qk", "vv"] = "qk",
+    solver: str = "exact",
+    seed: int = 0,
+    joint: bool = False,
+) -> Solved:
+    """The method's steps on one photograph, all of it (`protocol` short_side, square or none) shown at `size_px`, by
+    default the backbone's own. With `joint` the features hold the space that the backbone shares with texts.
+    """
+    from whatwhere.steps import View, capture, orthogonalise, random_walk, solve, view_image
+
+    view = View(protocol, size_px or backbone.size_px, backbone.patch_px)
+    features = capture(backbone, view_image(image, view)[None], values=pathway == "vv", joint=joint)
+    walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
+    solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
+    return Solved(features, orthogonalise(solution.vectors).numpy(), solution.values.numpy(), solution.grid)
+
+
+def each_photo(
+    photos: Sequence[Path],
+    out: Path,
+    work: Callable[[str, np.ndarray], str],
+    *,
+    doing: str,
+    report: Callable[[str], None],
+) -> list[str]:
+    """`work(name, image)` for every photo, which writes its files in `out` by that name and says what it found.
+
+    A bad photo leaves the others unharmed: answers one line for each that could not be read. `report` gets a line a
+    photo.
+    """
+    names = _output_names(photos)
+    failures = []
+    for photo in progress(photos, doing):
+        try:
+            found = work(names[photo], read_image(photo))
+        except InputError as error:
+            failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+        except OSError as error:
+            failures.append(f"--out {out}: expected to write {names[photo]}'s files there, got {error.strerror}")
+        else:
+            report(f"{photo}: {found}")
+    return failures
+
+
+def check_output(out: Path, photos: Sequence[Path]) -> None:
+    """The folder can be made, and is none that a photo lies in: nothing of the user's is ever written over.
+
+    Raises `InputError` where it is not so.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for folder in missing:  # only tried: the first photo's files bring the folder with them
+            folder.rmdir()
+    except OSError as error:
+        raise InputError(f"--out {out}: expected a folder that can be made, got {error.strerror}") from error
+    inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]
+    if inside:
+        raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")
+
+
+def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
+    """A name for each photo's files; a number is added where two photos share a stem."""
+    names: dict[Path, str] = {}
+    for photo in photos:
+        stem, number = photo.stem, 2
+        while stem in names.values():
+            stem, number = f"{photo.stem}-{number}", number + 1
+        names[photo] = stem
+    return names

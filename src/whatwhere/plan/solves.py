@@ -1,0 +1,90 @@
+"""Solvers, for one image and for whole data sets, and what runs on the processor beside them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from whatwhere.config import Run, Solver
+from whatwhere.plan import asked, disk, work
+from whatwhere.plan.lookup import Lookup
+from whatwhere.plan.machine import cores
+from whatwhere.plan.rows import Beside, JointSolve, Solve, total
+from whatwhere.plan.units import Number
+from whatwhere.plan.work import Work
+
+
+def solves(lookup: Lookup) -> list[Solve]:
+    """Solvers of one image, together for each data set and backbone; the baselines are a small part of them."""
+    methods: dict[asked.Place, list[str]] = defaultdict(list)
+    for dataset, backbone, name in asked.solved(lookup.config):
+        if isinstance(lookup.config.methods[name], Solver):
+            methods[dataset, backbone].append(name)
+    return [_solve(lookup, place, names) for place, names in methods.items()]
+
+
+def _solve(lookup: Lookup, place: asked.Place, names: list[str]) -> Solve:
+    images, done = lookup.images(place[0]), Work()
+    each = [_work(lookup, (*place, name)) for name in names]
+    for one in each:
+        done += one or Work()
+    known = images is not None and all(each)
+    done = done.times(images or 0)
+    seconds = (done.operations, done.seconds(lookup.gpu), done.seconds(lookup.cpu)) if known else (None, None, None)
+    return Solve(*place, tuple(names), *seconds)
+
+
+def _work(lookup: Lookup, run: Run) -> Work | None:
+    """Of one image."""
+    return lookup.of_run(run, lambda found: work.solving(found, lookup.config.methods[run[2]]))
+
+
+def joint_solves(lookup: Lookup) -> list[JointSolve]:
+    """Solvers of whole data sets, without the network that a live one runs."""
+    return [_joint(lookup, run) for run in asked.jointly_solved(lookup.config)]
+
+
+def _joint(lookup: Lookup, run: Run) -> JointSolve:
+    dataset, backbone, name = run
+    images, method = lookup.images(dataset), lookup.config.methods[name]
+    row = JointSolve(dataset, backbone, name, str(method.kind))
+    found = images and lookup.of_run(run, lambda network: work.joint(network, images, method))
+    if not found:
+        return row
+    on_gpu, on_cpu, locations = found
+    times = (on_gpu.seconds(lookup.gpu), on_cpu.seconds(lookup.cpu))
+    return JointSolve(dataset, backbone, name, str(method.kind), locations, on_gpu.operations, *times)
+
+
+def beside(lookup: Lookup) -> list[Beside]:
+    """K-means of images, and the CRF: on the processor's cores, an image each.
+
+    ASSUME: the cores are all busy with them.
+    """
+    shown = [_clustering(lookup, run) for run in lookup.config.shown()]
+    crf = [_crf(lookup, run) for run in asked.refined(lookup.config)]
+    rows = [_together("regions: K-means and silhouettes", shown), _together("dense CRF", crf)]
+    return [row for row in rows if row.images]
+
+
+def _clustering(lookup: Lookup, run: Run) -> tuple[int, Number] | None:
+    """Images of a run, and the seconds of one core for all of them."""
+    images, method = lookup.images(run[0]), lookup.config.methods[run[2]]
+    if method.kind in disk.MASKED:
+        return None
+    tokens = lookup.of_run(run, lambda found: disk.vector_shape(found, method)[0])
+    return (images, images * work.clustering_s(tokens, disk.candidates(lookup.config))) if images and tokens else None
+
+
+def _crf(lookup: Lookup, run: Run) -> tuple[int, Number] | None:
+    dataset, backbone, _ = run
+    found, view = lookup.pictures[dataset], lookup.config.segments.view or lookup.config.backbones[backbone].view
+    size = lookup.size(dataset, view)
+    if not size or not found.images:
+        return None
+    each = work.crf_s(size[0] * size[1], found.classes, lookup.config.segments.crf.iterations)
+    return found.images, found.images * each
+
+
+def _together(what: str, parts: list[tuple[int, Number] | None]) -> Beside:
+    images, seconds = ([part[i] for part in parts if part] for i in (0, 1))
+    return Beside(what, total(images), total(seconds) / cores())

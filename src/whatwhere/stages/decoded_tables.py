@@ -1,0 +1,131 @@
+"""Counts of names, and masks matched to objects -> the cells of Tables 7 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from whatwhere.evaluate import instances
+from whatwhere.evaluate.matching import accuracy, bootstrap_interval, mean_iou
+from whatwhere.seeding import seed_for
+from whatwhere.stages.naming_scores import counts_of
+from whatwhere.tables import Cells, Number, computed_on, merged, write_table
+
+#: What the numbers of Table 7 are called, by claims for instance.
+SCORE, ACCURACY = "mIoU", "accuracy"
+#: Table 8: kinds of COCO's protocol, and the numbers of each, in the paper's order.
+KINDS, MEASURES = {"box": "bbox", "mask": "segm"}, ("AP50", "AP", "AR100")
+MASKS = "#Masks"
+
+
+def write_zeroshot_table(
+    csv: Path, given: Mapping[str, Sequence[str]], *, table: dict[str, Any], seed: int, resamples: int
+) -> None:
+    """Table 7: mIoU over the names and the background.
+
+    `given` are `confusion`, paths `…/{dataset}/{backbone}/{method}/{naming}/{shard}.parquet`.
+    """
+    files: dict[tuple[str, ...], list[str]] = {}
+    for path in given.get("confusion", ()):
+        files.setdefault(Path(path).parts[-5:-1], []).append(path)
+    ours, numbers = [], []
+    for row in table["rows"]:
+        cells: Cells = {}
+        computed = {}
+        for dataset in computed_on(table, row):
+            run = (dataset, row["backbone"], row["method"], row["naming"])
+            images, counts = counts_of(files[run])
+            rng = np.random.default_rng(seed_for(seed, "bootstrap", *run[1:]))
+            computed[dataset] = _agreement(counts, resamples, rng)
+            cells = merged(cells, _zeroshot_cells(computed[dataset], len(images), table, dataset))
+        ours.append(cells)
+        numbers.append(computed)
+    columns = [name for dataset in table["datasets"] for name in _zeroshot_names(table, dataset)]
+    notes = [
+        f"Ours are on {', '.join(table['datasets'])}. The mean is over the names asked about and the background.",
+        f"95 % interval: bootstrap over images, {resamples} resamples.",
+    ]
+    compared: dict[str, Any] = {"paper": "mIoU (paper)", "paper_format": ".2f", "against": {"": SCORE}}
+    write_table(csv, table, ours, columns, notes=notes, numbers=numbers, **compared)
+
+
+def _agreement(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
+    if not len(counts):
+        return {}
+    same = np.arange(counts.shape[1])
+    ends = bootstrap_interval(counts, same, resamples=resamples, rng=rng)
+    whole = counts.sum(0)
+    return {SCORE: Number(mean_iou(whole, same), *ends), ACCURACY: Number(accuracy(whole, same))}
+
+
+def _zeroshot_names(table: dict[str, Any], dataset: str) -> tuple[str, ...]:
+    on = f", {dataset}" if len(table["datasets"]) > 1 else ""
+    return f"mIoU (ours{on})", f"95 % interval{on}", f"Pixel accuracy{on}", f"Images{on}"
+
+
+def _zeroshot_cells(found: Mapping[str, Number], images: int, table: dict[str, Any], dataset: str) -> Cells:
+    if not found:
+        return {"Note": f"{dataset} has no labels with names"}
+    score, right = found[SCORE], found[ACCURACY]
+    cells = (f"{score.value:.3f}", f"{score.low:.3f}–{score.high:.3f}", f"{right.value:.3f}", str(images))
+    return dict(zip(_zeroshot_names(table, dataset), cells, strict=True))
+
+
+def write_instance_table(
+    csv: Path, given: Mapping[str, Sequence[str]], *, table: dict[str, Any], seed: int, resamples: int
+) -> None:
+    """Table 8: average precision and recall of boxes and of masks in per cent, and masks an image.
+
+    `given` are `matches`, paths `…/{dataset}/{backbone}/{method}.parquet`.
+    """
+    files = {(Path(path).parts[-3], Path(path).parts[-2], Path(path).stem): path for path in given.get("matches", ())}
+    ours, numbers = [], []
+    for row in table["rows"]:
+        cells: Cells = {}
+        computed = {}
+        for dataset in computed_on(table, row):
+            run = (dataset, row["backbone"], row["method"])
+            rng = np.random.default_rng(seed_for(seed, "bootstrap", *run[1:]))
+            computed[dataset] = _detected(pd.read_parquet(files[run]), resamples, rng)
+            cells = merged(cells, _instance_cells(computed[dataset], table, dataset))
+        ours.append(cells)
+        numbers.append(computed)
+    quantities = [MASKS, *(f"{measure} {kind}" for kind in KINDS for measure in MEASURES)]
+    columns = [f"{name} (ours{_on(table, dataset)})" for dataset in table["datasets"] for name in quantities]
+    notes = [
+        f"Per cent, class-agnostic, by COCO's protocol. Ours are on {', '.join(table['datasets'])}.",
+        f"In brackets 95 % intervals: bootstrap over images, {resamples} resamples.",
+        "Masks that have no score of their own (TokenCut, MaskCut) all count as 1.",
+    ]
+    against = {name: name for name in quantities}
+    compared: dict[str, Any] = {"paper": "(paper)", "paper_format": "", "against": against}
+    write_table(csv, table, ours, columns, notes=notes, numbers=numbers, **compared)
+
+
+def _on(table: dict[str, Any], dataset: str) -> str:
+    return f", {dataset}" if len(table["datasets"]) > 1 else ""
+
+
+def _detected(matches: pd.DataFrame, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
+    found: dict[str, Number] = {}
+    for kind, coco in KINDS.items():
+        own = matches[matches.kind == coco].drop(columns="kind")
+        scores = instances.detection_scores(own)
+        ends = instances.bootstrap_interval(own, resamples=resamples, rng=rng)
+        found |= {f"{measure} {kind}": Number(scores[measure], *ends[measure]) for measure in MEASURES}
+        found[MASKS] = Number(scores["masks per image"], *ends["masks per image"])
+    return found
+
+
+def _instance_cells(found: Mapping[str, Number], table: dict[str, Any], dataset: str) -> Cells:
+    on = _on(table, dataset)
+    cells = {f"{name} (ours{on})": _cell(number) for name, number in found.items() if np.isfinite(number.value)}
+    return cells or {"Note": f"{dataset} has no objects"}
+
+
+def _cell(number: Number) -> str:
+    return f"{number.value:.1f} ({number.low:.1f}–{number.high:.1f})"

@@ -1,0 +1,14 @@
+"""A name for each region of the images of one shard."""
+
+from whatwhere.job import job
+
+with job(snakemake.log[0], 1):
+    from pathlib import Path
+
+    from whatwhere.stages.named import write_named
+    from whatwhere.store import Store
+
+    given, choice = snakemake.input, snakemake.params.settings
+    regions = Store(given.regions) if "regions" in given.keys() else None
+    parts = (Store(given.features), regions, Store(given.texts))
+    write_named(*parts, Path(snakemake.output[0]), choice=choice, settings=choice)
