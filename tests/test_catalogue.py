@@ -89,6 +89,7 @@ def test_the_papers_images_are_shown_as_in_appendix_b():
         "dino-vitb8": "short side 448",
         "mae-vitb16": "short side 224, upsampled ×2",
         "stego": "short side 320",
+        "groupvit": "short side 448",
     }
     assert Preset("m", "l", ("none", 1)).shown() == "own size"
     mae = load_backbone("mae-vitb16", weights="random", options=SMALL)

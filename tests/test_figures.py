@@ -395,6 +395,13 @@ class TestSheet:
         assert not (legend == PALETTE[0]).all(2).any()
         assert (legend == IGNORED[0]).all(2).any()
 
+    def test_beside_whole_labels_the_legend_has_the_shades_of_halves(self, tmp_path, rng):
+        maps = Labels(np.array([[1]]), ("sky", "road")), Halves(np.array([[0, 3]]), ("sky", "road"))
+        legends = [self.draw(tmp_path / "a.png", [Row("a", photo(rng), pair)])[-38:] for pair in (maps, maps[::-1])]
+        np.testing.assert_array_equal(*legends)
+        for shade in half_colours(np.array([[0, 2, 1, 3]]), 2)[0]:
+            assert (legends[0] == shade).all(2).any()
+
     def test_long_headings_legends_and_captions_break_into_lines(self, tmp_path, rng):
         labels = np.arange(30).repeat(2520).reshape(225, 336)
         plain, named = (

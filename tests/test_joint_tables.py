@@ -153,6 +153,24 @@ class TestMatchingCells:
         (row,) = matching_table(tmp_path, {"matching": files}, [OURS], datasets=["scenes", "photos"])
         assert row["Note"] == "no labels on scenes; no labels on photos"
 
+    def test_the_papers_numbers_stand_against_ours(self, tmp_path, planted):
+        paper = {"COCO": 25.4, "COCO Hungarian": 30.0, "City": 1.0}
+        row = {**OURS, "paper": paper, "of": "SD"}
+        (found,) = matching_table(tmp_path, planted, [row], compared={"COCO": "scenes"})
+        assert found["COCO (ours − paper)"] == f"+{100 * 13 / 40 - 25.4:.1f}"  # greedy, where no matching is named
+        assert found["COCO Hungarian (ours − paper)"] == f"+{100 * (7 / 16 + 4 / 13) / 2 - 30:.1f}"
+        assert "City (ours − paper)" not in found
+        assert found["Paper's model"] == "SD"
+
+    def test_numbers_for_programs_tell_rows_with_a_crf_apart(self, tmp_path, planted):
+        refined = counts_file(tmp_path / "refined", rows_of({"a": [[5, 0], [0, 5]]}))
+        matching_table(tmp_path, {**planted, "refined": [refined]}, [OURS, OURS_CRF, THEIRS])
+        plain, crf = json.loads((tmp_path / "table3.meta.json").read_text())["rows"]
+        assert (plain["crf"], crf["crf"]) == (False, True)
+        assert crf["numbers"]["Hungarian"] == crf["numbers"]["greedy"] == [100.0] * 3
+        assert crf["numbers"]["accuracy"] == [100.0, None, None]
+        assert plain["numbers"]["greedy"][0] == pytest.approx(100 * 13 / 40)
+
 
 class TestRowsAndColumns:
     def two(self, tmp_path, planted):
@@ -230,6 +248,11 @@ class TestPosition:
         assert (row["MSE"], row["MSE, 95 % interval"]) == ("19.5", "18.0–21.2")
         assert (row["MSE, unit rows"], row["MSE, unit rows, 95 % interval"]) == ("17.2", "16.0–18.9")
         assert (row["MSE (paper)"], row["mIoU (paper)"]) == ("19.5", "10.1")
+        assert (row["MSE (ours − paper)"], row["mIoU (ours − paper)"]) == ("±0.0", "+89.9")
+        (entry,) = json.loads((tmp_path / "table5.meta.json").read_text())["rows"]
+        assert entry["numbers"]["MSE"] == [19.46, 18.04, 21.25]
+        assert entry["numbers"]["MSE, unit rows"] == [17.2, 16.0, 18.9]
+        assert {entry["numbers"][name][0] for name in ("spatial", "spatial, greedy", "spatial, accuracy")} == {100.0}
         assert (row["Hungarian mIoU"], row["Greedy mIoU"], row["Accuracy"]) == ("100.0", "100.0", "100.0")
         assert (row["Hungarian, 95 % interval"], row["Images"]) == ("100.0–100.0", "2")
         text = (tmp_path / "table5.md").read_text()

@@ -39,9 +39,9 @@ def test_environments_have_the_pins_of_the_requirements(file):
 
 USES = {
     "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid", "voc", "sources")]
-    + [f"datasets.{d}" for d in ("cocostuff27", "cityscapes")]
-    + [f"stages.{s}" for s in ("images", "regions", "scores", "tables", "drawing", "reporting")]
-    + [f"stages.{s}" for s in ("segments", "matching", "refining", "coordinates", "joint_tables")]
+    + [f"datasets.{d}" for d in ("coco", "cocostuff27", "cityscapes")]
+    + [f"stages.{s}" for s in ("images", "regions", "scores", "table_kinds", "drawing", "reporting")]
+    + [f"stages.{s}" for s in ("segments", "matching", "refining", "coordinates", "named", "proposals")]
     + ["job"],
     "torch": [
         "stages.features",
@@ -49,6 +49,7 @@ USES = {
         "stages.baselines",
         "stages.timings",
         "stages.joint",
+        "stages.texts",
         "backbones",
         "job",
     ]

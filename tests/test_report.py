@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import os
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from whatwhere.claims import Verdict
 from whatwhere.errors import InputError
 from whatwhere.figures import for_screen
-from whatwhere.report import write_report
+from whatwhere.report import Facts, Judged, write_report
+from whatwhere.stages.reporting import write_run_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 TABLE = (
@@ -68,7 +72,10 @@ def material(tmp_path):
         "summary": [("Data sets", "scenes, photos"), ("Backbones", "dino & mae")],
         "tables": [tmp_path / "table1.csv"],
         "figures": [(tmp_path / "figure3.png", 'A "caption" with <script>alert(2)</script>')],
-        "provenance": {"torch": "2.15.0", "features": "0123abcd" * 8},
+        "provenance": [
+            Facts("Versions <b>", [("torch", "2.15.0")]),
+            Facts("Artifacts", [("features", "0123abcd" * 8)], ("stage", "digest")),
+        ],
         "settings": "run: embedded\nviews: {a: <b>}\n",
         "notes": ["weights are <random>"],
     }
@@ -122,7 +129,8 @@ class TestContent:
         for text in ("weights are <random>", "Table 1 <on> scenes", "a < b", "<script>alert(1)</script>"):
             assert any(text == words for _, words in page.texts)
         assert "Source: paper, Table 1" in page.words("article")
-        assert page.words("details")[1:5] == ["torch", "2.15.0", "features", "0123abcd" * 8]
+        assert page.words("details")[1:4] == ["Versions <b>", "torch", "2.15.0"]
+        assert page.words("details")[4:9] == ["Artifacts", "stage", "digest", "features", "0123abcd" * 8]
 
     def test_every_link_has_its_target(self, tmp_path, material):
         page = render(tmp_path, **material)
@@ -147,17 +155,30 @@ class TestTables:
     def cells(self, tmp_path, material, text):
         (tmp_path / "table1.csv").write_text(text, "utf-8")
         page = render(tmp_path, **material)
-        head = [attributes["class"] for attributes in page.all("th") if attributes["scope"] == "col"]
+        head = [a["class"] for a in page.all("th") if a["scope"] == "col" and "class" in a]
         return (
             page,
             head,
-            [attributes["class"].split() for attributes in page.all("td") if "class" in attributes],
+            [a["class"].split() for a in page.all("td") if a.get("class", "short") != "short"],
         )
 
     def test_numbers_are_on_the_right_and_notes_small(self, tmp_path, material):
         _, head, cells = self.cells(tmp_path, material, TABLE)
-        assert head == ["text", "text", "number", "number", "number", "note"]
-        assert [c[0] for c in cells] == head * 3
+        assert head == ["text", "text", "number paper", "number", "number", "note"]
+        assert [c[0] for c in cells] == [kind.split()[0] for kind in head] * 3
+
+    def test_the_papers_numbers_and_differences_are_marked(self, tmp_path, material):
+        text = "Model,Paper's model,mIoU (paper),mIoU (ours − paper),mIoU (ours)\nzoo,SD,0.82,−0.35,0.466\n"
+        page, head, _ = self.cells(tmp_path, material, text)
+        assert head == ["text", "text paper", "number paper", "number difference", "number"]
+        assert "−0.35" in page.words("td")
+        assert [text for text in page.words("th") if text.startswith("(")] == ["(paper)", "(ours − paper)", "(ours)"]
+
+    @pytest.mark.parametrize(("names", "opens"), [("aabb", [0, 2]), ("abc", []), ("abb", [0, 1]), ("a", [])])
+    def test_a_group_of_rows_is_set_apart(self, tmp_path, material, names, opens):
+        page, *_ = self.cells(tmp_path, material, "Model,x\n" + "".join(f"{name},1\n" for name in names))
+        rows = page.all("tr")[1 : 1 + len(names)]
+        assert [i for i, row in enumerate(rows) if row.get("class") == "opening"] == opens
 
     @pytest.mark.parametrize("number", ["-1", "+0.5", "−3", "1e-5", "12 %", "0.3 ± 0.1", "0.2 [0.1, 0.3]", "nan", "7*"])
     def test_what_counts_as_a_number(self, tmp_path, material, number):
@@ -171,7 +192,7 @@ class TestTables:
 
     def test_empty_cells_are_dashes_but_empty_notes_are_nothing(self, tmp_path, material):
         page, _, _ = self.cells(tmp_path, material, "a,b,Note\nx,,\n,1,why\n")
-        shown = [text for text in page.words("td") if text not in ("2.15.0", "0123abcd" * 8)]
+        shown = [text for text in page.words("article") if text in page.words("td")]
         assert shown == ["x", "–", "–", "1", "why"]
         assert page.text.count('class="none"') == 2
 
@@ -183,12 +204,169 @@ class TestTables:
     def test_without_meta_the_file_names_the_table(self, tmp_path, material):
         (tmp_path / "table1.meta.json").unlink()
         page = render(tmp_path, **material)
-        assert page.words("h3") == ["table1"]
+        assert page.words("h3")[0] == "table1"
         assert "Source:" not in page.text
 
     def test_a_header_alone_is_a_table(self, tmp_path, material):
         _, head, cells = self.cells(tmp_path, material, "\ufeffa,b\n")
         assert (head, cells) == (["number", "number"], [])
+
+
+def judged(verdict, says="regions beat <tokens>", table="table1", words="holds on DINO (0.5 > 0.4)", intervals="clear"):
+    return Judged(says, "section 4.1", table, Verdict(verdict, words, intervals))
+
+
+class TestClaims:
+    def test_stand_before_everything_with_words_and_colours(self, tmp_path, material):
+        claims = [
+            judged("reproduced here"),
+            judged("not reproduced here", "second", intervals="within the intervals"),
+            judged("not testable on this run", "third", "table7", words="needs weights", intervals=""),
+        ]
+        page = render(tmp_path, **material, claims=claims)
+        heading = "What the paper claims, and what this run says"
+        assert page.words("h2")[0] == heading
+        assert page.text.index(heading) < page.text.index("<nav") < page.text.index('class="results"')
+        marks = [a["class"] for a in page.all("strong") if "verdict" in a.get("class", "")]
+        assert marks == ["verdict yes", "verdict no", "verdict open"]
+        words = [text for path, text in page.texts if path[-1] == "strong"]
+        assert words == [claim.verdict.verdict for claim in claims]
+        for text in ("regions beat <tokens>", "holds on DINO (0.5 > 0.4)", "within the intervals", "needs weights"):
+            assert text in [words for _, words in page.texts]
+
+    def test_link_to_their_table_where_it_is_on_the_page(self, tmp_path, material):
+        page = render(tmp_path, **material, claims=[judged("reproduced here"), judged("reproduced here", table="none")])
+        assert [a["href"] for a in page.all("a")][:2] == ["#table-table1", "#table-table1"]  # a claim's, the contents'
+        assert page.text.count('href="#table-table1"') == 2
+
+    def test_are_counted(self, tmp_path, material):
+        claims = [judged("reproduced here")] + [judged("not reproduced here")] * 2
+        page = render(tmp_path, **material, claims=claims)
+        counted = [(path[-1], text) for path, text in page.texts if path[-2:] == ("p", "b") or path[-1] == "b"]
+        assert [text for _, text in counted] == ["1", "2"]
+        assert "Of 3 claims" in page.text
+
+    def test_without_any_there_is_no_such_section(self, tmp_path, material):
+        assert "claims-heading" not in render(tmp_path, **material).text
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The folder of a run with one table, one claim, two stages and what an earlier configuration left."""
+    root = tmp_path / "results" / "small"
+    row = {"backbone": "dino", "method": "exact", "naming": None, "crf": False, "dataset": "scenes", "labels": ["a"]}
+    rows = [
+        {**row, "numbers": {"mIoU": [0.5, 0.49, 0.51]}},
+        {**row, "method": "final", "numbers": {"mIoU": [0.4, 0.3, 0.45]}},
+    ]
+    store = {
+        "content": "c0ffee",
+        "arrays": {},
+        "files": {"x": [2_500_000, "00"]},
+        "provenance": {"torch": "2.15.0"},
+        "weights": "zoo/dino (sha256 abc)",
+    }
+    files = {
+        "tables/table1.meta.json": {"title": "Table 1", "notes": [], "source": "", "rows": rows},
+        "images/scenes/native/index.json": {"shards": {"8x8-000": ["a", "b"], "8x8-001": ["c"]}},
+        "vectors/scenes/dino/exact/8x8-000.json": store,
+        "features/scenes/dino/8x8-000.json": {**store, "provenance": {"torch": "2.14.0"}},
+        "features/scenes/gone/8x8-000.json": {**store, "weights": "of an earlier configuration"},
+        "timings/scenes/dino.json": {"machine": "a GPU", "methods": {}},
+    }
+    for second, (name, content) in enumerate(files.items()):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+        os.utime(path, (1_800_000_000 + 60 * second,) * 2)
+    (root / "tables/table1.csv").write_text("Model,mIoU (ours)\nzoo/dino,0.500\n")
+    (root / "features/scenes/dino/8x8-000.zarr").mkdir()
+    (root / "features/scenes/dino/8x8-000.zarr/zarr.json").write_text("{}")
+    return root
+
+
+def settings_of_a_run(**changes):
+    than = {"backbone": "dino", "method": "final"}
+    comparison = {"about": "DINO", "ours": {"backbone": "dino", "method": "exact"}, "than": [than]}
+    claim = {"says": "all layers are better", "source": "section 4.1", "table": "table1", "quantity": "mIoU"}
+    return {
+        "run": "small",
+        "seed": 7,
+        "threads": 1,
+        "device": "cpu",
+        "views": {"native": {}},
+        "datasets": {"scenes": {"kind": "scenes"}},
+        "backbones": {"dino": {"model": "zoo/dino", "weights": None}},
+        "methods": {"exact": {"kind": "exact"}, "final": {"kind": "final"}},
+        "regions": {"clusters": "auto"},
+        "figures": {},
+        "claims": [{**claim, "better": "higher", "margin": 0.0, "comparisons": [comparison], "reason": ""}],
+        **changes,
+    }
+
+
+def report_of(root, **changes):
+    output = root / "report.html"
+    write_run_report(output, [str(root / "tables/table1.csv")], [], settings_of_a_run(**changes))
+    return Page(output.read_text("utf-8"))
+
+
+class TestRun:
+    def facts(self, page):
+        """Rows of the provenance, by their first cell."""
+        found, cells = {}, []
+        for path, text in page.texts:
+            if "details" in path and path[-1] == "th":
+                cells = found.setdefault(text, [])
+            elif "details" in path and path[-1] == "td":
+                cells.append(text)
+        return found
+
+    def test_claims_are_judged_by_the_tables_numbers(self, finished):
+        page = report_of(finished)
+        assert "holds on DINO (0.500 > 0.400)" in [text for _, text in page.texts]
+        assert [a["class"] for a in page.all("strong")] == ["verdict yes"]
+        assert "verdict yes" not in report_of(finished, claims=[]).text
+
+    def test_a_run_without_claims_needs_none(self, finished):
+        settings = settings_of_a_run()
+        del settings["claims"]
+        write_run_report(finished / "r.html", [], [], settings)
+        assert "claims-heading" not in (finished / "r.html").read_text()
+
+    def test_the_summary_counts_images(self, finished):
+        assert "scenes (3 images)" in report_of(finished).words("dd")
+
+    def test_what_artifacts_say_of_themselves_is_there(self, finished):
+        facts = self.facts(report_of(finished))
+        assert facts["torch"] == ["2.14.0, 2.15.0"]
+        assert facts["dino"] == ["zoo/dino (sha256 abc)"]
+        assert (facts["seed"], facts["machine"], facts["device"]) == (["7"], ["a GPU"], ["cpu"])
+        assert facts["vectors"][:2] == ["1", "2.5 MB"]
+        assert facts["vectors"][2] == facts["vectors"][3] == "2027-01-15 08:02:00 UTC"
+        assert facts["features"][0] == "1"  # neither what is gone from the configuration nor the inside of a store
+        assert facts["artifacts written"] == [
+            "2027-01-15 08:02:00 UTC to 2027-01-15 08:05:00 UTC, 3 min 0 s with pauses"
+        ]
+        digest = hashlib.sha256((finished / "tables/table1.csv").read_bytes()).hexdigest()
+        assert facts["table1.csv"] == [digest]
+
+    def test_a_stages_digest_follows_its_contents_only(self, finished):
+        before = self.facts(report_of(finished))
+        manifest = finished / "vectors/scenes/dino/exact/8x8-000.json"
+        stated = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps({**stated, "provenance": {"torch": "2.16.0"}}))
+        assert self.facts(report_of(finished))["vectors"][-1] == before["vectors"][-1]
+        manifest.write_text(json.dumps({**stated, "content": "other"}))
+        after = self.facts(report_of(finished))
+        assert after["vectors"][-1] != before["vectors"][-1]
+        assert after["features"] == before["features"]
+
+    def test_written_again_it_is_the_same(self, finished):
+        report_of(finished)
+        first = (finished / "report.html").read_bytes()
+        report_of(finished)
+        assert (finished / "report.html").read_bytes() == first
 
 
 class TestFile:

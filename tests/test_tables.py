@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from whatwhere.stages.tables import write_oracle_table, write_seconds_table
-from whatwhere.tables import computed_on, merged, write_table
+from whatwhere.tables import Number, computed_on, merged, write_table
 
 ROW = {"paper": None, "backbone": None, "method": None, "reason": "", "reported": "", "datasets": None, "crf": False}
 TABLE = {
@@ -119,6 +119,48 @@ def test_a_row_may_be_of_one_data_set(tmp_path, scores):
     assert "mIoU (ours, photos)" not in kmeans
 
 
+def entries(path):
+    return json.loads(path.read_text())["rows"]
+
+
+def test_the_papers_number_stands_against_ours(tmp_path, scores):
+    rows = [{**TABLE["rows"][0], "paper": 0.78, "of": "DINO ViT-S/16"}, *TABLE["rows"][1:]]
+    kmeans, masks, theirs = written(tmp_path, scores, rows=rows)
+    assert [row["Paper's model"] for row in (kmeans, masks, theirs)] == ["DINO ViT-S/16", "", ""]
+    assert kmeans["mIoU (ours − paper)"] == "−0.45"  # 1/3 - 0.78
+    assert masks["mIoU (ours − paper)"] == "+0.07"  # 2/3 - 0.6
+    assert theirs["mIoU (ours − paper)"] == ""
+    heads = list(kmeans)
+    assert heads[2:5] == ["Paper's model", "mIoU (paper)", "mIoU (ours − paper)"]
+
+
+def test_numbers_for_programs_are_exact(tmp_path, scores):
+    written(tmp_path, scores)
+    kmeans, masks = entries(tmp_path / "table1.meta.json")
+    assert {key: kmeans[key] for key in ("labels", "backbone", "method", "naming", "crf", "dataset")} == {
+        "labels": ["ours", "K-means"],
+        "backbone": "b",
+        "method": "kmeans",
+        "naming": None,
+        "crf": False,
+        "dataset": "scenes",
+    }
+    value, low, high = kmeans["numbers"]["mIoU"]
+    assert value == pytest.approx(1 / 3, abs=1e-15)
+    assert low <= value <= high
+    assert kmeans["numbers"]["mIoU, K = 3"][0] == pytest.approx(130 / 270, abs=1e-15)
+    assert kmeans["numbers"]["mean K"][0] == 2.5
+    assert "mIoU, K = 3" not in masks["numbers"]
+
+
+def test_a_data_set_without_labels_has_no_numbers(tmp_path, scores):
+    empty = pd.DataFrame(columns=list(counts("a", 2, 1, chosen=True)))
+    for path in scores:
+        empty.to_parquet(path)
+    written(tmp_path, scores)
+    assert [row["numbers"] for row in entries(tmp_path / "table1.meta.json")] == [{}, {}]
+
+
 def test_all_forms_hold_the_same(tmp_path, scores):
     written(tmp_path, scores)
     markdown = (tmp_path / "table1.md").read_text()
@@ -153,6 +195,10 @@ def test_seconds_are_added_up_and_name_the_machine(tmp_path):
     write_seconds_table(tmp_path / "t.csv", {"timings": [str(tmp_path / "b.json")]}, table={**TABLE, "rows": [row]})
     (found,) = read(tmp_path / "t.csv")
     assert (found["Seconds (paper)"], found["Total, ours (s)"], found["Fold (s)"]) == ("40", "1", "0.25")
+    assert found["Seconds (ours − paper)"] == "−39"
+    (entry,) = entries(tmp_path / "t.meta.json")
+    assert entry["numbers"]["seconds"] == [1.0, None, None]
+    assert entry["numbers"]["seconds, fold"] == [0.25, None, None]
     assert "a GPU" in (tmp_path / "t.md").read_text()
 
 
@@ -193,6 +239,83 @@ def test_one_number_of_the_paper_stands_under_the_heading(tmp_path):
     assert row == {"Name": "r", "mIoU (paper)": "0.50"}
     (zero,) = write(tmp_path, [paper_row(paper=0)], paper_format="g")
     assert zero["(paper)"] == "0"
+
+
+AGAINST = {"": "greedy", "greedy": "greedy", "Hungarian": "Hungarian"}
+
+
+def differences(folder, rows, numbers, **changes):
+    """Cells of the columns with differences, by the paper's name, for each row."""
+    choice = {"paper": "(paper)", "notes": ["n"], "paper_format": "", "numbers": numbers, "against": AGAINST}
+    shape = {"compared": changes.pop("compared", {})}
+    write_table(folder / "t.csv", table_of(rows, **shape), [{}] * len(rows), [], **{**choice, **changes})
+    end = "(ours − paper)"
+    found = [
+        {head.removesuffix(end).strip(): cell for head, cell in row.items() if end in head}
+        for row in read(folder / "t.csv")
+    ]
+    return [{name: cell for name, cell in row.items() if cell} for row in found]
+
+
+def test_differences_are_of_the_same_data_set_and_quantity(tmp_path):
+    paper = {"COCO": 10.0, "COCO-27 greedy": 20.0, "COCO-27 Hungarian": 30.0, "City greedy": 1.0, "City other": 2.0}
+    ours = {"scenes": {"greedy": Number(11.0), "Hungarian": Number(22.0)}, "photos": {"greedy": Number(3.0)}}
+    (row,) = differences(
+        tmp_path, [paper_row(paper=paper)], [ours], compared={"COCO": "scenes", "COCO-27": "scenes", "City": "photos"}
+    )
+    # the longest name of a data set counts, and what we have no number for has no difference
+    assert row == {"COCO": "+1.0", "COCO-27 greedy": "−9.0", "COCO-27 Hungarian": "−8.0", "City greedy": "+2.0"}
+
+
+def test_names_without_a_data_set_are_of_the_first(tmp_path):
+    ours = [{"scenes": {"greedy": Number(1.0)}, "photos": {"greedy": Number(5.0)}}]
+    row = paper_row(paper={"greedy": 2.0, "COCO greedy": 2.0})
+    assert differences(tmp_path, [row], ours) == [{"greedy": "−1.0"}]  # of COCO it is not said what is held against it
+    assert differences(tmp_path, [row], ours, compared={"COCO": "photos"}) == [
+        {"greedy": "+3.0", "COCO greedy": "+3.0"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "shown"),
+    [
+        (0.78, 0.3756, "−0.40"),
+        (25.4, 27.06, "+1.7"),
+        (10.91, 10.914, "±0.00"),
+        (10.91, 10.906, "±0.00"),
+        (0.5, 0.5, "±0.0"),
+        (3.0, float("nan"), ""),
+    ],
+)
+def test_differences_are_signed_and_have_the_papers_digits(tmp_path, theirs, ours, shown):
+    (row,) = differences(tmp_path, [paper_row(paper=theirs)], [{"scenes": {"greedy": Number(ours)}}])
+    assert next(iter(row.values()), "") == shown
+
+
+def test_a_difference_follows_the_papers_number_and_is_explained(tmp_path):
+    rows = [paper_row(paper={"greedy": 1.0, "Hungarian": 2.0}, of="SD"), paper_row()]
+    ours = {"greedy": Number(1.5), "Hungarian": Number(1.5)}
+    differences(tmp_path, rows, [{"scenes": ours}, {"scenes": ours}])
+    row, none = read(tmp_path / "t.csv")
+    heads = ["greedy (paper)", "greedy (ours − paper)", "Hungarian (paper)", "Hungarian (ours − paper)"]
+    assert list(row) == ["Name", "Paper's model", *heads]
+    assert list(none.values())[1:] == [""] * 5
+    notes = json.loads((tmp_path / "t.meta.json").read_text())["notes"]
+    assert notes[0] == "n"
+    assert notes[1].startswith("Ours − paper: ")
+    assert "$-$0.5" in (tmp_path / "t.tex").read_text("utf-8")
+    differences(tmp_path, [paper_row(paper=1.0)], [{}])
+    assert json.loads((tmp_path / "t.meta.json").read_text())["notes"] == ["n"]
+
+
+def test_rows_for_programs_are_of_each_data_set(tmp_path):
+    numbers = [{}, {"scenes": {"a": Number(0.1, 0.0, float("nan")), "b": Number(float("nan"))}, "photos": {}}]
+    rows = [paper_row(reason="none"), paper_row(backbone="b", method="m", naming="things", crf=True)]
+    differences(tmp_path, rows, numbers)
+    scenes, photos = entries(tmp_path / "t.meta.json")
+    assert (scenes["dataset"], scenes["naming"], scenes["crf"]) == ("scenes", "things", True)
+    assert scenes["numbers"] == {"a": [0.1, 0.0, None]}
+    assert photos["numbers"] == {}
 
 
 def test_who_reported_a_number_is_noted(tmp_path):

@@ -35,7 +35,7 @@ class Verdict:
 class _Outcome:
     """One comparison, made: ours against those of its rivals that have a number."""
 
-    on: str
+    about: str
     holds: bool
     numbers: str
     clear: bool | None
@@ -82,7 +82,7 @@ def _compared(comparison: Mapping[str, Any], rows: Rows, claim: Mapping[str, Any
     gain = sign * (ours.value - strongest.value)
     holds = gain > 0 or (margin > 0 and gain >= -margin - _ROUNDING)
     numbers = _numbers(ours.value, strongest.value, sign, margin, among=len(rivals))
-    return _Outcome(comparison["on"], holds, numbers, _is_clear(ours, rivals, sign, margin, holds)), missing
+    return _Outcome(comparison["about"], holds, numbers, _is_clear(ours, rivals, sign, margin, holds)), missing
 
 
 def _value(reference: Mapping[str, Any], rows: Rows, quantity: str) -> Number | None:
@@ -149,13 +149,13 @@ def _said(outcomes: Sequence[_Outcome]) -> str:
     for holds, verb in ((True, "holds"), (False, "fails")):
         each = [_one(outcome) for outcome in outcomes if outcome.holds == holds]
         parts += [f"{verb} {', '.join(each)}"] if each else []
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def _one(outcome: _Outcome) -> str:
     unclear = f", {UNCLEAR}" if outcome.clear is False else ""
     numbers = f"({outcome.numbers}{unclear})"
-    return f"on {outcome.on} {numbers}" if outcome.on else numbers
+    return f"on {outcome.about} {numbers}" if outcome.about else numbers
 
 
 def _numbers(ours: float, rival: float, sign: int, margin: float, *, among: int) -> str:

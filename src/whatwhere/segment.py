@@ -90,7 +90,7 @@ def segment(
         return found
     from whatwhere.evaluate.zeroshot import on_grid, recognise, region_features
 
-    joint = on_grid(solved.features.joint[0].numpy(), solved.features.final_grid, solved.grid)
+    joint = on_grid(solved.features.joint[0].cpu().numpy(), solved.features.final_grid, solved.grid)
     decide: Any = {"threshold": threshold, "measure": "probability", "scale": backbone.language.scale}
     names, scores = recognise(region_features(joint, regions.labels), texts, **decide)
     return {**found, "named": names[found["labels"]], "region_names": names, "region_scores": scores}
@@ -101,7 +101,7 @@ def embedded(backbone: Backbone, prompts: Sequence[str]) -> np.ndarray:
     from whatwhere.evaluate.zeroshot import text_embeddings
 
     if backbone.language is None:
-        able = ", ".join(name for name in PRESETS if "clip" in name)
+        able = ", ".join(name for name in PRESETS if "clip" in name or "group" in name)
         raise InputError(f"--prompts: expected a backbone that reads texts ({able}), got {backbone.name}; name one")
     embed = backbone.language.embed
     return text_embeddings(lambda words: embed(words).cpu().numpy(), prompts, PROMPTED)

@@ -87,6 +87,8 @@ def _layer_words(name: str, settings: dict[str, Any]) -> str:
     # mostly the size that it was trained at: interpolating positions is what takes time
     size = max(2, backbone.size_px // 2 // backbone.patch_px) * backbone.patch_px
     layers = capture(backbone, np.zeros((1, size, size, 3), np.uint8)).layers
+    if not layers:
+        return "no layers: it is read for names alone"
     heads = {layer.query.shape[1] for layer in layers}
     span = f"{layers[0].name} … {layers[-1].name}" if len(layers) > 1 else layers[0].name
     return f"{len(layers)} × {'/'.join(map(str, sorted(heads)))} heads: {span}"

@@ -41,6 +41,7 @@ AXES = (
     "y",
     "x",
     "step",
+    "text",
 )
 
 

@@ -101,7 +101,7 @@ def _of_paper(known: Any, heading: str, paper_format: str) -> Cells:
     return {f"{name} {heading}".strip(): format(number, paper_format) for name, number in _by_name(known).items()}
 
 
-def _by_name(known: Any) -> dict[str, float]:
+def _by_name(known: Any) -> dict[str, int | float]:
     return known if isinstance(known, dict) else {} if known is None else {"": known}
 
 
@@ -131,7 +131,7 @@ def _held_against(name: str, table: dict[str, Any], against: Mapping[str, str]) 
     return compared.get(begins, first), against.get(name.removeprefix(begins).strip())
 
 
-def _signed(difference: float, digits: int) -> str:
+def _signed(difference: int | float, digits: int) -> str:
     text = f"{difference:+.{digits}f}"
     return text.replace("-", "−") if float(text) else f"±{0:.{digits}f}"
 

@@ -52,9 +52,7 @@ rule confusion:
 
 rule proposals:
     input:
-        images=images_of,
-        vectors=rules.vectors.output[0],
-        regions=rules.regions.output[0],
+        unpack(proposal_inputs),
     output:
         f"{RESULTS}/proposals/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
     log:

@@ -4,7 +4,7 @@
 def text_inputs(wildcards):
     """The names of the classes, and a local checkpoint."""
     view = SETTINGS.backbones[wildcards.backbone].view
-    index = expand(rules.index.output[0], dataset=wildcards.dataset, view=view)
+    index = expand(rules.index.output[0], dataset=wildcards.dataset, view=view)[0]
     return {"index": index, "weights": SETTINGS.backbones[wildcards.backbone].local_files()}
 
 
@@ -30,6 +30,12 @@ def named_inputs(wildcards):
     if not SETTINGS.is_of_tokens(wildcards.method):
         inputs["regions"] = expand(rules.regions.output[0], **wildcards)[0]
     return inputs
+
+
+def proposal_inputs(wildcards):
+    steps = {"vectors": rules.vectors, "regions": rules.regions}
+    found = {name: expand(step.output[0], **wildcards)[0] for name, step in steps.items()}
+    return {"images": images_of(wildcards), **found}
 
 
 def detection_inputs(wildcards):

@@ -115,7 +115,7 @@ def _language(name: str, repository: Repository, network: Any) -> Language:
     """CLIP's texts, and MaskCLIP's reading of its tokens.
 
     ASSUME: only the values, through the layer's output projection, the tower's last normalisation and the projection
-    of images. MaskCLIP's text and the paper (appendix D.1) say no more; MaskCLIP's code for transformers also adds the
+    of images. MaskCLIP's text and the paper (appendix D.1) say no more; MaskCLIP's own code for ViT also adds the
     layer's input and its MLP, others' versions neither. Measured on zoo/clip, 40 scenes, tokens named one by one among
     16 classes: mIoU 7.7 % this way, 6.8 % with the input added, 5.3 % with the MLP after it, 3.1 % for final tokens.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -28,18 +28,10 @@ class Reference(Strict):
 class Comparison(Strict):
     """One number of ours that should be better than each of some others."""
 
-    on: str = ""
+    about: str = ""
     """What is compared, in a word: a backbone, say."""
     ours: Reference
     than: Annotated[tuple[Reference, ...], Field(min_length=1)]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_as_written(cls, given: Any) -> Any:
-        # a bare `on` is a truth value to readers of YAML 1.1, and ours is one
-        return (
-            {"on" if key is True else key: value for key, value in given.items()} if isinstance(given, dict) else given
-        )
 
 
 class Claim(Strict):

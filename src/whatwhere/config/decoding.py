@@ -47,4 +47,5 @@ class ProposalSettings(Strict):
     crf: CrfSettings | None = CrfSettings(
         gaussian_px=3, gaussian_weight=7, bilateral_px=50, bilateral_rgb=5, bilateral_weight=10
     )
-    """Of MaskCut's masks; by default with its authors' numbers. Null leaves them on tokens."""
+    """Of the masks that a method answers itself (TokenCut, MaskCut); by default as MaskCut's authors have it. Null
+    leaves them on tokens."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config.base import Name, Positive, Strict
+from whatwhere.config.base import Name, Positive, Strict, without_nothing
 from whatwhere.config.faults import must_exist
 
 #: What is computed for a table or figure: data set, backbone, method.
@@ -56,7 +56,7 @@ class _Table(Strict):
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    compared: dict[str, Name] = Field(default_factory=dict)
+    compared: Annotated[dict[str, Name], BeforeValidator(without_nothing)] = Field(default_factory=dict)
     """Of the paper's data sets, as they are named in `paper`, against which of ours each is held."""
 
     @model_validator(mode="after")

@@ -97,7 +97,7 @@ def recognise(
     GroupViT's authors, from whom this comes (with 5), moreover multiply with the probability among all names, and
     never ask for more than the image's best score.
 
-    Raises `InputError` for another measure, a scale that is no positive number, and `most` below 1.
+    Raises `InputError` for a probability without a positive scale, and for `most` below 1.
     """
     _check(measure, scale, most)
     cosines = _unit(features) @ _unit(texts).T
@@ -122,8 +122,6 @@ def on_grid(
 
 
 def _check(measure: str, scale: float, most: int | None) -> None:
-    if measure not in ("probability", "cosine"):
-        raise InputError(f"names: expected measure probability or cosine, got {measure!r}")
     if measure == "probability" and not 0 < scale < np.inf:
         raise InputError(f"names: expected a positive scale of the cosines, got {scale}; take the model's own")
     if most is not None and most < 1:

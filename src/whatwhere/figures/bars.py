@@ -23,8 +23,9 @@ _COLOURS = tuple(f"#{bytes(PALETTE[place]).hex()}" for place in (0, 6, 2, 3, 7, 
 _HATCHES = ("", "////", "....")
 #: The group that stands last, and how far apart, in groups.
 MEAN, APART = "mean", 0.6
-#: The page's width, the plot's height; how much of a group its bars fill, and one bar at most.
-WIDTH_IN, HEIGHT_IN, FILLED, WIDEST = STRIP_PX / DPI, 2.2, 0.8, 0.5
+#: The page's width; the plot's height with one row of its legend, and what another row adds; how much of a group its
+#: bars fill, and one bar at most.
+WIDTH_IN, HEIGHT_IN, _ROW_IN, FILLED, WIDEST = STRIP_PX / DPI, 2.2, 0.15, 0.8, 0.5
 #: What stands where a bar was not scored.
 _CROSS: dict[str, Any] = {"marker": "x", "markersize": 3, "linestyle": "", "markeredgewidth": 0.9}
 #: Letters of the classes' names, and how long the longest may be.
@@ -80,7 +81,7 @@ def plot_bars(groups: Groups, *, y_label: str) -> Figure:
     width = min(FILLED / len(methods), WIDEST)
     for i, method in enumerate(methods):
         bars = [groups[name].get(method, Bar(float("nan"))) for name in names]
-        _draw_method(axes, places + (i - (len(methods) - 1) / 2) * width, bars, width, _look(i))
+        _draw_method(axes, places + (i - (len(methods) - 1) / 2) * width, bars, width, _look(method, i))
     if places[-1] > len(names) - 1:
         axes.axvline(places[-1] - (1 + APART) / 2, color="0.6", linewidth=0.6, dashes=(4.0, 3.0))
     _set_axes(axes, names, places, y_label)
@@ -102,9 +103,10 @@ def _draw_method(axes: Axes, places: np.ndarray, bars: Sequence[Bar], width: flo
         axes.plot(missing, np.full(len(missing), 0.025), **where, **_CROSS)
 
 
-def _look(method: int) -> dict[str, Any]:
-    colour, hatch = _COLOURS[method % len(_COLOURS)], _HATCHES[method // len(_COLOURS) % len(_HATCHES)]
-    return {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3, "zorder": 2}
+def _look(method: str, place: int) -> dict[str, Any]:
+    colour, hatch = _COLOURS[place % len(_COLOURS)], _HATCHES[place // len(_COLOURS) % len(_HATCHES)]
+    look: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3, "zorder": 2}
+    return look | {"label": method}
 
 
 def _set_axes(axes: Axes, names: Sequence[str], places: np.ndarray, y_label: str) -> None:
@@ -135,13 +137,15 @@ def _add_legend(figure: Figure, axes: Axes, methods: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    entries: list[tuple[Any, str]] = [(Patch(**_look(place)), method) for place, method in enumerate(methods)]
+    entries: list[tuple[Any, str]] = [(Patch(**_look(method, place)), method) for place, method in enumerate(methods)]
     if any(line.get_marker() == _CROSS["marker"] for line in axes.lines):
         entries.append((Line2D([], [], color="0.3", **_CROSS), "not scored"))
     font = letters(7.0)
     texts = [fitting(name, font, STRIP_PX - 200) for _, name in entries]
     most = max(int(STRIP_PX / (max(map(font.getlength, texts)) + 110)), 1)
-    columns = -(-len(entries) // -(-len(entries) // most))
+    rows = -(-len(entries) // most)
+    columns = -(-len(entries) // rows)
+    figure.set_figheight(HEIGHT_IN + _ROW_IN * (rows - 1))
     by_column = [place for column in range(columns) for place in range(column, len(entries), columns)]
     look: dict[str, Any] = {"fontsize": 7, "frameon": False, "handlelength": 1.4, "columnspacing": 2.5}
     handles, texts = [entries[place][0] for place in by_column], [texts[place] for place in by_column]

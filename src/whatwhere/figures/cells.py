@@ -168,7 +168,7 @@ class Named:
 
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
         twice = (2 * height, 2 * width)
-        # pixels keep their edges, and what nobody scored its thin borders
+        # of what is finer than the cell there is nothing to smooth
         fit = tokens_to_pixels if self.labels.size < height * width else _nearest
         return _halved(name_colours(_resized(photo, *twice), fit(self.labels, *twice), len(self.names)), self.note)
 

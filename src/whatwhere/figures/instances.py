@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from PIL import Image
 
 from whatwhere.errors import InputError
@@ -23,10 +23,10 @@ def instance_overlay(image: Picture, masks: Bool[np.ndarray, "mask row column"],
     Raises InputError for masks that are not boolean `[mask, row, column]`.
     """
     check_masks(masks)
-    picture, width, areas = image.copy(), line_px(image), masks.sum((1, 2))
+    picture, grey, width, areas = image.copy(), greyed(image), line_px(image), masks.sum((1, 2))
     drawn = sorted(np.flatnonzero(areas), key=lambda place: (-areas[place], -place))
     for place in drawn:  # one at a time: all masks of a large image would not fit
-        _paint(picture, image, fit_mask(masks[place], *image.shape[:2]), PALETTE[place % len(PALETTE)], width)
+        _paint(picture, grey, fit_mask(masks[place], *image.shape[:2]), PALETTE[place % len(PALETTE)], width)
     for place in drawn if boxes else ():  # over all masks
         _frame(picture, fit_mask(masks[place], *image.shape[:2]), PALETTE[place % len(PALETTE)], width)
     return picture
@@ -49,13 +49,15 @@ def fit_mask(mask: Bool[np.ndarray, "row column"], height: int, width: int) -> B
     return share >= share.max() / 2
 
 
-def _paint(picture: Picture, image: Picture, mask: Bool[np.ndarray, "y x"], colour: np.ndarray, width: int) -> None:
+def _paint(
+    picture: Picture, grey: Float[np.ndarray, "y x 1"], mask: Bool[np.ndarray, "y x"], colour: np.ndarray, width: int
+) -> None:
     """Into `picture`: colour over the photograph in grey, an outline inside the mask, white around it."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     near = _around(mask, 2 * width)
     inside, part = mask[near], picture[near]
-    part[inside] = np.rint(greyed(image[near]) * (1 - STRENGTH) + colour * STRENGTH).astype(np.uint8)[inside]
+    part[inside] = np.rint(grey[near][inside] * (1 - STRENGTH) + colour * STRENGTH)
     part[maximum_filter(inside, width + 2) & ~inside] = 255
     part[inside & ~minimum_filter(inside, 2 * width + 1)] = np.rint(colour * 0.8)
 

@@ -88,7 +88,7 @@ def ncut(features: Store, index: int, *, source: str, threshold: float | None, v
     return {"vectors": normalised_cut(affinity, vectors)[1].astype(np.float32)}
 
 
-def tokencut(features: Store, index: int, *, threshold: float, masks: int) -> Found:
+def tokencut(features: Store, index: int, *, threshold: float, masks: int = 1) -> Found:
     """One mask, or `masks` from as many eigenvectors."""
     from whatwhere.baselines.tokencut import tokencuts
 

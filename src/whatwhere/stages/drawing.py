@@ -40,8 +40,9 @@ def _draw_pictures(output: Path, given: Mapping[str, Sequence[str]], settings: M
     for number, column in enumerate(settings["columns"]):
         said = {key: value for key, value in column.items() if value is not None}
         files = {kind: given[f"{kind}{number}"] for kind in STORED if f"{kind}{number}" in given}
-        known = {"halves": settings["halves"], "notes": notes(given.get(f"confusion{number}", ()))}
-        columns.append({**said, **known, "stores": files})
+        counts = given.get(f"confusion{number}")
+        noted = {"notes": notes(counts)} if counts else {}
+        columns.append({**said, "stores": files, "halves": settings["halves"], **noted})
     chosen = worst_first(given["worst"])[: settings["images"]] if "worst" in given else None
     draw_pictures(columns, output, title=settings["title"], images=settings["images"], ids=chosen)
 
@@ -84,7 +85,7 @@ def draw_pictures(
     photos = next((stores["images"] for stores in shards if "images" in stores), None)
     if photos is None:
         raise InputError(f"figure {output}: expected a column with images, got none; add one with `show: image`")
-    shown = photos.first(images) if ids is None else ids
+    shown = shards[0][KINDS[columns[0]["show"]][0]].first(images) if ids is None else ids
     rows = [_row(name, photos, columns, shards) for name in shown]
     headings = [Heading(column.get("heading") or _heading(column), column.get("group", "")) for column in columns]
     draw_sheet(rows, output, title=title, headings=headings, caption=caption)

@@ -10,11 +10,11 @@ import pandas as pd
 
 from whatwhere.atomic import replacing
 from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
+from whatwhere.evaluate.names import BACKGROUND, in_names
 from whatwhere.evaluate.zeroshot import on_grid, recognise, region_features
 from whatwhere.images import tokens_to_pixels
 from whatwhere.progress import progress
 from whatwhere.stages.set_images import has_labels
-from whatwhere.stages.texts import BACKGROUND, in_names
 from whatwhere.store import Store, create
 
 #: Target of the counts of names (see `evaluate.matching`).
@@ -38,13 +38,14 @@ def write_named(
     ASSUME: where regions have another grid than the features, a token of theirs takes the features at its place.
     """
     known, words = features.attributes, texts.read("texts")
-    grid = tuple(regions.attributes["grid"] if regions else known["final_grid"])
+    there = tuple(known["final_grid"])
+    grid = tuple(regions.attributes["grid"]) if regions else there
     names = [BACKGROUND, *texts.attributes["names"]]
     attributes = {"ids": known["ids"], "dataset": known["dataset"], "grid": grid, "names": names}
     attributes["known"] = texts.attributes["known"]
     decide = {**choice, "scale": texts.attributes["scale"]}
     found = [
-        _named(on_grid(features.read("joint", i), known["final_grid"], grid), _regions(regions, i), words, decide)
+        _named(on_grid(features.read("joint", i), there, grid), _regions(regions, i), words, decide)
         for i in progress(range(len(known["ids"])), "naming")
     ]
     with create(output, settings, attributes) as store:

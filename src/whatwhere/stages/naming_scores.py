@@ -11,9 +11,9 @@ import pandas as pd
 from jaxtyping import Int
 
 from whatwhere.evaluate.matching import bootstrap_interval, class_intervals, class_iou, mean_iou, stacked_counts
+from whatwhere.evaluate.names import BACKGROUND
 from whatwhere.figures.bars import Bar, draw_bars
 from whatwhere.seeding import seed_for
-from whatwhere.stages.texts import BACKGROUND
 from whatwhere.store import Store
 
 
@@ -33,7 +33,7 @@ def by_image(paths: Sequence[str]) -> dict[str, float]:
 
 def notes(paths: Sequence[str]) -> dict[str, str]:
     """What a picture of an image's names says of them; nothing for images without labels."""
-    return {name: f"mIoU {score:.2f}" for name, score in by_image(paths).items()} if paths else {}
+    return {name: f"mIoU {score:.2f}" for name, score in by_image(paths).items()}
 
 
 def worst_first(paths: Sequence[str]) -> list[str]:

@@ -134,7 +134,9 @@ def _circumstances(artifacts: Sequence[_Artifact], settings: dict[str, Any]) -> 
     rows.append(("machine", "; ".join(machines) or f"{platform.system()}, {platform.machine()}"))
     if artifacts:
         first, last = min(a.written for a in artifacts), max(a.written for a in artifacts)
-        rows.append(("artifacts written", f"{_moment(first)} to {_moment(last)}, {_duration(last - first)} in all"))
+        rows.append(
+            ("artifacts written", f"{_moment(first)} to {_moment(last)}, {_duration(last - first)} with pauses")
+        )
     return Facts("Seed, machine and time", rows)
 
 
@@ -153,7 +155,7 @@ def _stages(artifacts: Sequence[_Artifact]) -> Facts:
         stages.setdefault(artifact.place.parts[0], []).append(artifact)
     rows = []
     for stage, those in stages.items():
-        size = f"{sum(a.size for a in those) / 1e6:.1f} MB"
+        size = _size(sum(a.size for a in those))
         times = (_moment(those[0].written), _moment(those[-1].written))
         content = sorted(f"{a.place.as_posix()} {a.digest}" for a in those)
         digest = hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
@@ -169,6 +171,10 @@ def _hashes(paths: Sequence[str]) -> Facts:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def _moment(seconds: float) -> str:

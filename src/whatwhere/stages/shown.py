@@ -12,8 +12,8 @@ import numpy as np
 from einops import rearrange
 
 from whatwhere.errors import InputError
+from whatwhere.evaluate.names import BACKGROUND, asked, in_names
 from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Halves, Instances, Labels, Named, Photo, Regions
-from whatwhere.stages.texts import BACKGROUND, asked, in_names
 from whatwhere.store import Store
 
 
@@ -57,6 +57,10 @@ class Masks:
             for entry in found if isinstance(found, list) else found["annotations"]:
                 if not entry.get("iscrowd"):
                     self._entries[entry["image_id"]].append(entry)
+
+    def first(self, images: int) -> list[str]:
+        """The ids of the first images."""
+        return self._images.first(images)
 
     def find(self, name: str) -> tuple[Masks, int]:
         """Itself, and the number by which COCO's files know an image."""
@@ -125,7 +129,7 @@ def named(store: Store, index: int, column: Mapping[str, Any]) -> Named:
     """Regions in the colours of the names that texts gave them."""
     known = store.attributes
     labels = store.read("named", index).reshape(known["grid"])
-    return Named(labels, tuple(known["names"]), column["notes"].get(known["ids"][index], ""))
+    return Named(labels, tuple(known["names"]), column.get("notes", {}).get(known["ids"][index], ""))
 
 
 def objects(masks: Masks, number: int, column: Mapping[str, Any]) -> Instances:
