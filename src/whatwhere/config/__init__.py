@@ -51,6 +51,14 @@ FITTING: dict[str, tuple[tuple[type, ...], str]] = {
     "zeroshot": ((*SINGLE, Tokens), "a method for one image or tokens"),
     "instances": (SINGLE, "a method for one image"),
 }
+#: The same of parts of figures.
+SHOWING: dict[str, tuple[tuple[type, ...], str]] = {
+    "eigenvectors": ((Solver, Final, Position, Ncut, Largest, Joint), "a method that answers vectors"),
+    "regions": ((*SINGLE, Largest, Joint), "a method whose regions are kept"),
+    "named": FITTING["zeroshot"],
+    "proposals": FITTING["instances"],
+    "curves": FITTING["oracle"],
+}
 
 
 class Config(Strict):
@@ -118,6 +126,7 @@ class Config(Strict):
                 must_exist(f"figures.{name}.photographs", figure.photographs, self.backbones)
             if figure.kind == "method":
                 self._check_drawing(f"figures.{name}", figure)
+            self._check_figure(f"figures.{name}", figure)
         for where, naming in self._namings():
             must_exist(where, naming, self.namings)
         return self
@@ -141,11 +150,21 @@ class Config(Strict):
             words = f"{where}.clusters: expected one of regions.candidates, got {table.clusters}"
             raise PydanticCustomError("values", "{words}", {"words": words})
         for where_row, (_, _, method) in table.uses():
-            fit, wanted = FITTING[table.kind]
-            if not isinstance(self.methods[method], fit):
-                got = f"{method}, which is {self.methods[method].kind}"
-                words = f"{where}.{where_row}.method: expected {wanted}, got {got}"
-                raise PydanticCustomError("values", "{words}", {"words": words})
+            self._check_fit(f"{where}.{where_row}", method, FITTING[table.kind])
+
+    def _check_figure(self, where: str, figure: Figure) -> None:
+        shows = {"curves": "curves", "worst": "named"}
+        if figure.kind == "pictures":
+            shows |= {f"columns[{i}]": column.show for i, column in enumerate(figure.columns)}
+        for place, (_, _, method) in figure.uses() if figure.kind != "method" else ():
+            self._check_fit(f"{where}.{place}", method, SHOWING[shows.get(place, "named")])
+
+    def _check_fit(self, where: str, method: str, fitting: tuple[tuple[type, ...], str]) -> None:
+        fit, wanted = fitting
+        if not isinstance(self.methods[method], fit):
+            got = f"{method}, which is {self.methods[method].kind}"
+            words = f"{where}.method: expected {wanted}, got {got}"
+            raise PydanticCustomError("values", "{words}", {"words": words})
 
     def _uses(self) -> list[Use]:
         shown = [(f"tables.{name}", table.uses()) for name, table in self.tables.items()]

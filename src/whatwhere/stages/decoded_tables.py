@@ -124,7 +124,8 @@ def _detected(matches: pd.DataFrame, resamples: int, rng: np.random.Generator) -
 def _instance_cells(found: Mapping[str, Number], table: dict[str, Any], dataset: str) -> Cells:
     on = _on(table, dataset)
     cells = {f"{name} (ours{on})": _cell(number) for name, number in found.items() if np.isfinite(number.value)}
-    return cells or {"Note": f"{dataset} has no objects"}
+    missing = len(cells) < len(found)  # masks are counted all the same
+    return {**cells, "Note": f"{dataset} has no objects"} if missing else cells
 
 
 def _cell(number: Number) -> str:

@@ -121,7 +121,7 @@ def truth(store: Store, index: int, column: Mapping[str, Any]) -> Labels | Named
     labels, classes = store.read("labels", (index, 0)), tuple(store.attributes["classes"])
     if not column.get("naming"):
         return Labels(labels, classes)
-    names = asked(classes, column["asked"])
+    names = asked(classes, column.get("asked"))
     return Named(in_names(labels, classes, names), (BACKGROUND, *names))
 
 
