@@ -1,9 +1,12 @@
 """Claims: planted numbers give known verdicts, what is missing is said, and intervals are read the right way round."""
 
+import re
+
 import pytest
 
 from whatwhere.claims import judge
-from whatwhere.config.claims import Claim
+from whatwhere.config.claims import Claim, check_claims
+from whatwhere.config.tables import Matching
 
 HIGHER, LOWER = "higher", "lower"
 
@@ -107,21 +110,17 @@ class TestRows:
             entry("a", "m", 2.0, crf=True),
             entry("a", "m", 3.0, naming="things"),
             entry("a", "m", 4.0, dataset="photos"),
+            entry("z", "m", 9.0),
+            entry("z", "m", 8.0, dataset="photos"),
         ]
-        for changes, value in (
-            ({}, "1.0"),
-            ({"crf": True}, "2.0"),
-            ({"naming": "things"}, "3.0"),
-            ({"dataset": "photos"}, "4.0"),
+        for changes, words in (
+            ({}, "(scenes: 1.0 < 9.0), (photos: 4.0 < 8.0)"),
+            ({"crf": True}, "(scenes: 2.0 < 9.0)"),
+            ({"naming": "things"}, "(scenes: 3.0 < 9.0)"),
+            ({"dataset": "photos"}, "(photos: 4.0 < 8.0)"),
         ):
-            found = judged(
-                [*rows, entry("z", "m", 9.0)], against("", reference("a", "m", **changes), reference("z", "m"))
-            )
-            assert found.words == f"fails ({value} < 9.0)"
-
-    def test_a_reference_without_a_data_set_takes_the_first_with_a_number(self):
-        rows = [entry("a", "m", dataset="photos"), entry("a", "m", 5.0), entry("z", "m", 1.0)]
-        assert judged(rows, against("", reference("a", "m"), reference("z", "m"))).words == "holds (5.0 > 1.0)"
+            found = judged(rows, against("", reference("a", "m", **changes), reference("z", "m")))
+            assert found.words == f"fails {words}"
 
     def test_another_quantity_is_another_number(self):
         rows = [{**entry("a", "ours"), "numbers": {"mIoU": [1.0, None, None], "MSE": [7.0, None, None]}}]
@@ -138,6 +137,67 @@ class TestRows:
             for row in TestVerdicts.rows
         ]
         assert judged(wide, against("MAE", *gains), better=LOWER).intervals == "within the intervals"
+
+
+class TestDataSets:
+    """Of a table that has several, with no data set named."""
+
+    rows = (
+        entry("a", "ours", 5.0, 0.5),
+        entry("a", "ours", 2.0, 0.5, dataset="photos"),
+        entry("a", "x", 4.0, 0.1),
+        entry("a", "x", 1.0, 0.1, dataset="photos"),
+    )
+
+    def test_a_comparison_is_made_on_each(self):
+        found = judged(self.rows, beats("a", "x"))
+        assert (found.verdict, found.intervals) == ("reproduced here", "clear")
+        assert found.words == "holds on A (scenes: 5.0 > 4.0), on A (photos: 2.0 > 1.0)"
+
+    def test_one_that_fails_is_enough(self):
+        found = judged([*self.rows[:3], entry("a", "x", 3.0, 0.1, dataset="photos")], beats("a", "x"))
+        assert found.verdict == "not reproduced here"
+        assert found.words == "holds on A (scenes: 5.0 > 4.0); fails on A (photos: 2.0 < 3.0)"
+
+    def test_numbers_of_two_are_never_compared(self):
+        found = judged(self.rows[1:3], beats("a", "x"))  # ours on photos, the rival on scenes
+        assert (found.verdict, found.words) == ("not testable on this run", "without a number: a x on photos")
+        found = judged([*self.rows[:3], entry("a", "y", 9.0, dataset="photos")], beats("a", "x", "y"))
+        assert found.words == (
+            "holds on A (scenes: 5.0 > 4.0); fails on A (photos: 2.0 < 9.0); "
+            "without a number: a y on scenes, a x on photos"
+        )
+
+    def test_a_gain_is_over_the_same_data_set(self):
+        gain = reference("a", "ours", over=reference("a", "x"))
+        rows = [*self.rows[:3], entry("a", "x", 1.9, dataset="photos"), entry("b", "m", 0.5)]
+        found = judged([*rows, entry("b", "m", 0.5, dataset="photos")], against("", gain, reference("b", "m")))
+        assert found.words == "holds (scenes: 1.000 > 0.500); fails (photos: 0.100 < 0.500)"
+
+    def test_the_named_one_is_that_of_all(self):
+        ours = reference("a", "ours", dataset="photos")
+        assert judged(self.rows, against("", ours, reference("a", "x"))).words == "holds (photos: 2.0 > 1.0)"
+
+    def test_a_rival_and_what_a_gain_is_over_may_name_another(self):
+        rival = reference("a", "x", dataset="scenes")
+        ours = reference("a", "ours", dataset="photos")
+        assert judged(self.rows, against("", ours, rival)).words == "fails (photos: 2.0 < 4.0)"
+        gain = reference("a", "ours", dataset="photos", over=rival)
+        assert judged(self.rows, against("", gain, reference("a", "x"))).words == "fails (photos: −2.0 < 1.0)"
+
+    def test_one_without_labels_is_passed_over(self):
+        rows = [*self.rows[::2], entry("a", "ours", dataset="photos"), entry("a", "x", dataset="photos")]
+        assert judged(rows, beats("a", "x")).words == "holds on A (scenes: 5.0 > 4.0)"
+        nothing = judged([*rows[2:], entry("a", "ours"), entry("a", "x")], beats("a", "x"))
+        assert nothing.words == "without a number: a ours, a x"
+
+    def test_only_ours_missing_where_others_have_a_number_is_said(self):
+        rows = [*self.rows[::2], entry("a", "ours", dataset="photos"), self.rows[3]]
+        assert judged(rows, beats("a", "x")).words == (
+            "holds on A (scenes: 5.0 > 4.0); without a number: a ours on photos"
+        )
+        # unless its row is not of that data set
+        assert judged([*self.rows[::2], self.rows[3]], beats("a", "x")).words == "holds on A (scenes: 5.0 > 4.0)"
 
 
 class TestMissing:
@@ -231,3 +291,58 @@ class TestSettings:
     def test_unknown_keys_are_refused(self):
         with pytest.raises(ValueError, match="unknown key 'methods'"):
             claim(against("A", {"backbone": "a", "methods": "m"}, reference("a", "x")))
+
+
+class TestReferences:
+    """That a claim compares rows which its table has."""
+
+    rows = (
+        {"labels": ["m"], "backbone": "dino", "method": "final"},
+        {"labels": ["m"], "backbone": "dino", "method": "ours"},
+        {"labels": ["m"], "backbone": "dino", "method": "ours", "crf": True, "datasets": ["scenes"]},
+        {"labels": ["quoted"], "reported": "[1]"},
+    )
+
+    def check(self, *comparisons, name="t"):
+        claims = (Claim.model_validate(claim(beats("dino", "final"))), Claim.model_validate(claim(*comparisons)))
+        table = {"title": "T", "source": "p", "kind": "matching", "datasets": ["scenes", "photos"], "columns": ["M"]}
+        check_claims(claims, {name: Matching.model_validate({**table, "rows": self.rows})})
+
+    @pytest.mark.parametrize(
+        ("where", "changes", "got"),
+        [
+            ("ours", {"method": "our"}, r"method our \(nearest: backbone dino, method ours\)"),
+            ("than[1]", {"method": "finale"}, "backbone dino, method finale"),
+            ("than[1]", {"backbone": "dion"}, "backbone dion, method final"),
+            ("than[1]", {"crf": True}, "backbone dino, method final, crf"),
+            ("than[1]", {"naming": "things"}, "backbone dino, method final, naming things"),
+            ("than[1]", {"dataset": "scene"}, "backbone dino, method final on scene"),
+            ("than[1].over", {"method": "nothing-like-it"}, "backbone dino, method nothing-like-it"),
+        ],
+    )
+    def test_a_number_of_no_row_is_refused(self, where, changes, got):
+        wrong = reference("dino", "final") | changes
+        ours = wrong if where == "ours" else reference("dino", "ours")
+        rival = reference("dino", "final", over=wrong) if where.endswith("over") else wrong
+        than = [reference("dino", "final"), *([] if where == "ours" else [rival])]
+        path = f"claims[1].comparisons[1].{where}: expected a row of the table t, got "
+        with pytest.raises(ValueError, match=re.escape(path) + ".*" + got):
+            self.check(beats("dino", "final"), against("", ours, *than))
+
+    def test_rows_that_exist_are_found(self):
+        crf = reference("dino", "ours", crf=True)
+        self.check(
+            beats("dino", "final"),
+            against("", crf, reference("dino", "ours", over=reference("dino", "final", dataset="photos"))),
+            against("", {**crf, "dataset": "scenes"}, reference("dino", "ours", dataset="photos")),
+        )
+
+    def test_a_row_of_other_data_sets_only_is_none(self):
+        with pytest.raises(ValueError, match="method ours, crf on photos"):
+            self.check(against("", reference("dino", "ours", crf=True, dataset="photos"), reference("dino", "final")))
+
+    def test_a_table_that_is_not_there_is_for_the_report_to_say(self):
+        self.check(beats("anything", "at-all"), name="other")
+
+    def test_claims_without_comparisons_have_no_rows(self):
+        check_claims((Claim.model_validate(claim(reason="needs a GPU")),), {})

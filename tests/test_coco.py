@@ -49,7 +49,9 @@ def compressed(mask):
 
 
 def outlined(number, category, segmentation, crowd=0):
-    return {"image_id": number, "category_id": category, "segmentation": segmentation, "iscrowd": crowd}
+    box = [1.25, 2.5, 3.75, 4.0]  # COCO's own, which no mask says
+    outline = {"segmentation": segmentation, "bbox": box, "iscrowd": crowd}
+    return {"image_id": number, "category_id": category, **outline}
 
 
 def objects():
@@ -305,6 +307,9 @@ def test_a_photograph_of_another_size(root, instances):
     [
         {"category_id": 12},
         {"category_id": "person"},
+        {"bbox": [1, 2, 3]},
+        {"bbox": [1, 2, float("nan"), 4]},
+        {"bbox": None},
         {"segmentation": []},
         {"segmentation": None},
         {"segmentation": [[1, 1, 5, 5]]},
@@ -359,4 +364,5 @@ def test_the_stage_states_what_coco_states(root, instances, tmp_path):
         for one, other in pairs:
             np.testing.assert_array_equal(written.annToMask(one), reference.annToMask(other))
             assert one["iscrowd"] == other["iscrowd"]
+            assert one["bbox"] == other["bbox"]  # as annotated, not of the pixels
             assert written.cats[one["category_id"]]["name"] == reference.cats[other["category_id"]]["name"]

@@ -178,12 +178,12 @@ class TestWorst:
         draw_figure(tmp_path / "a.png", given, settings({"show": "image"}))
         assert [row.id for row in asked[0][0]] == ["b"]
 
-    def test_without_any_labels_there_is_no_figure_and_one_line(self, stores, tmp_path):
+    def test_without_any_labels_the_first_are_shown_and_said_to_be(self, stores, tmp_path, asked):
         given = {"images0": stores["images"], "worst": [counts_file(tmp_path / "0.parquet", {})]}
-        with pytest.raises(InputError, match="expected images and columns, got 0 rows") as caught:
-            draw_figure(tmp_path / "sub" / "a.png", given, settings({"show": "image"}))
-        assert "\n" not in str(caught.value)
-        assert not (tmp_path / "sub").exists()
+        draw_figure(tmp_path / "a.png", given, settings({"show": "image"}, images=2))
+        ((rows, words),) = asked
+        assert [row.id for row in rows] == ["a", "b"]
+        assert "No image has labels" in words["caption"]
 
 
 # ------------------------------------------------------------------------------------------- objects

@@ -14,6 +14,7 @@ from whatwhere.config import FITTING
 from whatwhere.evaluate import instances
 from whatwhere.evaluate.instances import coco_results
 from whatwhere.evaluate.matching import accuracy, bootstrap_interval, mean_iou
+from whatwhere.evaluate.zeroshot import TEMPLATES
 from whatwhere.seeding import seed_for
 from whatwhere.stages.decoded_tables import write_instance_table, write_zeroshot_table
 from whatwhere.stages.table_kinds import WRITERS
@@ -126,6 +127,19 @@ class TestZeroShot:
         notes = " ".join(meta(tmp_path, "table7")["notes"])
         assert "The mean is over the names asked about and the background." in notes
         assert "40 resamples" in notes
+
+    def test_notes_say_how_each_naming_decides(self, tmp_path):
+        file = confusion_file(tmp_path, {"a": FIRST})
+        known = {"templates": None, "measure": "cosine", "threshold": 0.25}
+        table = {**TABLE, "rows": [THEIRS, OURS, OURS]}
+        asked = {"things": known, "unused": {**known, "measure": "probability"}}
+        out = tmp_path / "table7.csv"
+        write_zeroshot_table(out, {"confusion": [file]}, table=table, seed=0, resamples=5, namings=asked)
+        notes = [note for note in meta(tmp_path, "table7")["notes"] if note.startswith("Naming")]
+        assert len(notes) == 1
+        assert "Naming things: " in notes[0]
+        assert "where the cosine is above 0.25, and is background elsewhere" in notes[0]
+        assert f"{len(TEMPLATES)} prompts a class" in notes[0]
 
 
 # ------------------------------------------------------------------------------------------- Table 8

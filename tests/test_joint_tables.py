@@ -112,7 +112,8 @@ class TestMatchingCells:
         assert "clusters and their classes stay" in notes
         assert ("Rows of X are brought to unit length before K-means" in notes) is unit_rows
         assert ("Rows of X are not brought to unit length" in notes) is not unit_rows
-        assert ("its own rows in Table 3 is of greedy matching" in notes) is (kind == "matching")
+        assert ("its own rows in Table 3 is of greedy matching; STEGO's" in notes) is (kind == "matching")
+        assert ("of Hungarian matching on Cityscapes and of neither on COCO-Stuff" in notes) is (kind == "matching")
 
     def test_where_is_not_counted(self, tmp_path):
         where = rows_of({"a": np.eye(4, dtype=int)}, "where")

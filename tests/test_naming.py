@@ -279,8 +279,10 @@ class TestNamed:
     def test_only_the_most_probable_of_the_image_compete(self, tmp_path, texts):
         features = feature_store(tmp_path / "f.json", bands_of(1, 1, 1, 0))
         regions = region_store(tmp_path / "r.json", BANDS[None, None], [0])
-        found = named_of(features, regions, texts, tmp_path / "n.json", most=1).read("named")[0]
-        assert set(found) == {2}  # alone, it is certain everywhere
+        choice = {"measure": "cosine", "threshold": -0.5}
+        for most, last in ((None, 1), (2, 1), (1, 2)):  # of the image as a whole, `cat` is the most probable
+            found = named_of(features, regions, texts, tmp_path / "n.json", most=most, **choice).read("named")[0]
+            np.testing.assert_array_equal(found, np.array([2, 2, 2, last])[BANDS])
 
 
 # ----------------------------------------------------------------------------------------- confusion

@@ -298,6 +298,56 @@ def test_the_processor_clusters_and_refines_an_image_a_core(monkeypatch):
     assert (crf.images, crf.cpu_s) == (12, pytest.approx(12 * 9e-8 * 64 * 64 * 16 * 10 / 4))
 
 
+OBJECTS = {
+    "cut": {"kind": "tokencut", "masks": 2},
+    "cuts": {"kind": "maskcut", "masks": 3},
+    "ncut": {"kind": "ncut"},
+}
+
+
+def objects_and_cuts(**changes):
+    """Objects by an exact solver and by two methods that answer masks, and scores of NCut: of one small transformer."""
+    tables = a_table("instances", ("dino", "exact"), ("dino", "cut"), ("dino", "cuts"))
+    three = {**TABLE, "kind": "oracle", "datasets": ["few"]}
+    tables["three"] = {**three, "rows": [{"labels": ["x"], "backbone": "dino", "method": "ncut"}]}
+    return {"methods": OBJECTS, "tables": tables, **changes}
+
+
+def test_the_processor_cuts_graphs_finds_masks_of_objects_and_refines_those_of_others(monkeypatch):
+    monkeypatch.setattr("whatwhere.plan.solves.cores", lambda: 4)
+    rows = {one.what: (one.images, one.cpu_s) for one in a_plan(**objects_and_cuts()).beside}
+    tokens, image = 8 * 8, 64 * 64
+    clustered = 12 * 9 * (7e-6 * tokens + 6e-9 * tokens**2)
+    assert rows == {
+        # a cut each for TokenCut and NCut, and for each mask of MaskCut
+        "TokenCut, MaskCut, NCut": (36, pytest.approx(12 * (1 + 3 + 1) * 1e-10 * tokens**3 / 4)),
+        "regions: K-means and silhouettes": (24, pytest.approx(2 * clustered / 4)),
+        "masks of objects": (12, pytest.approx(12 * 9 * 33 * 7e-10 * tokens**2 / 4)),
+        "CRF of their masks": (24, pytest.approx(12 * (2 + 3) * 9e-8 * image * 5 * 10 / 4)),
+    }
+    without = a_plan(**objects_and_cuts(proposals={"crf": None})).beside
+    assert [one.what for one in without] == [what for what in rows if what != "CRF of their masks"]
+
+
+@pytest.mark.parametrize("settings", [("proposals",), ("segments",), ("segments", "proposals")])
+def test_a_package_that_only_a_crf_asks_for_is_missing(monkeypatch, settings):
+    monkeypatch.setattr("whatwhere.plan.needs.find_spec", lambda name: None)
+    asked = objects_and_cuts(**{name: {"crf": {"library": "pydensecrf"}} for name in settings})
+    asked["tables"] |= {"four": a_table("matching", ("dino", "final"))["two"]}
+    asked["tables"]["four"]["rows"][0]["crf"] = True
+    (found,) = (one for one in a_plan(**asked).missing if "package" in one.what)
+    assert found.what == "the package pydensecrf2"
+    assert [name for name in ("segments", "proposals") if f"{name}: {{crf" in found.how] == list(settings)
+    monkeypatch.setattr("whatwhere.plan.needs.find_spec", lambda name: name)
+    assert not a_plan(**asked).missing
+
+
+def test_a_package_is_not_missing_where_no_masks_are_refined(monkeypatch):
+    monkeypatch.setattr("whatwhere.plan.needs.find_spec", lambda name: None)
+    tables = a_table("instances", ("dino", "exact"))
+    assert not a_plan(tables=tables, proposals={"crf": {"library": "pydensecrf"}}).missing
+
+
 def test_the_index_is_looked_through_as_the_search_does():
     from whatwhere.joint import search
 
@@ -362,6 +412,8 @@ def test_features_that_are_not_kept_need_room_for_a_shard_or_for_a_set_that_is_r
 
     whole, stage = needs("final")
     assert (stage.kept_bytes, stage.peak_bytes) == (0, pytest.approx(whole / 3))  # shards of 4 of 12 images
+    assert "at least" in stage.note
+    assert "several may wait" in stage.note
     whole, stage = needs("global")
     assert (stage.kept_bytes, stage.peak_bytes) == (0, pytest.approx(whole))
 
@@ -376,7 +428,7 @@ def test_a_disk_that_is_too_small_is_missing(monkeypatch):
 
 
 def test_what_is_missing_is_said_with_what_to_do(monkeypatch):
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     backbones = {
         "dino": {"model": "dino-vits16", "weights": "nowhere.pth"},
@@ -391,7 +443,7 @@ def test_what_is_missing_is_said_with_what_to_do(monkeypatch):
     }
     assert "nowhere.pth" in how["weights of backbone dino"]
     assert "HF_TOKEN" in how["permission for stabilityai/stable-diffusion-3-medium-diffusers"]
-    monkeypatch.setenv("HF_TOKEN", "planted")
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "planted")  # set, or stored by a login
     assert not any("permission" in one.what for one in a_plan(device="cuda", backbones=backbones).missing)
 
 

@@ -16,6 +16,7 @@ from whatwhere.evaluate.crf import MASKCUT
 from whatwhere.evaluate.instances import MATCHES, coco_results, detection_scores, match_detections
 from whatwhere.images import tokens_to_pixels
 from whatwhere.proposals import propose
+from whatwhere.stages import proposals as stage
 from whatwhere.stages.proposals import write_detections, write_proposals
 from whatwhere.store import Store
 
@@ -239,6 +240,18 @@ class TestDetections:
             assert scores == pytest.approx({"AP50": 100, "AP": 100, "AR100": 100, "masks per image": 1})
         assert (matches.truths == 1).all()
 
+    def test_every_object_has_a_number_of_its_own(self, tmp_path, monkeypatch):
+        """As COCO's format wants it, whether or not the matching looks at the numbers."""
+        matched = []
+        monkeypatch.setattr(
+            stage, "match_detections", lambda truth, *rest: matched.append(truth) or match_detections(truth, *rest)
+        )
+        truth, results = made_up(2)
+        detected(tmp_path, truth, results, 4)
+        assert [entry["id"] for entry in matched[0]["annotations"]] == list(range(1, len(truth["annotations"]) + 1))
+        assert [image["id"] for image in matched[0]["images"]] == [image["id"] for image in truth["images"]]
+        assert matched[0]["categories"] == truth["categories"]
+
     def test_the_results_are_a_file_that_coco_loads(self, tmp_path):
         truth, results = made_up(0)
         entries, _ = detected(tmp_path, truth, results, 3)
@@ -265,3 +278,12 @@ class TestDetections:
             write_detections(truths, [str(tmp_path / "stray.json")], tmp_path / "o" / "r.json", tmp_path / "o" / "m.p")
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "o").exists()
+
+    def test_a_damaged_shard_is_one_line(self, tmp_path):
+        truth, results = made_up(1)
+        truths, proposals = shards_of(tmp_path, truth, results, 2)
+        (tmp_path / "found-2-1.json").write_text("[{")
+        with pytest.raises(InputError, match=r"found-2-1\.json: expected JSON, got a damaged file") as caught:
+            write_detections(truths, proposals, tmp_path / "r.json", tmp_path / "m.parquet")
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "r.json").exists()

@@ -246,6 +246,11 @@ class TestClaims:
         assert [text for _, text in counted] == ["1", "2"]
         assert "Of 3 claims" in page.text
 
+    def test_a_margin_is_part_of_what_is_said_of_them(self, tmp_path, material):
+        page = render(tmp_path, **material, claims=[judged("reproduced here")])
+        (said,) = [text for text in page.words("p") if text.startswith("Each claim is an order of numbers")]
+        assert "better than all that they are compared with or, where said, worse by no more than the margin" in said
+
     def test_without_any_there_is_no_such_section(self, tmp_path, material):
         assert "claims-heading" not in render(tmp_path, **material).text
 
@@ -350,6 +355,30 @@ class TestRun:
         ]
         digest = hashlib.sha256((finished / "tables/table1.csv").read_bytes()).hexdigest()
         assert facts["table1.csv"] == [digest]
+
+    @pytest.mark.parametrize(
+        ("known", "gone"),
+        [
+            ("joint/scenes/dino/exact.json", "joint/scenes/dino/old.json"),
+            ("segments/scenes/dino/exact.json", "segments/scenes/dino/old.json"),
+            ("refined/scenes/dino/exact.json", "refined/scenes/dino/old.json"),
+            ("matching/segments/scenes/dino/v1.2.parquet", "matching/segments/scenes/dino/v1.1.parquet"),
+            ("coordinates/scenes/dino/final.json", "coordinates/scenes/dino/dino.json"),
+            ("detections/scenes/dino/exact.parquet", "detections/scenes/dino/old.parquet"),
+            ("timings/scenes/dino.json", "timings/scenes/old.json"),
+            ("texts/scenes/dino/things.json", "texts/scenes/dino/exact.json"),
+        ],
+    )
+    def test_files_named_after_what_is_gone_are_not_counted(self, finished, known, gone):
+        methods = {name: {"kind": "exact"} for name in ("exact", "final", "v1.2")}
+        for name in (known, gone):
+            (finished / name).parent.mkdir(parents=True, exist_ok=True)
+            (finished / name).write_text("{}")
+        facts = self.facts(report_of(finished, methods=methods, namings={"things": {}}))
+        assert facts[known.partition("/")[0]][0] == "1"
+        (finished / known).unlink()
+        facts = self.facts(report_of(finished, methods=methods, namings={"things": {}}))
+        assert known.partition("/")[0] not in facts
 
     def test_a_stages_digest_follows_its_contents_only(self, finished):
         before = self.facts(report_of(finished))

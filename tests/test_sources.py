@@ -12,7 +12,7 @@ from serving import CONTENT, refused, sha256, tar_of, tree, zip_of
 
 from whatwhere import download as downloading
 from whatwhere.datasets import sources
-from whatwhere.datasets.sources import SOURCES, NameList, Source, fetch, manifest_path, obtain
+from whatwhere.datasets.sources import FETCHED, SOURCES, NameList, Source, fetch, manifest_path, obtain
 from whatwhere.unpack import unpack
 
 NAMES = ("one", "two", "three")
@@ -342,3 +342,13 @@ def test_coco_stuff_is_what_the_protocol_says():
     listed = SOURCES["coco-stuff27-list"]
     assert listed.checksum == "sha256:7c629734c88f1a74bba6311e01d4d9fe976df84f07cb4fc86452ce5116e51655"
     assert listed.lists == (NameList("Coco164kFull_Stuff_Coarse_7.txt", 2175),)
+
+
+def test_what_is_downloaded_for_a_data_set_is_known_and_ones_own_copy_lies_elsewhere():
+    assert set(FETCHED) == {"voc", "coco", "cocostuff27"}
+    for wanted in FETCHED.values():
+        for name, own in wanted.items():
+            assert name in SOURCES
+            assert own
+            # where a download goes, one's own copy would look as if it came and went with it
+            assert not any(Path(place).parts[0] in SOURCES for place in own)

@@ -6,8 +6,11 @@ import json
 import pandas as pd
 import pytest
 
+from whatwhere.evaluate.matching import COUNTS
+from whatwhere.evaluate.zeroshot import TEMPLATES
+from whatwhere.stages.decoded_tables import write_zeroshot_table
 from whatwhere.stages.tables import write_oracle_table, write_seconds_table
-from whatwhere.tables import Number, computed_on, merged, write_table
+from whatwhere.tables import Number, computed_on, merged, on_dataset, write_table
 
 ROW = {"paper": None, "backbone": None, "method": None, "reason": "", "reported": "", "datasets": None, "crf": False}
 TABLE = {
@@ -202,6 +205,42 @@ def test_seconds_are_added_up_and_name_the_machine(tmp_path):
     assert "a GPU" in (tmp_path / "t.md").read_text()
 
 
+def naming(**changes):
+    return {"measure": "probability", "threshold": 0.7, "templates": None, **changes}
+
+
+def test_notes_say_how_each_naming_that_is_used_decides(tmp_path):
+    rows = [{**ROW, "labels": ["theirs", ""], "naming": None, "paper": 0.5, "reason": "needs weights"}]
+    files = []
+    for name in ("things", "cosines", "things"):
+        path = tmp_path / f"scenes/b/tokens/{name}/0.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(columns=COUNTS).to_parquet(path)
+        files = [*dict.fromkeys([*files, str(path)])]
+        rows.append({**ROW, "labels": ["ours", ""], "backbone": "b", "method": "tokens", "naming": name})
+    namings = {
+        "things": naming(),
+        "cosines": naming(measure="cosine", threshold=0.25, templates=("a {}.",)),
+        "other": naming(),
+    }
+
+    def notes(**more):
+        table = {**TABLE, "rows": rows}
+        write_zeroshot_table(tmp_path / "t.csv", {"confusion": files}, table=table, seed=0, resamples=2, **more)
+        return json.loads((tmp_path / "t.meta.json").read_text())["notes"]
+
+    before = notes()
+    after = notes(namings=namings)
+    assert after[: len(before)] == before
+    rest = "and is background elsewhere"
+    assert after[len(before) :] == [
+        "Naming things: a region has the name of its best class where the probability is above 0.7, "
+        f"{rest}; {len(TEMPLATES)} prompts a class.",
+        f"Naming cosines: a region has the name of its best class where the cosine is above 0.25, {rest}; "
+        "1 prompt a class.",
+    ]
+
+
 # ------------------------------------------------------------------------------- rows, whatever is in them
 
 
@@ -346,6 +385,11 @@ def test_columns_that_would_be_empty_are_left_out(tmp_path):
 )
 def test_what_a_row_is_computed_on(row, expected):
     assert list(computed_on(table_of([]), {**ROW, **row})) == expected
+
+
+def test_headings_name_the_data_set_where_there_are_several():
+    assert on_dataset(table_of([]), "photos") == ", photos"
+    assert on_dataset(table_of([], datasets=["photos"]), "photos") == ""
 
 
 def test_notes_of_several_data_sets_all_stay():

@@ -73,10 +73,10 @@ def test_a_label_without_tokens_is_zeros_and_background():
     found = region_features(rows(3, 5).astype(np.float16), np.array([0, 2, 2]))
     assert found.shape == (3, 5)
     assert not found[1].any()
-    for measure, texts in (("probability", rows(1, 5)), ("cosine", -found[:1])):
+    for measure, texts in (("probability", rows(2, 5)), ("cosine", -found[:1])):
         names, scores = recognise(found, texts, threshold=-0.5, measure=measure, scale=10.0)
-        assert (names[1], scores[1]) == (0, 0)  # also where a lone name has probability 1
-        assert names[2] == 1 or scores[2] <= -0.5
+        assert (names[1], scores[1]) == (0, 0)
+        assert names[2] > 0 or scores[2] <= -0.5
 
 
 def test_negative_labels_are_refused():
@@ -130,7 +130,8 @@ def test_only_the_most_probable_names_of_the_image_compete():
     features = np.array([[1.0, 0.9, 0, 0], [0.2, 1.0, 0, 0], [0, 0, 1.0, 0.9]])
     assert recognise(features, texts, **CHOICE)[0].tolist() == [1, 2, 3]
     assert recognise(features, texts, **CHOICE, most=2)[0].tolist()[:2] == [1, 2]
-    assert recognise(features, texts, **CHOICE, most=1)[0].tolist() == [2, 2, 2]
+    cosines = {**CHOICE, "measure": "cosine"}
+    assert recognise(features, texts, **cosines, most=1)[0].tolist() == [2, 2, 0]  # a cosine of 0 is not above it
     whole = np.array([0, 0, 0.1, 1.0])  # an image of which the third region is nearly all
     names, scores = recognise(features, texts, **CHOICE, most=2, whole=whole)
     assert names[2] == 3
@@ -144,9 +145,16 @@ def test_only_the_most_probable_names_of_the_image_compete():
 
 def test_empty_regions_do_not_count_as_the_image():
     texts, features = np.eye(2), np.array([[0.1, 1.0], [0, 0], [0, 0]])
-    names, _ = recognise(features, texts, **CHOICE, most=1)
+    cosines = {**CHOICE, "measure": "cosine"}
+    names, _ = recognise(features, texts, **cosines, most=1)
     assert names.tolist() == [2, 0, 0]
-    assert recognise(np.zeros((2, 2)), texts, **CHOICE, most=1)[0].tolist() == [0, 0]
+    assert recognise(np.zeros((2, 2)), texts, **cosines, most=1)[0].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("few", [{"texts": np.eye(2)[:1]}, {"texts": np.eye(2), "most": 1}])
+def test_a_probability_among_one_is_refused(few):
+    with pytest.raises(InputError, match="expected at least two that compete"):
+        recognise(np.eye(2), **few, **CHOICE)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ class _Outcome:
     """One comparison, made: ours against those of its rivals that have a number."""
 
     about: str
+    dataset: str
+    """Where the table has several."""
     holds: bool
     numbers: str
     clear: bool | None
@@ -45,17 +47,19 @@ def judge(claim: Mapping[str, Any], tables: Mapping[str, Rows]) -> Verdict:
     """Whether a claim (`config.claims.Claim` as values) holds on the numbers of a run.
 
     `tables` are `rows` of each table's `.meta.json`, by its name. A claim is reproduced if every comparison that can
-    be made holds: ours is better than each of the others, or worse by no more than the margin. What has no number is
-    left out, and said; with nothing to compare the claim is not testable. A difference is clear where intervals do
-    not overlap, which is stricter than a test of the difference; that of a gain (`over`) is as wide as its two
-    numbers' together (ASSUME: the resamples of two rows are not paired, so nothing narrower is known).
+    be made holds: ours is better than each of the others, or worse by no more than the margin. All numbers of a
+    comparison are of one data set, unless it names more; where it names none, it is made on each of the table's that
+    ours has the number on. What has no number is left out, and said; with nothing to compare the claim is not
+    testable. A difference is clear where intervals do not overlap, which is stricter than a test of the difference;
+    that of a gain (`over`) is as wide as its two numbers' together (ASSUME: the resamples of two rows are not paired,
+    so nothing narrower is known).
     """
     if not claim["comparisons"]:
         return Verdict(UNTESTED, claim["reason"], "")
     if claim["table"] not in tables:
         return Verdict(UNTESTED, _sentence([f"{claim['table']} is not among this run's tables", claim["reason"]]), "")
     rows, outcomes, missing = tables[claim["table"]], [], []
-    for comparison in claim["comparisons"]:
+    for comparison in (one for each in claim["comparisons"] for one in _by_dataset(each, rows, claim["quantity"])):
         outcome, gaps = _compared(comparison, rows, claim)
         outcomes += [outcome] if outcome else []
         missing += gaps
@@ -67,6 +71,30 @@ def judge(claim: Mapping[str, Any], tables: Mapping[str, Rows]) -> Verdict:
     decisive = [outcome.clear for outcome in outcomes if outcome.holds == holds]
     words = _sentence([_said(outcomes), without])
     return Verdict(REPRODUCED if holds else NOT_REPRODUCED, words, _certainty(decisive, every=holds))
+
+
+def _by_dataset(comparison: Mapping[str, Any], rows: Rows, quantity: str) -> list[dict[str, Any]]:
+    """The comparison on each data set that ours was computed on and that has such numbers, with the set's name."""
+    ours = comparison["ours"]
+    several = len({row["dataset"] for row in rows}) > 1
+    measured = {row["dataset"] for row in rows if quantity in row["numbers"]}
+    own = dict.fromkeys(row["dataset"] for row in _fitting(ours, rows) if several and row["dataset"] in measured)
+    return [
+        {
+            "about": comparison["about"],
+            "dataset": dataset if several and dataset else "",
+            "ours": _on(ours, dataset),
+            "than": [_on(rival, dataset) for rival in comparison["than"]],
+        }
+        for dataset in own or [ours.get("dataset")]
+    ]
+
+
+def _on(reference: Mapping[str, Any], dataset: str | None) -> dict[str, Any]:
+    """The reference, and what it is a gain over, on a data set if it does not name its own."""
+    own = reference.get("dataset") or dataset
+    over = reference.get("over")
+    return {**reference, "dataset": own, "over": _on(over, own) if over else None}
 
 
 def _compared(comparison: Mapping[str, Any], rows: Rows, claim: Mapping[str, Any]) -> tuple[_Outcome | None, list[str]]:
@@ -82,7 +110,8 @@ def _compared(comparison: Mapping[str, Any], rows: Rows, claim: Mapping[str, Any
     gain = sign * (ours.value - strongest.value)
     holds = gain > 0 or (margin > 0 and gain >= -margin - _ROUNDING)
     numbers = _numbers(ours.value, strongest.value, sign, margin, among=len(rivals))
-    return _Outcome(comparison["about"], holds, numbers, _is_clear(ours, rivals, sign, margin, holds)), missing
+    clear = _is_clear(ours, rivals, sign, margin, holds)
+    return _Outcome(comparison["about"], comparison["dataset"], holds, numbers, clear), missing
 
 
 def _value(reference: Mapping[str, Any], rows: Rows, quantity: str) -> Number | None:
@@ -103,11 +132,15 @@ def _difference(end: float | None, other: float | None) -> float | None:
 
 
 def _row(reference: Mapping[str, Any], rows: Rows, quantity: str) -> Mapping[str, Any] | None:
+    return next((row for row in _fitting(reference, rows) if quantity in row["numbers"]), None)
+
+
+def _fitting(reference: Mapping[str, Any], rows: Rows) -> list[Mapping[str, Any]]:
+    """Rows that a reference may mean: one on each data set if it names none."""
     wanted = {key: reference.get(key) for key in ("backbone", "method", "naming")} | {"crf": bool(reference.get("crf"))}
     if reference.get("dataset"):
         wanted["dataset"] = reference["dataset"]
-    fits = (row for row in rows if all(row.get(key) == value for key, value in wanted.items()))
-    return next((row for row in fits if quantity in row["numbers"]), None)
+    return [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
 
 
 def _gaps(reference: Mapping[str, Any], rows: Rows, quantity: str) -> list[str]:
@@ -154,7 +187,8 @@ def _said(outcomes: Sequence[_Outcome]) -> str:
 
 def _one(outcome: _Outcome) -> str:
     unclear = f", {UNCLEAR}" if outcome.clear is False else ""
-    numbers = f"({outcome.numbers}{unclear})"
+    where = f"{outcome.dataset}: " if outcome.dataset else ""
+    numbers = f"({where}{outcome.numbers}{unclear})"
     return f"on {outcome.about} {numbers}" if outcome.about else numbers
 
 

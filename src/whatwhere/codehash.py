@@ -17,6 +17,7 @@ PACKAGE = "whatwhere"
 #: Libraries whose version may change a result: import name to distribution.
 COMPUTING = {name: name for name in ("torch", "timm", "diffusers", "transformers", "numpy", "scipy", "pandas")}
 COMPUTING |= {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow", "faiss": "faiss-cpu"}
+COMPUTING |= {"pycocotools": "pycocotools"}
 ROOT = Path(__file__).parent
 
 

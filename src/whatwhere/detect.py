@@ -41,11 +41,11 @@ def detect_photos(
     check_output(out, photos)
     model = load_backbone(backbone, **backbone_settings)
 
-    def work(name: str, image: np.ndarray) -> str:
+    def work(photo: Path, name: str, image: np.ndarray) -> str:
         found = detect(model, image, protocol=protocol_of(backbone), **choice)
         masks = found["masks"]
         with replacing(out / f"{name}_instances.json") as partial:
-            partial.write_text(json.dumps(coco(name, image, **found)), "utf-8")
+            partial.write_text(json.dumps(coco(photo.name, image, **found)), "utf-8")
         with replacing(out / f"{name}_instances.png") as partial:
             Image.fromarray(instance_overlay(image, masks[:shown])).save(partial, format="PNG")
         best = f", the best with score {found['scores'][0]:.2f}" if len(masks) else ""
@@ -73,7 +73,9 @@ def detect(
     partitions = cluster(solved.vectors, candidates=CANDIDATES, seed=seed).partitions
     found = propose(solved.vectors, np.stack(list(partitions.values())), solved.grid, threshold=threshold, most=most)
     pixels = [tokens_to_pixels(mask.astype(np.int16), *image.shape[:2]) > 0 for mask in found.masks]
-    return {"masks": np.array(pixels, bool).reshape(-1, *image.shape[:2]), "scores": found.scores}
+    masks = np.array(pixels, bool).reshape(-1, *image.shape[:2])
+    seen = masks.any((1, 2))  # between the pixels of a photograph that has fewer than tokens a mask may vanish
+    return {"masks": masks[seen], "scores": found.scores[seen]}
 
 
 def coco(name: str, image: np.ndarray, masks: np.ndarray, scores: np.ndarray) -> dict[str, Any]:

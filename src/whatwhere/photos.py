@@ -54,6 +54,8 @@ def solve_photo(
 
     view = View(protocol, size_px or backbone.size_px, backbone.patch_px)
     features = capture(backbone, view_image(image, view)[None], values=pathway == "vv", joint=joint)
+    if not features.layers:
+        raise InputError(f"backbone {backbone.name}: expected one whose attention can be read, got none; name another")
     walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
     solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
     return Solved(features, orthogonalise(solution.vectors).numpy(), solution.values.numpy(), solution.grid)
@@ -62,12 +64,12 @@ def solve_photo(
 def each_photo(
     photos: Sequence[Path],
     out: Path,
-    work: Callable[[str, np.ndarray], str],
+    work: Callable[[Path, str, np.ndarray], str],
     *,
     doing: str,
     report: Callable[[str], None],
 ) -> list[str]:
-    """`work(name, image)` for every photo, which writes its files in `out` by that name and says what it found.
+    """`work(photo, name, image)` for every photo, which writes its files in `out` by that name and says what it found.
 
     A bad photo leaves the others unharmed: answers one line for each that could not be read. `report` gets a line a
     photo.
@@ -76,7 +78,7 @@ def each_photo(
     failures = []
     for photo in progress(photos, doing):
         try:
-            found = work(names[photo], read_image(photo))
+            found = work(photo, names[photo], read_image(photo))
         except InputError as error:
             failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
         except OSError as error:
@@ -106,7 +108,7 @@ def check_output(out: Path, photos: Sequence[Path]) -> None:
 def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
     """A name for each photo's files; a number is added where two photos share a stem."""
     names: dict[Path, str] = {}
-    for photo in photos:
+    for photo in dict.fromkeys(photos):
         stem, number = photo.stem, 2
         while stem in names.values():
             stem, number = f"{photo.stem}-{number}", number + 1

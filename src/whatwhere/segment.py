@@ -49,7 +49,7 @@ def segment_photos(
     model = load_backbone(backbone, **backbone_settings)
     texts = embedded(model, prompts) if prompts else None
 
-    def work(name: str, image: np.ndarray) -> str:
+    def work(_: Path, name: str, image: np.ndarray) -> str:
         asked: dict[str, Any] = {"texts": texts, "threshold": threshold, "protocol": protocol_of(backbone), **choice}
         found = segment(model, image, clusters=clusters, seed=seed, **asked)
         if texts is None:
@@ -101,13 +101,18 @@ def embedded(backbone: Backbone, prompts: Sequence[str]) -> np.ndarray:
     from whatwhere.evaluate.zeroshot import text_embeddings
 
     if backbone.language is None:
-        able = ", ".join(name for name in PRESETS if "clip" in name or "group" in name)
+        able = ", ".join(name for name in PRESETS if "clip" in name)
         raise InputError(f"--prompts: expected a backbone that reads texts ({able}), got {backbone.name}; name one")
     embed = backbone.language.embed
     return text_embeddings(lambda words: embed(words).cpu().numpy(), prompts, PROMPTED)
 
 
 def _check_prompts(prompts: Sequence[str]) -> None:
+    if len(prompts) == 1 and prompts[0]:
+        raise InputError(
+            f"--prompts: expected at least two phrases between commas, got {prompts[0]!r} alone; say what else there "
+            "may be, for the most probable wins"
+        )
     if len(set(prompts)) < len(prompts) or not all(prompts):
         raise InputError(
             f"--prompts: expected different phrases between commas, got {', '.join(prompts)!r}; correct it"

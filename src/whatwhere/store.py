@@ -182,8 +182,8 @@ def provenance() -> dict[str, str]:
     return found
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON artifact. Raises `InputError` where it is missing or damaged."""
+def read_json(path: Path) -> Any:
+    """A JSON artifact, mostly an object. Raises `InputError` where it is missing or damaged."""
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:

@@ -84,6 +84,11 @@ def computed_on(table: dict[str, Any], row: dict[str, Any]) -> Sequence[str]:
     return (row["datasets"] or table["datasets"]) if row["backbone"] else ()
 
 
+def on_dataset(table: dict[str, Any], dataset: str) -> str:
+    """What a heading ends in: `, dataset` where the table has several, nothing where it has one."""
+    return f", {dataset}" if len(table["datasets"]) > 1 else ""
+
+
 def merged(cells: Cells, more: Cells) -> Cells:
     """A row's cells on several data sets; what is noted of each of them stays."""
     notes = [part["Note"] for part in (cells, more) if "Note" in part]

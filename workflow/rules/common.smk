@@ -8,8 +8,6 @@ from pathlib import Path
 import whatwhere.codehash
 import whatwhere.config
 import whatwhere.datasets
-import whatwhere.datasets.coco
-import whatwhere.datasets.cocostuff27
 import whatwhere.datasets.sources
 import whatwhere.errors
 
@@ -23,12 +21,7 @@ except whatwhere.errors.InputError as error:
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
 FAMILIES = ("dino", "mae", "clip", "diffusion")
-# kinds of data sets that are downloaded: each source, and where one's own copy of it may lie under the root
-FETCHED = {
-    "voc": {"voc2012": ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")},
-    "coco": {name: places[:-1] for name, places in whatwhere.datasets.coco.PLACES.items()},
-    "cocostuff27": {name: places[:-1] for name, places in whatwhere.datasets.cocostuff27.PLACES.items()},
-}
+FETCHED = whatwhere.datasets.sources.FETCHED
 
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
@@ -184,7 +177,8 @@ def timing_code(wildcards):
 
 def timing_settings(wildcards):
     regions = values(SETTINGS.regions)
-    return {**feature_settings(wildcards), "methods": timed_methods(wildcards), "regions": regions}
+    settings = {key: value for key, value in feature_settings(wildcards).items() if key not in ("values", "joint")}
+    return {**settings, "methods": timed_methods(wildcards), "regions": regions}
 
 
 def zoo_inputs(wildcards):

@@ -25,6 +25,7 @@ rule named:
         f"{RESULTS}/named/{{dataset}}/{{backbone}}/{{method}}/{{naming}}/{{shard}}.json",
     log:
         f"{RESULTS}/logs/named/{{dataset}}/{{backbone}}/{{method}}/{{naming}}/{{shard}}.log",
+    priority: 1  # before more features, which may wait to be deleted
     conda:
         "../../envs/data.yaml"
     params:

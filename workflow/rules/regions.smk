@@ -8,6 +8,7 @@ rule regions:
         f"{RESULTS}/regions/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
     log:
         f"{RESULTS}/logs/regions/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
+    priority: 1  # before more features, which may wait to be deleted
     conda:
         "../../envs/data.yaml"
     params:

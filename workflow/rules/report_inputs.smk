@@ -25,6 +25,9 @@ def table_settings(wildcards):
         settings |= {"methods": used, "chosen": chosen}
     if table.kind != "seconds":
         settings |= {"seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+    if table.kind == "zeroshot":
+        used = dict.fromkeys(naming for *_, naming in table.named())
+        settings["namings"] = {name: values(SETTINGS.namings[name]) for name in used}
     if table.kind in ("matching", "position"):
         settings["unit_rows"] = SETTINGS.segments.unit_rows
     return settings

@@ -42,7 +42,7 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
         "instances",
         help="masks of the objects in your own photographs, ranked",
         description="Writes NAME_instances.json (a data set in COCO's format, a score with each annotation) and\n"
-        "NAME_instances.png (the first masks over the photograph) for each photograph.",
+        "NAME_instances.png (the first masks over the photograph, upright as its EXIF says) for each photograph.",
         epilog="example: whatwhere instances street.jpg --backbone stable-diffusion-v1-4 --out objects",
         formatter_class=shape,
     )

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Entries, Name, Positive, Strict
-from whatwhere.config.claims import Claim
+from whatwhere.config.claims import Claim, check_claims
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
 from whatwhere.config.faults import explain, must_exist
@@ -129,6 +129,7 @@ class Config(Strict):
             self._check_figure(f"figures.{name}", figure)
         for where, naming in self._namings():
             must_exist(where, naming, self.namings)
+        check_claims(self.claims, self.tables)
         return self
 
     def _namings(self) -> list[tuple[str, str]]:

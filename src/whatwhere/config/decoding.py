@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Positive, Share, Strict
 from whatwhere.config.joint import CrfSettings
@@ -25,8 +26,16 @@ class Naming(Strict):
     ASSUME: the paper's 0.7 is a probability: cosines between images and texts lie around 0.2 to 0.3 with CLIP."""
     threshold: Annotated[float, Field(ge=-1, le=1)] = 0.7
     """A region whose best class is not above it is background."""
-    most: Positive | None = None
+    most: Annotated[int, Field(ge=2)] | None = None
     """Only so many classes compete in an image, the most probable of it as a whole; GroupViT's authors take 5."""
+
+    @model_validator(mode="after")
+    def _with_a_place(self) -> Naming:
+        wrong = [template for template in self.templates or () if "{}" not in template]
+        if wrong:
+            words = f"templates: expected {{}} in each, where the class goes, got {wrong[0]!r}"
+            raise PydanticCustomError("values", "{words}", {"words": words})
+        return self
 
 
 class ProposalSettings(Strict):
@@ -36,7 +45,7 @@ class ProposalSettings(Strict):
     """Masks whose balanced silhouette is not above it are dropped."""
     overlap: Share = 0.7
     """Of two masks with a larger IoU the one with the lower score is dropped."""
-    least_share: Share = 0.01
+    least_share: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Of the image; smaller masks are dropped."""
     most_share: Share = 0.9
     """And larger ones."""
@@ -49,3 +58,10 @@ class ProposalSettings(Strict):
     )
     """Of the masks that a method answers itself (TokenCut, MaskCut); by default as MaskCut's authors have it. Null
     leaves them on tokens."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ProposalSettings:
+        if self.least_share > self.most_share:
+            words = f"most_share: expected at least least_share, {self.least_share}, got {self.most_share}"
+            raise PydanticCustomError("values", "{words}", {"words": words})
+        return self

@@ -175,10 +175,23 @@ def _instances(path: Path, read: _Reader, photograph: Path, number: int) -> tupl
         raise InputError(f"{str(photograph)!r}: expected the {size[0]} × {size[1]} px of its annotations, got {got}")
     with _read_as_coco(path, _id(number)):
         found = [
-            Instance(CATEGORIES[one["category_id"]], _mask(one["segmentation"], *size), crowd=bool(one["iscrowd"]))
+            Instance(
+                CATEGORIES[one["category_id"]],
+                _mask(one["segmentation"], *size),
+                crowd=bool(one["iscrowd"]),
+                box=_box(one["bbox"]),
+            )
             for one in annotations
         ]
     return tuple(instance for instance in found if instance.mask.any())
+
+
+def _box(box: Any) -> tuple[float, float, float, float]:
+    """Left, top, width and height. Raises ValueError and the like."""
+    left, top, width, height = (float(side) for side in box)
+    if not (np.isfinite([left, top]).all() and 0 <= width < np.inf and 0 <= height < np.inf):
+        raise ValueError(f"bbox {box}")
+    return left, top, width, height
 
 
 def _mask(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "y x"]:

@@ -51,6 +51,6 @@ def _annotation(instance: Instance, *, annotation_id: int, image_id: int) -> dic
         "category_id": instance.category + 1,
         "segmentation": {"size": [int(n) for n in code["size"]], "counts": code["counts"].decode("ascii")},
         "area": float(run_lengths.area(code)),
-        "bbox": [float(side) for side in run_lengths.toBbox(code)],
+        "bbox": [float(side) for side in (run_lengths.toBbox(code) if instance.box is None else instance.box)],
         "iscrowd": int(instance.crowd),
     }

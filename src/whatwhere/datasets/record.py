@@ -16,12 +16,14 @@ IGNORE = -1
 class Instance:
     """One object: its class (index into `Dataset.classes`) and its visible pixels.
 
-    `crowd`: a group outlined together, which no score counts.
+    `crowd`: a group outlined together, which no score counts. `box`: left, top, width and height in pixels, where the
+    data set has its own beside the mask.
     """
 
     category: int
     mask: Bool[np.ndarray, "y x"]
     crowd: bool = False
+    box: tuple[float, float, float, float] | None = None
 
 
 def nothing() -> tuple:

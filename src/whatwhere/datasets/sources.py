@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whatwhere.atomic import replacing
-from whatwhere.datasets import cocostuff27, voc
+from whatwhere.datasets import coco, cocostuff27, voc
 from whatwhere.download import DownloadError, download, noted
 from whatwhere.errors import InputError
 from whatwhere.images import PathLike
@@ -128,6 +128,13 @@ _ALL = (
     ),
 )
 SOURCES = {source.name: source for source in _ALL}
+#: Kinds of data sets that are downloaded: each source, and where one's own copy of it may lie under the root. The last
+#: of a kind's `PLACES` is a download's.
+FETCHED: dict[str, dict[str, tuple[str, ...]]] = {
+    "voc": {"voc2012": ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")},
+    "coco": {name: places[:-1] for name, places in coco.PLACES.items()},
+    "cocostuff27": {name: places[:-1] for name, places in cocostuff27.PLACES.items()},
+}
 
 
 def fetch(source_name: str, root: PathLike) -> Path:

@@ -65,7 +65,8 @@ def region_features(
 ) -> Float[np.ndarray, "region channel"]:
     """Row r is the mean of the tokens with label r, as they are; zeros for a label that no token has.
 
-    ASSUME: tokens are not brought to unit length before, as the paper averages the value features.
+    ASSUME: tokens are averaged after the layer's output projection, the norm and the projection into the joint space,
+    not before (the paper names no order, and the norm is not linear), and not brought to unit length before.
 
     Raises `InputError` for negative labels.
     """
@@ -97,9 +98,10 @@ def recognise(
     GroupViT's authors, from whom this comes (with 5), moreover multiply with the probability among all names, and
     never ask for more than the image's best score.
 
-    Raises `InputError` for a probability without a positive scale, and for `most` below 1.
+    Raises `InputError` for a probability without a positive scale or among fewer than two names, and for `most` below
+    1.
     """
-    _check(measure, scale, most)
+    _check(measure, scale, most, len(texts))
     cosines = _unit(features) @ _unit(texts).T
     if most is not None and most < len(texts):
         filled = features[(features != 0).any(1)]
@@ -121,9 +123,14 @@ def on_grid(
     return joint.reshape(*there, -1)[rows][:, columns].reshape(grid[0] * grid[1], -1).astype(np.float32)
 
 
-def _check(measure: str, scale: float, most: int | None) -> None:
+def _check(measure: str, scale: float, most: int | None, names: int) -> None:
     if measure == "probability" and not 0 < scale < np.inf:
         raise InputError(f"names: expected a positive scale of the cosines, got {scale}; take the model's own")
+    if measure == "probability" and (names < 2 or most == 1):
+        raise InputError(
+            "names: expected at least two that compete, for among fewer every probability is 1, got one; ask about "
+            "more, or measure cosines"
+        )
     if most is not None and most < 1:
         raise InputError(f"names: expected at least one that competes, got most {most}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from whatwhere.config import Config, Run, runs
+from whatwhere.plan.disk import MASKED
 
 #: A data set as a backbone sees it.
 Place = tuple[str, str]
@@ -51,6 +52,22 @@ def refined(config: Config) -> list[Run]:
     """Every run with a CRF on the clusters of a whole data set."""
     tables = [table for table in config.tables.values() if table.kind == "matching"]
     return list(dict.fromkeys(run for table in tables for run in table.refined()))
+
+
+def cut(config: Config) -> list[Run]:
+    """Every run whose graph is cut by itself: NCut, TokenCut, MaskCut."""
+    return [run for run in solved(config) if config.methods[run[2]].kind in ("ncut", *MASKED)]
+
+
+def proposed(config: Config) -> list[Run]:
+    """Every run whose regions become ranked masks of objects."""
+    return [run for run in config.detected() if config.methods[run[2]].kind not in MASKED]
+
+
+def refined_masks(config: Config) -> list[Run]:
+    """Every run with a CRF on each mask of an object that its method answers itself."""
+    masked = [run for run in config.detected() if config.methods[run[2]].kind in MASKED]
+    return masked if config.proposals.crf else []
 
 
 def timed(config: Config) -> dict[Place, list[str]]:

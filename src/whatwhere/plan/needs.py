@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,7 +10,7 @@ from pathlib import Path
 from whatwhere.config import BackboneSettings, Config
 from whatwhere.datasets.sources import SOURCES
 from whatwhere.errors import InputError
-from whatwhere.plan.asked import refined
+from whatwhere.plan.asked import refined, refined_masks
 from whatwhere.plan.disk import UNPACKED, WEIGHT_BYTES
 from whatwhere.plan.network import Network, source_of
 from whatwhere.plan.pictures import Pictures
@@ -87,14 +86,25 @@ def missing(
     if config.device.startswith("cuda") and not _cuda():
         how = "torch sees no GPU here; run it where there is one, or set device: cpu"
         lacking.append(Missing(f"device {config.device}", how))
-    if config.segments.crf.library == "pydensecrf" and refined(config) and find_spec("pydensecrf") is None:
-        how = "pip install 'whatwhere[crf]' (wants a compiler), or set segments: {crf: {library: own}}"
-        lacking.append(Missing("the package pydensecrf2", how))
+    lacking += _packages(config)
     if bytes_short > 0:
         kept = ", or set features: {keep: false}" if config.features.keep else ""
         how = f"make room, or take fewer images, layers or noise samples{kept}"
         lacking.append(Missing(f"{bytes_short / 1e9:.1f} GB of disk", how))
     return lacking
+
+
+def _packages(config: Config) -> list[Missing]:
+    """The CRF that has to be compiled, where clusters or masks are to be refined by it."""
+    asked = {
+        "segments": (config.segments.crf, refined(config)),
+        "proposals": (config.proposals.crf, refined_masks(config)),
+    }
+    wanted = [name for name, (crf, found) in asked.items() if crf and crf.library == "pydensecrf" and found]
+    if not wanted or find_spec("pydensecrf"):
+        return []
+    own = " and ".join(f"{name}: {{crf: {{library: own}}}}" for name in wanted)
+    return [Missing("the package pydensecrf2", f"pip install 'whatwhere[crf]' (wants a compiler), or set {own}")]
 
 
 def is_cached(settings: BackboneSettings) -> bool:
@@ -161,13 +171,15 @@ def _checkpoint(name: str, settings: BackboneSettings) -> Missing:
 
 
 def _gates(config: Config, networks: Mapping[str, Network | None]) -> list[tuple[str, str]]:
-    """Models that the hub gives away only to those who asked, each once."""
+    """Models that the hub gives away only to those who asked, each once: a token, set or stored, says they did."""
+    from huggingface_hub import get_token
+
     found = {}
     for name in networks:
         settings = config.backbones[name]
         source = source_of(settings)
         wanted = source.note.startswith(GATED) and _is_of_hub(settings) and not is_cached(settings)
-        if wanted and "HF_TOKEN" not in os.environ:
+        if wanted and not get_token():
             found[f"permission for {source.model}"] = source.note
     return list(found.items())
 

@@ -85,8 +85,8 @@ def _time(plan: Plan) -> str:
         f"Estimates: operations and memory over {GPU_UTILISATION:.0%} of the GPU's published peaks, in float32 unless "
         f"the backbone says otherwise, and {CPU_UTILISATION:.0%} of what this processor was measured at just now; both "
         "with what runs on the processor beside. A processor searches more than "
-        "200,000 locations by FAISS, approximately. Left out: reading and writing, baselines, Lanczos, sparse "
-        "matrices, K-means over whole sets, names and masks of objects, scores, tables, figures."
+        "200,000 locations by FAISS, approximately. Left out: reading and writing, Lanczos, sparse matrices, K-means "
+        "over whole sets, names, scores, tables, figures."
     )
     return "\n".join([f"{INDENT}{head}", *_wrapped(words, INDENT)])
 

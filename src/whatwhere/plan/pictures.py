@@ -8,7 +8,7 @@ from typing import Any
 
 from whatwhere.datasets import cityscapes, coco, cocostuff27, load_dataset, voc
 from whatwhere.datasets.scene_world import CLASSES
-from whatwhere.datasets.sources import SOURCES, Source, manifest_path
+from whatwhere.datasets.sources import FETCHED, SOURCES, Source, manifest_path
 from whatwhere.errors import InputError
 from whatwhere.images import View, view_size
 from whatwhere.plan.overlay import unset_variable
@@ -19,12 +19,6 @@ KNOWN: dict[str, dict[str, int]] = {
     "cocostuff27": {"": cocostuff27.IMAGES},
     "coco": {"": coco.IMAGES},
     "cityscapes": cityscapes.SPLITS,
-}
-#: What the workflow downloads for a kind, and where one's own copy of it may lie under the root.
-FETCHED: dict[str, dict[str, tuple[str, ...]]] = {
-    "voc": {"voc2012": ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")},
-    "coco": {name: tuple(found[:-1]) for name, found in coco.PLACES.items()},
-    "cocostuff27": {name: tuple(found[:-1]) for name, found in cocostuff27.PLACES.items()},
 }
 #: ASSUME: of photographs that are not at hand most have this size (height, width) in pixels.
 TYPICAL = {"voc": (375, 500), "coco": (480, 640), "cocostuff27": (480, 640), "cityscapes": (1024, 2048)}

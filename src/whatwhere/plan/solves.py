@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
 
 from whatwhere.config import Run, Solver
 from whatwhere.plan import asked, disk, work
@@ -14,7 +16,7 @@ from whatwhere.plan.work import Work
 
 
 def solves(lookup: Lookup) -> list[Solve]:
-    """Solvers of one image, together for each data set and backbone; the baselines are a small part of them."""
+    """Solvers of one image, together for each data set and backbone; other methods run `beside`."""
     methods: dict[asked.Place, list[str]] = defaultdict(list)
     for dataset, backbone, name in asked.solved(lookup.config):
         if isinstance(lookup.config.methods[name], Solver):
@@ -56,23 +58,33 @@ def _joint(lookup: Lookup, run: Run) -> JointSolve:
 
 
 def beside(lookup: Lookup) -> list[Beside]:
-    """K-means of images, and the CRF: on the processor's cores, an image each.
+    """Cuts of single graphs, K-means of images, masks of objects, and CRFs: on the processor's cores, an image each.
 
     ASSUME: the cores are all busy with them.
     """
-    shown = [_clustering(lookup, run) for run in lookup.config.shown()]
-    crf = [_crf(lookup, run) for run in asked.refined(lookup.config)]
-    rows = [_together("regions: K-means and silhouettes", shown), _together("dense CRF", crf)]
+    config = lookup.config
+    number = disk.candidates(config)
+    grouped = [run for run in config.shown() if config.methods[run[2]].kind not in disk.MASKED]
+    cut = [_of_tokens(lookup, run, work.cutting_s) for run in asked.cut(config)]
+    shown = [_of_tokens(lookup, run, lambda tokens, _: work.clustering_s(tokens, number)) for run in grouped]
+    objects = [
+        _of_tokens(lookup, run, lambda tokens, _: work.proposing_s(tokens, number)) for run in asked.proposed(config)
+    ]
+    rows = [
+        _together("TokenCut, MaskCut, NCut", cut),
+        _together("regions: K-means and silhouettes", shown),
+        _together("masks of objects", objects),
+        _together("CRF of their masks", [_mask_crf(lookup, run) for run in asked.refined_masks(config)]),
+        _together("dense CRF", [_crf(lookup, run) for run in asked.refined(config)]),
+    ]
     return [row for row in rows if row.images]
 
 
-def _clustering(lookup: Lookup, run: Run) -> tuple[int, Number] | None:
-    """Images of a run, and the seconds of one core for all of them."""
+def _of_tokens(lookup: Lookup, run: Run, seconds: Callable[[int, Any], Number]) -> tuple[int, Number] | None:
+    """Images of a run, and the seconds of one core for all of them: `seconds` says those of tokens and a method."""
     images, method = lookup.images(run[0]), lookup.config.methods[run[2]]
-    if method.kind in disk.MASKED:
-        return None
     tokens = lookup.of_run(run, lambda found: disk.vector_shape(found, method)[0])
-    return (images, images * work.clustering_s(tokens, disk.candidates(lookup.config))) if images and tokens else None
+    return (images, images * seconds(tokens, method)) if images and tokens else None
 
 
 def _crf(lookup: Lookup, run: Run) -> tuple[int, Number] | None:
@@ -83,6 +95,17 @@ def _crf(lookup: Lookup, run: Run) -> tuple[int, Number] | None:
         return None
     each = work.crf_s(size[0] * size[1], found.classes, lookup.config.segments.crf.iterations)
     return found.images, found.images * each
+
+
+def _mask_crf(lookup: Lookup, run: Run) -> tuple[int, Number] | None:
+    """Of every mask by itself, in the pixels that the backbone sees."""
+    dataset, backbone, name = run
+    images, size = lookup.images(dataset), lookup.size(dataset, lookup.config.backbones[backbone].view)
+    settings, method = lookup.config.proposals.crf, lookup.config.methods[name]
+    if not size or not images or not settings:
+        return None
+    each = work.crf_s(size[0] * size[1], work.MASK_CLUSTERS, settings.iterations)
+    return images, images * getattr(method, "masks", 1) * each
 
 
 def _together(what: str, parts: list[tuple[int, Number] | None]) -> Beside:

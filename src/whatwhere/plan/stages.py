@@ -12,7 +12,7 @@ from whatwhere.plan.needs import Download
 from whatwhere.plan.network import Network
 from whatwhere.plan.passes import store_bytes
 from whatwhere.plan.rows import Stage, total
-from whatwhere.plan.units import Number
+from whatwhere.plan.units import Number, bytes_words
 
 
 def stages(lookup: Lookup, data: Sequence[Download], weights: Sequence[Download]) -> list[Stage]:
@@ -44,7 +44,8 @@ def stages(lookup: Lookup, data: Sequence[Download], weights: Sequence[Download]
 def _features(lookup: Lookup) -> Stage:
     """Kept, or deleted after their last use.
 
-    ASSUME: then the largest set that a joint solve reads as a whole lies there, or else a shard of the largest.
+    ASSUME: then the largest set that a joint solve reads as a whole lies there, or else a shard of the largest; how
+    many shards wait for their last use at once is the scheduler's, and the page says so.
     """
     config, sizes = lookup.config, {}
     whole = asked.read_whole(config)
@@ -58,7 +59,8 @@ def _features(lookup: Lookup) -> Stage:
     if config.features.keep:
         return Stage("features", everything, everything)
     at_once = max((least for _, least in sizes.values()), default=0.0)
-    words = f"each deleted after its last use; {everything / 1e9:,.0f} GB would be all at once"
+    words = "at least: each shard is deleted after its last use, but several may wait for it, or for names, at once; "
+    words += f"all together {bytes_words(everything)}"
     return Stage("features", 0.0, at_once, words)
 
 

@@ -27,6 +27,16 @@ PROBES = 32
 TOKEN_S, PAIR_S = 7e-6, 6e-9
 #: Seconds of the dense CRF on one core for each pixel, cluster and iteration: measured at 320 px and 27 clusters.
 CRF_S = 9e-8
+#: And a mask against the rest, alone, costs as many clusters, for it shares no lattice: 1.0 s measured at 480 px.
+MASK_CLUSTERS = 5
+#: Seconds of one core for a cut of a graph, cosines included, times tokens cubed: measured 0.29 s at 1,600 tokens,
+#: 5.4 s at 3,600.
+CUT_S = 1e-10
+#: Seconds of one core to find and score a candidate for a mask of an object, for each pair of tokens: measured 9 to
+#: 13 ms at 4,096 tokens.
+MASK_S = 7e-10
+#: ASSUME: so many candidates a partition, 300 of nine: measured 110 to 550, and no more than 3 / `least_share` each.
+PARTITION_MASKS = 33
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,19 @@ def _index(locations: Number, width: int) -> Work:
 def clustering_s(tokens: int, candidates: int) -> Number:
     """Seconds of one core for the regions of an image: K-means and silhouettes of every candidate K."""
     return candidates * (TOKEN_S * tokens + PAIR_S * tokens**2)
+
+
+def cutting_s(tokens: int, method: Any) -> Number:
+    """Seconds of one core for NCut, TokenCut or MaskCut of an image.
+
+    ASSUME: MaskCut finds all its masks, each by a cut of its own.
+    """
+    return (method.masks if method.kind == "maskcut" else 1) * CUT_S * tokens**3
+
+
+def proposing_s(tokens: int, partitions: int) -> Number:
+    """Seconds of one core for the masks of objects of an image."""
+    return partitions * PARTITION_MASKS * MASK_S * tokens**2
 
 
 def crf_s(pixels: int, clusters: int, iterations: int) -> Number:

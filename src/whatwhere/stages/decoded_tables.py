@@ -11,9 +11,10 @@ import pandas as pd
 
 from whatwhere.evaluate import instances
 from whatwhere.evaluate.matching import accuracy, bootstrap_interval, mean_iou
+from whatwhere.evaluate.zeroshot import TEMPLATES
 from whatwhere.seeding import seed_for
 from whatwhere.stages.naming_scores import counts_of
-from whatwhere.tables import Cells, Number, computed_on, merged, write_table
+from whatwhere.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 #: What the numbers of Table 7 are called, by claims for instance.
 SCORE, ACCURACY = "mIoU", "accuracy"
@@ -23,11 +24,18 @@ MASKS = "#Masks"
 
 
 def write_zeroshot_table(
-    csv: Path, given: Mapping[str, Sequence[str]], *, table: dict[str, Any], seed: int, resamples: int
+    csv: Path,
+    given: Mapping[str, Sequence[str]],
+    *,
+    table: dict[str, Any],
+    seed: int,
+    resamples: int,
+    namings: Mapping[str, dict[str, Any]] | None = None,
 ) -> None:
     """Table 7: mIoU over the names and the background.
 
-    `given` are `confusion`, paths `…/{dataset}/{backbone}/{method}/{naming}/{shard}.parquet`.
+    `given` are `confusion`, paths `…/{dataset}/{backbone}/{method}/{naming}/{shard}.parquet`; `namings` those of the
+    rows as values (`config.decoding.Naming`), by name, for the notes to say how each decides.
     """
     files: dict[tuple[str, ...], list[str]] = {}
     for path in given.get("confusion", ()):
@@ -49,8 +57,19 @@ def write_zeroshot_table(
         f"Ours are on {', '.join(table['datasets'])}. The mean is over the names asked about and the background.",
         f"95 % interval: bootstrap over images, {resamples} resamples.",
     ]
+    used = dict.fromkeys(row["naming"] for row in table["rows"] if computed_on(table, row))
+    notes += [_decides(name, namings[name]) for name in used] if namings else []
     compared: dict[str, Any] = {"paper": "mIoU (paper)", "paper_format": ".2f", "against": {"": SCORE}}
     write_table(csv, table, ours, columns, notes=notes, numbers=numbers, **compared)
+
+
+def _decides(name: str, naming: dict[str, Any]) -> str:
+    """How a naming gives a region its name, in a sentence."""
+    prompts = len(naming["templates"] or TEMPLATES)
+    return (
+        f"Naming {name}: a region has the name of its best class where the {naming['measure']} is above "
+        f"{naming['threshold']:g}, and is background elsewhere; {prompts} prompt{'s' * (prompts > 1)} a class."
+    )
 
 
 def _agreement(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
@@ -63,7 +82,7 @@ def _agreement(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> 
 
 
 def _zeroshot_names(table: dict[str, Any], dataset: str) -> tuple[str, ...]:
-    on = f", {dataset}" if len(table["datasets"]) > 1 else ""
+    on = on_dataset(table, dataset)
     return f"mIoU (ours{on})", f"95 % interval{on}", f"Pixel accuracy{on}", f"Images{on}"
 
 
@@ -95,7 +114,7 @@ def write_instance_table(
         ours.append(cells)
         numbers.append(computed)
     quantities = [MASKS, *(f"{measure} {kind}" for kind in KINDS for measure in MEASURES)]
-    columns = [f"{name} (ours{_on(table, dataset)})" for dataset in table["datasets"] for name in quantities]
+    columns = [f"{name} (ours{on_dataset(table, dataset)})" for dataset in table["datasets"] for name in quantities]
     notes = [
         f"Per cent, class-agnostic, by COCO's protocol. Ours are on {', '.join(table['datasets'])}.",
         f"In brackets 95 % intervals: bootstrap over images, {resamples} resamples.",
@@ -104,10 +123,6 @@ def write_instance_table(
     against = {name: name for name in quantities}
     compared: dict[str, Any] = {"paper": "(paper)", "paper_format": "", "against": against}
     write_table(csv, table, ours, columns, notes=notes, numbers=numbers, **compared)
-
-
-def _on(table: dict[str, Any], dataset: str) -> str:
-    return f", {dataset}" if len(table["datasets"]) > 1 else ""
 
 
 def _detected(matches: pd.DataFrame, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
@@ -122,7 +137,7 @@ def _detected(matches: pd.DataFrame, resamples: int, rng: np.random.Generator) -
 
 
 def _instance_cells(found: Mapping[str, Number], table: dict[str, Any], dataset: str) -> Cells:
-    on = _on(table, dataset)
+    on = on_dataset(table, dataset)
     cells = {f"{name} (ours{on})": _cell(number) for name, number in found.items() if np.isfinite(number.value)}
     missing = len(cells) < len(found)  # masks are counted all the same
     return {**cells, "Note": f"{dataset} has no objects"} if missing else cells

@@ -44,7 +44,11 @@ def _draw_pictures(output: Path, given: Mapping[str, Sequence[str]], settings: M
         noted = {"notes": notes(counts)} if counts else {}
         columns.append({**said, "stores": files, "halves": settings["halves"], **noted})
     chosen = worst_first(given["worst"])[: settings["images"]] if "worst" in given else None
-    draw_pictures(columns, output, title=settings["title"], images=settings["images"], ids=chosen)
+    # without labels there is no worst
+    caption = "No image has labels: these are the first." if chosen == [] else ""
+    draw_pictures(
+        columns, output, title=settings["title"], images=settings["images"], ids=chosen or None, caption=caption
+    )
 
 
 def _draw_curves(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:

@@ -139,7 +139,7 @@ def _viewed(record: Record, view: View) -> Record:
     """The same record, seen through `view`."""
 
     def instances() -> tuple[Instance, ...]:
-        seen = (replace(i, mask=view_mask(i.mask, view)) for i in record.instances())
+        seen = (replace(i, mask=view_mask(i.mask, view), box=None) for i in record.instances())
         return tuple(i for i in seen if i.mask.any())
 
     return Record(

@@ -67,7 +67,7 @@ def write_detections(truths: Sequence[str], proposals: Sequence[str], results: P
     `truths` are the COCO JSONs of the instances, `proposals` those of the masks, in the same order of shards.
     """
     truth = _together([read_json(Path(path)) for path in truths])
-    entries = [entry for path in proposals for entry in json.loads(Path(path).read_text("utf-8"))]
+    entries = [entry for path in proposals for entry in read_json(Path(path))]
     tables = [match_detections(truth, entries, kind).assign(kind=kind) for kind in ("bbox", "segm")]
     with replacing(matches) as partial:
         pd.concat(tables, ignore_index=True).to_parquet(partial, index=False)

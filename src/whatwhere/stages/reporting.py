@@ -18,6 +18,12 @@ from whatwhere.store import is_manifest, provenance, read_json
 
 #: What a run's folder has beside artifacts.
 _NO_STAGES = ("figures", "logs", "tables")
+#: Stages whose files are named after an entry of the configuration, and its section; others' are named after shards.
+_NAMED_AFTER = {
+    **dict.fromkeys(("joint", "segments", "refined", "matching", "coordinates", "detections"), "methods"),
+    "timings": "backbones",
+    "texts": "namings",
+}
 #: The index of a data set lists its shards; the artifacts are those.
 _INDEX = "index.json"
 
@@ -89,12 +95,16 @@ def _counts(root: Path, settings: dict[str, Any]) -> dict[str, int]:
 
 
 def _artifacts(root: Path, settings: dict[str, Any]) -> Iterator[_Artifact]:
-    """Everything under `root` whose folders are those of this configuration; what an earlier one left is not."""
+    """Everything under `root` whose names are those of this configuration; what an earlier one left is not."""
     known = {name for section in settings.values() if isinstance(section, dict) for name in section}
     known |= {"segments", "refined"}  # what was matched
     for stage in sorted(path for path in root.iterdir() if path.is_dir() and path.name not in _NO_STAGES):
+        named_after = _NAMED_AFTER.get(stage.name)
         for path in _files(stage):
-            if path.name != _INDEX and known.issuperset(path.relative_to(stage).parts[:-1]):
+            current = known.issuperset(path.relative_to(stage).parts[:-1])
+            if named_after:
+                current = current and path.stem in settings.get(named_after, {})
+            if current and path.name != _INDEX:
                 yield _artifact(path, root)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from einops import rearrange
 from whatwhere.errors import InputError
 from whatwhere.evaluate.names import BACKGROUND, asked, in_names
 from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Halves, Instances, Labels, Named, Photo, Regions
-from whatwhere.store import Store
+from whatwhere.store import Store, read_json
 
 
 class Shards:
@@ -53,7 +52,7 @@ class Masks:
         self._images = images
         self._entries: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for path in paths:
-            found = json.loads(Path(path).read_text("utf-8"))
+            found: Any = read_json(Path(path))
             for entry in found if isinstance(found, list) else found["annotations"]:
                 if not entry.get("iscrowd"):
                     self._entries[entry["image_id"]].append(entry)

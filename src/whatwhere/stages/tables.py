@@ -12,7 +12,7 @@ import pandas as pd
 from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
 from whatwhere.seeding import seed_for
 from whatwhere.store import read_json
-from whatwhere.tables import Cells, Number, computed_on, merged, write_table
+from whatwhere.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
 #: What the numbers of these tables are called, by claims for instance.
@@ -67,7 +67,7 @@ def write_oracle_table(
 
 
 def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
-    on = f", {dataset}" if len(table["datasets"]) > 1 else ""
+    on = on_dataset(table, dataset)
     names = {"iou": f"mIoU (ours{on})", "interval": f"95 % interval{on}", "k": f"Mean K{on}"}
     if table["clusters"]:
         fixed = f"K = {table['clusters']}"
