@@ -8,7 +8,6 @@ rule vectors:
         f"{RESULTS}/vectors/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
     log:
         f"{RESULTS}/logs/vectors/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
-    priority: 1  # before more features, which may wait to be deleted
     conda:
         "../../envs/torch.yaml"
     threads: torch_threads
