@@ -93,6 +93,11 @@ WRONG = {
         "al",
         r"figures\.pictures\.columns\[2\]\.naming: expected one of things, all, got 'al'",
     ),
+    "a naming of a photograph": (
+        "figures.pictures.columns.0.naming",
+        "things",
+        r"columns\[0\]: expected `naming` for named and truth only, got it for image",
+    ),
     "an unknown naming of a truth": (
         "figures.pictures.columns.1.naming",
         "thing",

@@ -180,6 +180,9 @@ class TestInstances:
         assert row["AR100 mask (ours − paper)"] == "+91.8"
         heads = list(row)
         assert [head for head in heads if head.endswith("(ours)")] == [f"{name} (ours)" for name in MEASURES]
+        place = heads.index("AP50 box (ours)")  # the paper's stands right behind
+        assert heads[place + 1 : place + 3] == ["AP50 box (paper)", "AP50 box (ours − paper)"]
+        assert row["#Masks (paper)"] == "13"
         numbers = meta(tmp_path, "table8")["rows"][0]["numbers"]
         assert set(numbers) == set(MEASURES)
         assert numbers["AP mask"] == [100, 100, 100]

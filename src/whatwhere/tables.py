@@ -47,6 +47,7 @@ def write_table(
     notes: Sequence[str],
     numbers: Sequence[Numbers] = (),
     against: Mapping[str, str] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> None:
     """`csv`, and beside it Markdown, LaTeX and a `.meta.json` with title, source, notes and `numbers`.
 
@@ -59,7 +60,8 @@ def write_table(
     set. `against` says which quantity of ours each of the paper's names stands against ("" is that of a single
     number); where a row has both, a column with ours less the paper's follows the paper's. A name may begin with one
     of the paper's data sets, as `table["compared"]` has them; one that does not is held against the first of those of
-    ours, or the table's first data set.
+    ours, or the table's first data set. The paper's columns come first, but for those that stand `beside` (by name) one
+    of `columns`.
     """
     rows, numbers = table["rows"], numbers or [{}] * len(table["rows"])
     known = [_of_paper(row["paper"], paper, paper_format) for row in rows]
@@ -67,8 +69,15 @@ def write_table(
         {**_row(row, table["columns"], theirs, cells), **_differences(row, theirs, found, table, against or {}, paper)}
         for row, theirs, cells, found in zip(rows, known, ours, numbers, strict=True)
     ]
-    papers = [column for name in dict.fromkeys(n for cells in known for n in cells) for column in (name, _less(name))]
-    names = [*table["columns"], MODEL_OF_PAPER, *papers, *columns, "Note"]
+    headings = dict.fromkeys(name for cells in known for name in cells)
+    placed = {f"{name} {paper}": column for name, column in (beside or {}).items() if column in columns}
+    front = [name for name in headings if name not in placed]
+    pairs = {column: [name for name in headings if placed.get(name) == column] for column in columns}
+    names = [
+        *(*table["columns"], MODEL_OF_PAPER, *_with_differences(front)),
+        *(name for column in columns for name in (column, *_with_differences(pairs[column]))),
+        "Note",
+    ]
     frame = pd.DataFrame(lines, columns=names, dtype=object).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
     notes = [*notes, *([OF_DIFFERENCES] if any(LESS_PAPER in str(name) for name in frame) else [])]
@@ -103,11 +112,19 @@ def _row(row: dict[str, Any], names: Sequence[str], paper: Cells, cells: Cells) 
 
 def _of_paper(known: Any, heading: str, paper_format: str) -> Cells:
     """The paper's cells of a row: one number under the heading, or several, each with its own name before it."""
-    return {f"{name} {heading}".strip(): format(number, paper_format) for name, number in _by_name(known).items()}
+    return {f"{name} {heading}".strip(): _shown(name, number, paper_format) for name, number in _by_name(known).items()}
+
+
+def _shown(name: str, number: int | float, paper_format: str) -> str:
+    return f"{number:.0f}" if name.startswith("#") else format(number, paper_format)  # "#…" counts something
 
 
 def _by_name(known: Any) -> dict[str, int | float]:
     return known if isinstance(known, dict) else {} if known is None else {"": known}
+
+
+def _with_differences(headings: Sequence[str]) -> list[str]:
+    return [column for name in headings for column in (name, _less(name))]
 
 
 def _less(heading: str) -> str:

@@ -42,6 +42,9 @@ class Column(Strict):
             raise PydanticCustomError("row", "{words}", {"words": words})
         if self.show == "named" and not self.naming:
             raise PydanticCustomError("row", "expected `naming`, one of namings, for named, got none; add it")
+        if self.naming and self.show not in ("named", "truth"):
+            words = f"expected `naming` for named and truth only, got it for {self.show}; leave it out"
+            raise PydanticCustomError("row", "{words}", {"words": words})
         return self
 
 

@@ -121,7 +121,8 @@ def write_instance_table(
         "Masks that have no score of their own (TokenCut, MaskCut) all count as 1.",
     ]
     against = {name: name for name in quantities}
-    compared: dict[str, Any] = {"paper": "(paper)", "paper_format": "", "against": against}
+    beside = {name: f"{name} (ours{on_dataset(table, table['datasets'][0])})" for name in quantities}
+    compared: dict[str, Any] = {"paper": "(paper)", "paper_format": "", "against": against, "beside": beside}
     write_table(csv, table, ours, columns, notes=notes, numbers=numbers, **compared)
 
 
