@@ -8,7 +8,7 @@ with job(snakemake.log[0], 1):
     from whatwhere.stages.named import write_named
     from whatwhere.store import Store
 
-    given, choice = snakemake.input, snakemake.params.settings
-    regions = Store(given.regions) if "regions" in given.keys() else None
-    parts = (Store(given.features), regions, Store(given.texts))
+    given, choice = dict(snakemake.input.items()), snakemake.params.settings
+    regions = Store(given["regions"]) if "regions" in given else None
+    parts = (Store(given["features"]), regions, Store(given["texts"]))
     write_named(*parts, Path(snakemake.output[0]), choice=choice, settings=choice)
