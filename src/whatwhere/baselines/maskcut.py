@@ -6,6 +6,7 @@ filling of holes, and dropping what that changed too much.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +103,7 @@ def refined_masks(
     for number, mask in enumerate(_enlarged(masks, *image.shape[:2])):
         if mask.any():  # the others were dropped before
             log_odds = np.stack([~mask, mask]).astype(np.float32)
-            after = refine(image, log_odds - np.log1p(np.e, dtype=np.float32), settings)
+            after = refine(image, log_odds - np.float32(np.log1p(math.e)), settings)
             filled = ndimage.binary_fill_holes(after[1] > after[0])
             agrees = (filled & mask).sum() >= LEAST_AGREEMENT * (filled | mask).sum()
             refined[number] = filled & agrees
