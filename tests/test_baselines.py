@@ -8,7 +8,8 @@ import pytest
 from scipy import linalg, ndimage, special
 
 import whatwhere.baselines
-from whatwhere.baselines.maskcut import maskcut, refined_masks
+from whatwhere.baselines.maskcut import maskcut
+from whatwhere.baselines.maskcut_refining import refined_masks
 from whatwhere.baselines.ncut import attention_affinity, cosine_affinity, largest_entry, normalised_cut
 from whatwhere.baselines.tokencut import bounding_box, part_around, tokencut, tokencuts
 from whatwhere.errors import InputError

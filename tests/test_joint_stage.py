@@ -421,6 +421,8 @@ def test_processes_have_a_gpu_each_and_wait_for_one_another_as_long_as_it_takes(
 
 #: Holds the lock of a folder and starts a command that keeps it.
 HOLDER = (
+    # whoever runs tests in the background may have them ignore it
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import sys; from pathlib import Path; from whatwhere.joint.alone import alone\n"
     "from whatwhere.stages import joint\n"
     "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"

@@ -10,7 +10,7 @@ from pycocotools.mask import decode
 from test_drawing import write
 from test_instances import COCO_of, made_up, pycocotools_says, rectangle, truth_of
 
-from whatwhere.baselines.maskcut import refined_masks
+from whatwhere.baselines.maskcut_refining import refined_masks
 from whatwhere.errors import InputError
 from whatwhere.evaluate.crf import MASKCUT
 from whatwhere.evaluate.instances import MATCHES, coco_results, detection_scores, match_detections

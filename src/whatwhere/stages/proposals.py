@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from whatwhere.atomic import replacing
-from whatwhere.baselines.maskcut import refined_masks
+from whatwhere.baselines.maskcut_refining import refined_masks
 from whatwhere.evaluate.crf import CrfSettings
 from whatwhere.evaluate.instances import coco_results, match_detections
 from whatwhere.images import tokens_to_pixels
