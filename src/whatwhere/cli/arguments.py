@@ -7,18 +7,21 @@ import sys
 
 
 def whole_number(text: str) -> int:
+    """A number from 0 on."""
     if text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
 
 
 def cluster_count(text: str) -> int | str:
+    """K, or `auto`."""
     if text == "auto" or (text.isdigit() and int(text) > 0):
         return text if text == "auto" else int(text)
     raise argparse.ArgumentTypeError(f"expected auto or a positive number, got {text!r}")
 
 
 def share(text: str) -> float:
+    """A threshold: a probability or a silhouette, from -1 to 1."""
     try:
         number = float(text)
     except ValueError:

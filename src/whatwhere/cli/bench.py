@@ -11,6 +11,7 @@ from whatwhere.cli.arguments import whole_number
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
+    """`bench` and what it can measure."""
     command = commands.add_parser(
         "bench",
         help="measure this machine",
