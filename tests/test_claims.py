@@ -1,12 +1,9 @@
 """Claims: planted numbers give known verdicts, what is missing is said, and intervals are read the right way round."""
 
-import re
-
 import pytest
 
 from whatwhere.claims import judge
-from whatwhere.config.claims import Claim, check_claims
-from whatwhere.config.tables import Matching
+from whatwhere.config.claims import Claim, references
 
 HIGHER, LOWER = "higher", "lower"
 
@@ -294,55 +291,21 @@ class TestSettings:
 
 
 class TestReferences:
-    """That a claim compares rows which its table has."""
+    """What a claim asks for."""
 
-    rows = (
-        {"labels": ["m"], "backbone": "dino", "method": "final"},
-        {"labels": ["m"], "backbone": "dino", "method": "ours"},
-        {"labels": ["m"], "backbone": "dino", "method": "ours", "crf": True, "datasets": ["scenes"]},
-        {"labels": ["quoted"], "reported": "[1]"},
-    )
+    def test_all_are_named_by_their_place(self):
+        gain = reference("a", "ours", over=reference("a", "final", over=reference("b", "final")))
+        made = Claim.model_validate(claim(beats("a", "x"), against("", gain, reference("a", "y"), reference("a", "z"))))
+        asked = {where: (one.backbone, one.method) for where, one in references(made)}
+        assert asked == {
+            "comparisons[0].ours": ("a", "ours"),
+            "comparisons[0].than[0]": ("a", "x"),
+            "comparisons[1].ours": ("a", "ours"),
+            "comparisons[1].ours.over": ("a", "final"),
+            "comparisons[1].ours.over.over": ("b", "final"),
+            "comparisons[1].than[0]": ("a", "y"),
+            "comparisons[1].than[1]": ("a", "z"),
+        }
 
-    def check(self, *comparisons, name="t"):
-        claims = (Claim.model_validate(claim(beats("dino", "final"))), Claim.model_validate(claim(*comparisons)))
-        table = {"title": "T", "source": "p", "kind": "matching", "datasets": ["scenes", "photos"], "columns": ["M"]}
-        check_claims(claims, {name: Matching.model_validate({**table, "rows": self.rows})})
-
-    @pytest.mark.parametrize(
-        ("where", "changes", "got"),
-        [
-            ("ours", {"method": "our"}, r"method our \(nearest: backbone dino, method ours\)"),
-            ("than[1]", {"method": "finale"}, "backbone dino, method finale"),
-            ("than[1]", {"backbone": "dion"}, "backbone dion, method final"),
-            ("than[1]", {"crf": True}, "backbone dino, method final, crf"),
-            ("than[1]", {"naming": "things"}, "backbone dino, method final, naming things"),
-            ("than[1]", {"dataset": "scene"}, "backbone dino, method final on scene"),
-            ("than[1].over", {"method": "nothing-like-it"}, "backbone dino, method nothing-like-it"),
-        ],
-    )
-    def test_a_number_of_no_row_is_refused(self, where, changes, got):
-        wrong = reference("dino", "final") | changes
-        ours = wrong if where == "ours" else reference("dino", "ours")
-        rival = reference("dino", "final", over=wrong) if where.endswith("over") else wrong
-        than = [reference("dino", "final"), *([] if where == "ours" else [rival])]
-        path = f"claims[1].comparisons[1].{where}: expected a row of the table t, got "
-        with pytest.raises(ValueError, match=re.escape(path) + ".*" + got):
-            self.check(beats("dino", "final"), against("", ours, *than))
-
-    def test_rows_that_exist_are_found(self):
-        crf = reference("dino", "ours", crf=True)
-        self.check(
-            beats("dino", "final"),
-            against("", crf, reference("dino", "ours", over=reference("dino", "final", dataset="photos"))),
-            against("", {**crf, "dataset": "scenes"}, reference("dino", "ours", dataset="photos")),
-        )
-
-    def test_a_row_of_other_data_sets_only_is_none(self):
-        with pytest.raises(ValueError, match="method ours, crf on photos"):
-            self.check(against("", reference("dino", "ours", crf=True, dataset="photos"), reference("dino", "final")))
-
-    def test_a_table_that_is_not_there_is_for_the_report_to_say(self):
-        self.check(beats("anything", "at-all"), name="other")
-
-    def test_claims_without_comparisons_have_no_rows(self):
-        check_claims((Claim.model_validate(claim(reason="needs a GPU")),), {})
+    def test_without_comparisons_nothing_is_asked(self):
+        assert not list(references(Claim.model_validate(claim(reason="needs a GPU"))))

@@ -9,6 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from whatwhere.config import parse, read, schema
+from whatwhere.config.claims import references
 from whatwhere.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -228,10 +229,55 @@ def test_the_papers_overlay_has_every_row_and_no_backbone_of_ours():
         "groupvit",
     }
     assert set(config.datasets) == {"voc", "voc-200", "coco", "cocostuff27", "cityscapes"}
-    for claim in config.claims:  # compares rows that there are
-        rows = {(row.backbone, row.method, row.naming) for row in config.tables[claim.table].rows}
-        for one in (reference for c in claim.comparisons for reference in (c.ours, *c.than)):
-            assert (one.backbone, one.method, one.naming) in rows, claim.says
+
+
+def without_a_row(config):
+    """What claims ask for on tables that are there, and that no row gives."""
+    for claim in config.claims:
+        table = config.tables.get(claim.table)
+        for where, asked in references(claim) if table else ():
+            wanted = (asked.backbone, asked.method, asked.naming, asked.crf)
+            fitting = [row for row in table.rows if (row.backbone, row.method, row.naming, row.crf) == wanted]
+            on = {dataset for row in fitting for dataset in row.datasets or table.datasets}
+            if not fitting or (asked.dataset and asked.dataset not in on):
+                yield f"{claim.says} {where}"
+
+
+@pytest.mark.parametrize("overlay", [None, "paper.yaml", "real.yaml"])
+def test_shipped_claims_compare_rows_that_there_are(overlay, monkeypatch):
+    monkeypatch.setenv("WHATWHERE_DATA", "/data")
+    config = parse(overlaid(overlay) if overlay else SHIPPED)
+    assert config.claims
+    assert not list(without_a_row(config))
+
+
+@pytest.mark.parametrize(
+    ("where", "changes", "words"),
+    [
+        ("ours", {"method": "exakt"}, r"ours.method: .*got 'exakt' \(nearest: 'exact'\)"),
+        ("than", {"backbone": "zoo-dion"}, r"than\[0\].backbone: .*got 'zoo-dion' \(nearest: 'zoo-dino'\)"),
+        ("than", {"naming": "thing"}, r"than\[0\].naming: .*got 'thing' \(nearest: 'things'\)"),
+        ("than", {"dataset": "scene"}, r"than\[0\].dataset: .*got 'scene' \(nearest: 'scenes'\)"),
+        (
+            "ours",
+            {"over": {"backbone": "zoo-dino", "method": "nothing"}},
+            r"ours.over.method: .*got 'nothing'",
+        ),
+    ],
+)
+def test_a_claim_about_a_name_that_there_is_not_is_refused(where, changes, words):
+    number = {"backbone": "zoo-dino", "method": "exact"}
+    sides = {"ours": number, "than": number, where: {**number, **changes}}
+    said = {"says": "s", "source": "p", "table": "table1", "quantity": "mIoU", "better": "higher"}
+    claim = {**said, "comparisons": [{"ours": sides["ours"], "than": [sides["than"]]}]}
+    with pytest.raises(InputError, match=r"claims\[0\].comparisons\[0\]." + words):
+        parse({**SHIPPED, "claims": [claim]})
+
+
+def test_an_overlay_may_take_rows_away_that_claims_compare():
+    tree = copy.deepcopy(SHIPPED)
+    tree["tables"]["table1"]["rows"] = tree["tables"]["table1"]["rows"][:1]
+    assert list(without_a_row(parse(tree)))  # for the report to say
 
 
 def test_the_real_overlay_reads_its_root_from_the_environment(monkeypatch):

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Entries, Name, Positive, Strict
-from whatwhere.config.claims import Claim, check_claims
+from whatwhere.config.claims import Claim, references
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
 from whatwhere.config.faults import explain, must_exist
@@ -129,7 +129,7 @@ class Config(Strict):
             self._check_figure(f"figures.{name}", figure)
         for where, naming in self._namings():
             must_exist(where, naming, self.namings)
-        check_claims(self.claims, self.tables)
+        self._check_claims()
         return self
 
     def _namings(self) -> list[tuple[str, str]]:
@@ -144,6 +144,18 @@ class Config(Strict):
             if figure.kind == "classes":
                 found += [(f"figures.{name}.namings.{bar}.naming", n.naming) for bar, n in figure.namings.items()]
         return [(where, naming) for where, naming in found if naming]
+
+    def _check_claims(self) -> None:
+        """That claims compare what there is; a row that an overlay took away is for the report to say."""
+        for i, claim in enumerate(self.claims):
+            for where, asked in references(claim) if claim.table in self.tables else ():
+                place = f"claims[{i}].{where}"
+                must_exist(f"{place}.backbone", asked.backbone, self.backbones)
+                must_exist(f"{place}.method", asked.method, self.methods)
+                if asked.naming:
+                    must_exist(f"{place}.naming", asked.naming, self.namings)
+                if asked.dataset:
+                    must_exist(f"{place}.dataset", asked.dataset, self.datasets)
 
     def _check_table(self, where: str, table: Table) -> None:
         known = {*self.regions.candidates, self.regions.clusters}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Name, Strict
-from whatwhere.config.tables import Row, Table
 
 
 class Reference(Strict):
@@ -63,18 +61,7 @@ class Claim(Strict):
         return self
 
 
-def check_claims(claims: tuple[Claim, ...], tables: Mapping[str, Table]) -> None:
-    """Fails validation where a number that a claim compares is of no row of its table.
-
-    A claim on a table that is not there (an overlay took it away, or `only` did) is left to the report.
-    """
-    for i, claim in enumerate(claims):
-        if claim.table in tables:
-            for where, reference in _references(claim):
-                _check_row(f"claims[{i}].{where}", reference, claim.table, tables[claim.table])
-
-
-def _references(claim: Claim) -> Iterator[tuple[str, Reference]]:
+def references(claim: Claim) -> Iterator[tuple[str, Reference]]:
     """Where a claim asks for a number, and which; also what a gain is over."""
     for j, comparison in enumerate(claim.comparisons):
         named = [("ours", comparison.ours), *((f"than[{k}]", rival) for k, rival in enumerate(comparison.than))]
@@ -84,23 +71,3 @@ def _references(claim: Claim) -> Iterator[tuple[str, Reference]]:
             while asked.over:
                 asked, place = asked.over, f"{place}.over"
                 yield place, asked
-
-
-def _check_row(where: str, reference: Reference, name: str, table: Table) -> None:
-    rows = [row for row in table.rows if row.backbone]
-    wanted = _spelt(reference)
-    fitting = [row for row in rows if _spelt(row) == wanted]
-    on = reference.dataset
-    if any(on is None or on in (row.datasets or table.datasets) for row in fitting):
-        return
-    got = wanted + (f" on {on}" if on else "")
-    near = [] if fitting else get_close_matches(wanted, [_spelt(row) for row in rows], n=1, cutoff=0.4)
-    words = f"{where}: expected a row of the table {name}, got {got}" + (f" (nearest: {near[0]})" if near else "")
-    raise PydanticCustomError("unknown_name", "{words}", {"words": words})
-
-
-def _spelt(row: Row | Reference) -> str:
-    """What tells rows of a table apart, as it is written in the configuration."""
-    crf = ", crf" if row.crf else ""
-    naming = f", naming {row.naming}" if row.naming else ""
-    return f"backbone {row.backbone}, method {row.method}{naming}{crf}"
