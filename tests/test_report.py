@@ -348,7 +348,7 @@ class TestRun:
         assert facts["dino"] == ["zoo/dino (sha256 abc)"]
         assert (facts["seed"], facts["machine"], facts["device"]) == (["7"], ["a GPU"], ["cpu"])
         assert facts["vectors"][:2] == ["1", "2.5 MB"]
-        assert facts["vectors"][2] == facts["vectors"][3] == "2027-01-15 08:02:00 UTC"
+        assert facts["vectors"][-3] == facts["vectors"][-2] == "2027-01-15 08:02:00 UTC"
         assert facts["features"][0] == "1"  # neither what is gone from the configuration nor the inside of a store
         assert facts["artifacts written"] == [
             "2027-01-15 08:02:00 UTC to 2027-01-15 08:05:00 UTC, 3 min 0 s with pauses"
@@ -379,6 +379,18 @@ class TestRun:
         (finished / known).unlink()
         facts = self.facts(report_of(finished, methods=methods, namings={"things": {}}))
         assert known.partition("/")[0] not in facts
+
+    def test_a_stage_took_what_its_jobs_logs_say(self, finished):
+        assert self.facts(report_of(finished))["vectors"][2:4] == ["–", "–"]
+        ended = {"000": "done in 71.5 s, at most 400 MB of memory", "001": "done in 2.0 s, at most 90 MB of memory"}
+        for shard, line in ended.items():
+            log = finished / f"logs/vectors/scenes/dino/exact/8x8-{shard}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text(f"50%\r100%\n{line}\n")
+        assert self.facts(report_of(finished))["vectors"][2:4] == ["1 min 12 s", "400 MB"]  # of one artifact
+        for shard, suffix in (("001", "json"), ("001", "parquet"), ("002", "json")):  # 002: without a log
+            (finished / f"vectors/scenes/dino/exact/8x8-{shard}.{suffix}").write_text("{}")
+        assert self.facts(report_of(finished))["vectors"][2:4] == ["1 min 14 s (2 of 3 jobs)", "400 MB"]
 
     def test_a_stages_digest_follows_its_contents_only(self, finished):
         before = self.facts(report_of(finished))

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from whatwhere.claims import judge
+from whatwhere.job import Spent, spent
 from whatwhere.report import Facts, Judged, write_report
 from whatwhere.store import is_manifest, provenance, read_json
 
@@ -44,8 +45,8 @@ class _Artifact:
 def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]) -> None:
     """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins.
 
-    `output` lies in the folder of the run, whose artifacts' manifests say what versions, weights and times there are;
-    nothing else does: written again later, the report is the same.
+    `output` lies in the folder of the run, whose artifacts' manifests say what versions and weights there are, and
+    whose jobs' logs what time and memory they took; nothing else does: written again later, the report is the same.
     """
     captions = {name: figure["title"] for name, figure in settings["figures"].items()}
     artifacts = sorted(_artifacts(output.parent, settings), key=lambda artifact: artifact.place)
@@ -60,7 +61,7 @@ def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str]
             _versions(artifacts),
             _circumstances(artifacts, settings),
             _weights(artifacts),
-            _stages(artifacts),
+            _stages(artifacts, output.parent / "logs"),
             _hashes([*tables, *figures]),
         ],
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
@@ -158,7 +159,7 @@ def _weights(artifacts: Sequence[_Artifact]) -> Facts:
     return Facts("Weights", sorted(stated.items()))
 
 
-def _stages(artifacts: Sequence[_Artifact]) -> Facts:
+def _stages(artifacts: Sequence[_Artifact], logs: Path) -> Facts:
     """Of each stage, in the order that they began: artifacts, size, times, and one digest over all of theirs."""
     stages: dict[str, list[_Artifact]] = {}
     for artifact in sorted(artifacts, key=lambda artifact: artifact.written):
@@ -166,12 +167,27 @@ def _stages(artifacts: Sequence[_Artifact]) -> Facts:
     rows = []
     for stage, those in stages.items():
         size = _size(sum(a.size for a in those))
+        # two artifacts of one job have one log
+        jobs = [spent(log) for log in sorted({logs / a.place.with_suffix(".log") for a in those})]
         times = (_moment(those[0].written), _moment(those[-1].written))
         content = sorted(f"{a.place.as_posix()} {a.digest}" for a in those)
         digest = hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
-        rows.append((stage, str(len(those)), size, *times, digest))
-    header = ("stage", "artifacts", "size", "first written", "last written", "digest of all contents")
-    return Facts("Artifacts", rows, header)
+        rows.append((stage, str(len(those)), size, *_took(jobs), *times, digest))
+    took = ("time of all jobs", "most memory of one")
+    return Facts(
+        "Artifacts",
+        rows,
+        ("stage", "artifacts", "size", *took, "first written", "last written", "digest of all contents"),
+    )
+
+
+def _took(jobs: Sequence[Spent | None]) -> tuple[str, str]:
+    """Time and memory of a stage's jobs, as far as their logs are there and say so."""
+    known = [job for job in jobs if job]
+    if not known:
+        return "–", "–"
+    part = f" ({len(known)} of {len(jobs)} jobs)" if len(known) < len(jobs) else ""
+    return _duration(sum(job.seconds for job in known)) + part, f"{max(job.megabytes for job in known)} MB"
 
 
 def _hashes(paths: Sequence[str]) -> Facts:
