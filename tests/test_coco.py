@@ -18,6 +18,7 @@ from test_datasets import DatasetContract, noise, refused
 from whatwhere.config.data import Coco
 from whatwhere.datasets import Instance, coco, cocostuff27, load_dataset, sources
 from whatwhere.datasets.coco import CAPTIONS, CATEGORIES, CLASSES, PLACES
+from whatwhere.errors import InputError
 from whatwhere.images import View
 from whatwhere.stages.images import write_images, write_index
 from whatwhere.store import Store, read_json
@@ -342,6 +343,28 @@ def test_outlines_without_a_pixel_are_left_out(root, instances):
 
 
 # -------------------------------------------------------------------------------------- as the stages see it
+
+
+def indexed(root, path, unreadable):
+    dataset, view = coco.load("any", root=root, limit=3), View("short_side", 32, 8)
+    write_index(dataset, path, view=view, shard_images=9, unreadable=unreadable, settings={})
+    return read_json(path)
+
+
+def test_an_image_with_a_damaged_annotation_stops_or_is_skipped_and_listed(root, instances, tmp_path):
+    changed(instances, lambda content: content["annotations"][0].update(category_id=12))
+    with pytest.raises(InputError, match=r"000000000139.*damaged.*unreadable: skip"):
+        indexed(root, tmp_path / "i.json", "stop")
+    assert not (tmp_path / "i.json").exists()
+    written = indexed(root, tmp_path / "i.json", "skip")
+    assert [(one["id"], "damaged" in one["reason"]) for one in written["skipped"]] == [("000000000139", True)]
+    assert [id_ for ids in written["shards"].values() for id_ in ids] == ["000000000285", "000000000632"]
+
+
+def test_annotations_damaged_as_a_whole_are_named_also_where_images_may_be_skipped(root, instances, tmp_path):
+    instances.write_text("{")
+    with pytest.raises(InputError, match=r"none of 3; the first: .*instances_val2017.json.*damaged"):
+        indexed(root, tmp_path / "i.json", "skip")
 
 
 def test_the_stage_states_what_coco_states(root, instances, tmp_path):

@@ -70,7 +70,7 @@ class Config(Strict):
     threads: Positive = 1
     """Of every job, whatever the cores: sums then always run in the same order."""
     unreadable: Literal["stop", "skip"] = "stop"
-    """What a truncated or foreign image file does: stop the run, or be skipped and listed."""
+    """What a truncated or foreign image file or a damaged annotation does: stop the run, or be skipped and listed."""
     device: str = "cpu"
     """Where networks and solvers run: cpu, cuda, cuda:1 …"""
     shard_images: Positive = 512

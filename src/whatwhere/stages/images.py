@@ -30,25 +30,28 @@ def write_index(
     unreadable: Literal["stop", "skip"],
     settings: dict[str, Any],
 ) -> None:
-    """Reads every image and its labels once and says which go into which shard: `output`, JSON.
+    """Reads every image and all that is annotated of it once and says which go into which shard: `output`, JSON.
 
     `numbers` there has the number of each image in COCO's sense: the number in its id where all ids of the data set
     are such (COCO's own), else 1, 2, ... in the order of the shards.
-    Raises `InputError` for an unreadable image under `stop`; under `skip` it is listed with its reason.
+    Raises `InputError` for an unreadable image or annotation under `stop`; under `skip` the image is listed with the
+    reason.
     """
     sizes: dict[tuple[int, int], list[str]] = {}
     skipped = []
     for record in progress(dataset.records, f"reading {dataset.name}"):
         try:
             height, width = record.image().shape[:2]
-            record.labels()
+            for truth in (record.labels, record.instances, record.captions):
+                truth()
             sizes.setdefault(view_size(view, height, width), []).append(record.id)
         except InputError as error:
             if unreadable == "stop":
                 raise InputError(f"{error} (or set unreadable: skip)") from error
             skipped.append({"id": record.id, "reason": str(error)})
     if not sizes:
-        raise InputError(f"data set {dataset.name}: expected readable images, got none of {len(skipped)}")
+        first = f"; the first: {skipped[0]['reason']}" if skipped else ""
+        raise InputError(f"data set {dataset.name}: expected readable images, got none of {len(skipped)}{first}")
     shards = {
         f"{height}x{width}-{number:03d}": ids[first : first + shard_images]
         for (height, width), ids in sorted(sizes.items())
