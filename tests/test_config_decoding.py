@@ -181,6 +181,21 @@ WRONG = {
     ),
     "an impossible threshold": ("namings.things.threshold", 1.5, r"namings\.things\.threshold: .*got 1\.5"),
     "an unknown measure": ("namings.things.measure", "dot", r"expected 'probability' or 'cosine', got 'dot'"),
+    "a class of other data": (
+        "namings.things.classes",
+        ["car", "tvmonitor"],
+        r"namings\.things\.classes, on few: expected one of sky, .*, got 'tvmonitor'",
+    ),
+    "a phrase for none": (
+        "namings.all.phrases",
+        {"cars": "red car"},
+        r"namings\.all\.phrases, on few: .*got 'cars' \(nearest: 'car'\)",
+    ),
+    "classes without names": (
+        "datasets.few",
+        {"kind": "photos"},
+        r"namings\.things\.classes, on few: expected one of none defined, got 'car'",
+    ),
     "no templates": ("namings.things.templates", [], r"namings\.things\.templates: expected .*at least 1"),
     "no classes compete": ("namings.things.most", 0, r"namings\.things\.most: .*got 0"),
     "five borders": ("proposals", {"borders": 5}, r"proposals\.borders: .*got 5"),

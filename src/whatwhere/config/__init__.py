@@ -36,6 +36,7 @@ from whatwhere.config.methods import (
 )
 from whatwhere.config.tables import NamedRun, Run, Shown, Table, Use, runs
 from whatwhere.config.zoo import Zoo
+from whatwhere.datasets import class_names
 from whatwhere.errors import InputError
 
 #: The methods that a row of each kind of table can ask for, and what they are in words.
@@ -129,6 +130,7 @@ class Config(Strict):
             self._check_figure(f"figures.{name}", figure)
         for where, naming in self._namings():
             must_exist(where, naming, self.namings)
+        self._check_words()
         self._check_claims()
         return self
 
@@ -144,6 +146,14 @@ class Config(Strict):
             if figure.kind == "classes":
                 found += [(f"figures.{name}.namings.{bar}.naming", n.naming) for bar, n in figure.namings.items()]
         return [(where, naming) for where, naming in found if naming]
+
+    def _check_words(self) -> None:
+        """That every data set has the classes that its naming asks about, which else only shows when texts are made."""
+        for dataset, _, _, naming in self.named():
+            known = dict.fromkeys(class_names(**self.datasets[dataset].model_dump()))
+            for key in ("classes", "phrases"):
+                for name in getattr(self.namings[naming], key) or ():
+                    must_exist(f"namings.{naming}.{key}, on {dataset}", name, known)
 
     def _check_claims(self) -> None:
         """That claims compare what there is; a row that an overlay took away is for the report to say."""

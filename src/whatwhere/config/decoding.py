@@ -17,7 +17,7 @@ class Naming(Strict):
     classes: tuple[str, ...] | None = None
     """Classes of the data set that are asked about; the others count as background. Null: all but `background`."""
     phrases: dict[str, str] = Field(default_factory=dict)
-    """What a class is called in a prompt, where that is not its name: `diningtable: dining table`."""
+    """What a class is called in a prompt, where that is not its name: `tv monitor: television`."""
     templates: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Prompts with {} for the class, whose embeddings are averaged; null takes those of the package."""
     measure: Literal["probability", "cosine"] = "probability"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record
 
-__all__ = ["IGNORE", "Dataset", "Instance", "Record", "fingerprint", "load_dataset"]
+__all__ = ["IGNORE", "Dataset", "Instance", "Record", "class_names", "fingerprint", "load_dataset"]
 
 
 def load_dataset(name: str, *, kind: str, **values: Any) -> Dataset:
     """The data set `name` of `kind` (a module of this package), with that kind's own settings."""
     return import_module(f"whatwhere.datasets.{kind}").load(name, **values)
+
+
+def class_names(*, kind: str, classes: Sequence[str] = (), **_: Any) -> tuple[str, ...]:
+    """What the classes of a data set with these settings are called, which needs none of its files; `()` without."""
+    return tuple(classes) or getattr(import_module(f"whatwhere.datasets.{kind}"), "CLASSES", ())
 
 
 def fingerprint(values: dict[str, Any]) -> str:
