@@ -130,7 +130,7 @@ class TestZeroShot:
 
     def test_notes_say_how_each_naming_decides(self, tmp_path):
         file = confusion_file(tmp_path, {"a": FIRST})
-        known = {"templates": None, "measure": "cosine", "threshold": 0.25}
+        known = {"templates": None, "measure": "cosine", "threshold": 0.25, "most": None}
         table = {**TABLE, "rows": [THEIRS, OURS, OURS]}
         asked = {"things": known, "unused": {**known, "measure": "probability"}}
         out = tmp_path / "table7.csv"

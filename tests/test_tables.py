@@ -70,11 +70,18 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def written(tmp_path, scores, **changes):
+def written(tmp_path, scores, methods=METHODS, **changes):
     table = {**TABLE, **changes}
     out = tmp_path / "table1.csv"
-    write_oracle_table(out, {"scores": scores}, table=table, methods=METHODS, chosen="auto", seed=0, resamples=50)
+    write_oracle_table(out, {"scores": scores}, table=table, methods=methods, chosen="auto", seed=0, resamples=50)
     return read(out)
+
+
+def test_what_maskcut_lacks_is_noted_where_it_is(tmp_path, scores):
+    written(tmp_path, scores)
+    assert "MaskCut without its CRF." in (tmp_path / "table1.md").read_text()
+    written(tmp_path, scores, methods={"kmeans": METHODS["kmeans"]})
+    assert "MaskCut" not in (tmp_path / "table1.md").read_text()
 
 
 def test_cells_are_those_of_the_chosen_and_of_the_common_k(tmp_path, scores):
@@ -206,7 +213,7 @@ def test_seconds_are_added_up_and_name_the_machine(tmp_path):
 
 
 def naming(**changes):
-    return {"measure": "probability", "threshold": 0.7, "templates": None, **changes}
+    return {"measure": "probability", "threshold": 0.7, "templates": None, "most": None, **changes}
 
 
 def test_notes_say_how_each_naming_that_is_used_decides(tmp_path):
@@ -220,7 +227,7 @@ def test_notes_say_how_each_naming_that_is_used_decides(tmp_path):
         rows.append({**ROW, "labels": ["ours", ""], "backbone": "b", "method": "tokens", "naming": name})
     namings = {
         "things": naming(),
-        "cosines": naming(measure="cosine", threshold=0.25, templates=("a {}.",)),
+        "cosines": naming(measure="cosine", threshold=0.25, templates=("a {}.",), most=5),
         "other": naming(),
     }
 
@@ -236,8 +243,8 @@ def test_notes_say_how_each_naming_that_is_used_decides(tmp_path):
     assert after[len(before) :] == [
         "Naming things: a region has the name of its best class where the probability is above 0.7, "
         f"{rest}; {len(TEMPLATES)} prompts a class.",
-        f"Naming cosines: a region has the name of its best class where the cosine is above 0.25, {rest}; "
-        "1 prompt a class.",
+        "Naming cosines: a region has the name of its best class (the 5 most probable of the image compete) where the "
+        f"cosine is above 0.25, {rest}; 1 prompt a class.",
     ]
 
 

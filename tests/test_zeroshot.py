@@ -125,6 +125,11 @@ def test_what_is_not_above_the_threshold_is_background_and_keeps_its_score():
     assert recognise(features, texts, threshold=1.0, measure="cosine", scale=1.0)[0].tolist() == [0, 0]
 
 
+def softmax(logits):
+    shares = np.exp(logits - logits.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
 def test_only_the_most_probable_names_of_the_image_compete():
     texts = np.eye(4)
     features = np.array([[1.0, 0.9, 0, 0], [0.2, 1.0, 0, 0], [0, 0, 1.0, 0.9]])
@@ -133,14 +138,34 @@ def test_only_the_most_probable_names_of_the_image_compete():
     cosines = {**CHOICE, "measure": "cosine"}
     assert recognise(features, texts, **cosines, most=1)[0].tolist() == [2, 2, 0]  # a cosine of 0 is not above it
     whole = np.array([0, 0, 0.1, 1.0])  # an image of which the third region is nearly all
-    names, scores = recognise(features, texts, **CHOICE, most=2, whole=whole)
+    names, _ = recognise(features, texts, **CHOICE, most=2, whole=whole)
     assert names[2] == 3
     assert set(names.tolist()) <= {3, 4}
-    np.testing.assert_allclose(scores[0], 0.5)  # two names of the same cosine, and no others
-    for measure in ("probability", "cosine"):
-        everyone = recognise(features, texts, **{**CHOICE, "measure": measure})
-        for few in (4, 9):
-            assert np.array_equal(recognise(features, texts, **{**CHOICE, "measure": measure}, most=few), everyone)
+    everyone = recognise(features, texts, **cosines)
+    for few in (4, 9):
+        assert np.array_equal(recognise(features, texts, **cosines, most=few), everyone)
+
+
+def test_a_probability_among_few_is_multiplied_with_that_among_all():
+    features, texts, whole = rows(5, 8), unit(rows(4, 8, seed=1)), rows(8, seed=2)
+    logits = 3.0 * unit(features) @ texts.T
+    choice = {"threshold": 0.3, "measure": "probability", "scale": 3.0, "whole": whole}
+    two = np.argsort(-(texts @ whole))[:2]
+    among = np.zeros_like(logits)
+    among[:, two] = softmax(logits[:, two])
+    expected = softmax(logits) * among
+    names, scores = recognise(features, texts, **choice, most=2)
+    np.testing.assert_allclose(scores, expected.max(1), atol=1e-6)
+    assert names.tolist() == np.where(scores > 0.3, expected.argmax(1) + 1, 0).tolist()
+    _, scores = recognise(features, texts, **choice, most=9)
+    np.testing.assert_allclose(scores, (softmax(logits) ** 2).max(1), atol=1e-6)
+
+
+def test_where_few_compete_the_best_region_of_an_image_is_named_whatever_the_threshold():
+    features = np.array([[0.0, 0.0], [1.0, 0.9], [1.0, 0.8]])
+    choice = {**CHOICE, "scale": 1.0, "threshold": 0.99}
+    assert recognise(features, np.eye(2), **choice)[0].tolist() == [0, 0, 0]
+    assert recognise(features, np.eye(2), **choice, most=2)[0].tolist() == [0, 0, 1]
 
 
 def test_empty_regions_do_not_count_as_the_image():

@@ -27,7 +27,8 @@ class Naming(Strict):
     threshold: Annotated[float, Field(ge=-1, le=1)] = 0.7
     """A region whose best class is not above it is background."""
     most: Annotated[int, Field(ge=2)] | None = None
-    """Only so many classes compete in an image, the most probable of it as a whole; GroupViT's authors take 5."""
+    """As GroupViT's authors decide, who take 5: only so many classes compete in an image, the most probable of it as a
+    whole, times the probability among all; and the best region of an image always has a name."""
 
     @model_validator(mode="after")
     def _with_a_place(self) -> Naming:

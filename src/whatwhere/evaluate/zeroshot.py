@@ -93,25 +93,27 @@ def recognise(
     A score is a cosine or a probability; of `scale` the former knows nothing. Background is where it is not above
     `threshold`, and a row of zeros (a region without tokens), whose score is 0.
 
-    With `most`, only so many names compete: the most probable of the image, whose feature is `whole`. ASSUME: the mean
-    feature of all tokens; without `whole` the mean of the regions, which is the same where every token is one.
-    GroupViT's authors, from whom this comes (with 5), moreover multiply with the probability among all names, and
-    never ask for more than the image's best score.
+    `most` is how GroupViT's authors decide (with 5): only so many names compete, the most probable of the image, whose
+    feature is `whole`; the probability among them is multiplied with that among all names; and no more is asked of a
+    region than the image's best score, so that one is always named. ASSUME: `whole` is the mean feature of all tokens,
+    where the authors take the model's embedding of the image; without it, the mean of the regions.
 
     Raises `InputError` for a probability without a positive scale or among fewer than two names, and for `most` below
     1.
     """
     _check(measure, scale, most, len(texts))
-    cosines = _unit(features) @ _unit(texts).T
-    if most is not None and most < len(texts):
-        filled = features[(features != 0).any(1)]
-        image = whole if whole is not None else filled.mean(0) if len(filled) else np.zeros(features.shape[1])
-        out = np.argsort(-(_unit(texts) @ image), kind="stable")[most:]
-        cosines[:, out] = -np.inf
+    cosines, filled = _unit(features) @ _unit(texts).T, (features != 0).any(1)
     scores = cosines if measure == "cosine" else _softmax(scale * cosines)
-    best = scores.argmax(1)
-    found = np.where((features != 0).any(1), scores.max(1), 0)
-    named = (found > threshold) & (features != 0).any(1)
+    if most is not None:
+        image = whole if whole is not None else features.sum(0)  # only its direction counts
+        ranked = np.argsort(-(_unit(texts) @ image), kind="stable")
+        among = cosines.copy()
+        among[:, ranked[most:]] = -np.inf
+        scores = among if measure == "cosine" else scores * _softmax(scale * among)
+    best, found = scores.argmax(1), np.where(filled, scores.max(1), 0)
+    named = filled & (found > threshold)
+    if most is not None:
+        named |= filled & (found == found[filled].max(initial=-np.inf))
     return np.where(named, best + 1, 0).astype(np.int16), found
 
 

@@ -66,8 +66,9 @@ def write_zeroshot_table(
 def _decides(name: str, naming: dict[str, Any]) -> str:
     """How a naming gives a region its name, in a sentence."""
     prompts = len(naming["templates"] or TEMPLATES)
+    most = f" (the {naming['most']} most probable of the image compete)" if naming["most"] else ""
     return (
-        f"Naming {name}: a region has the name of its best class where the {naming['measure']} is above "
+        f"Naming {name}: a region has the name of its best class{most} where the {naming['measure']} is above "
         f"{naming['threshold']:g}, and is background elsewhere; {prompts} prompt{'s' * (prompts > 1)} a class."
     )
 

@@ -51,7 +51,8 @@ def write_oracle_table(
         f"95 % interval: bootstrap over images, {resamples} resamples. K is "
         + ("chosen for each image by silhouette" if chosen == "auto" else f"{chosen}")
         + (f"; beside it the same with K = {table['clusters']} throughout." if table["clusters"] else "."),
-        "Labels are scored at the size of each backbone's view. MaskCut without its CRF.",
+        "Labels are scored at the size of each backbone's view."
+        + " MaskCut without its CRF." * any(method["kind"] == "maskcut" for method in methods.values()),
     ]
     write_table(
         csv,
