@@ -30,14 +30,14 @@ VISION = {
 }
 
 
-def write_groupvit(folder):
+def write_groupvit(folder, positions=12):
     """Tiny, with weights so large that groups differ and tokens spread over them."""
     from transformers import GroupViTConfig, GroupViTModel
 
     tokenizer = learn_tokenizer(["a red car on a road", "a view of the sea"], vocabulary=120)
     end = tokenizer.eos_token_id
     text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text |= {"vocab_size": len(tokenizer), "max_position_embeddings": 12}
+    text |= {"vocab_size": len(tokenizer), "max_position_embeddings": positions}
     text |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": end, "pad_token_id": end}
     sizes = {"projection_dim": 8, "projection_intermediate_dim": 20}
     model = GroupViTModel(GroupViTConfig(text_config=text, vision_config=VISION, **sizes))

@@ -30,13 +30,13 @@ def tokenizer():
     return learn_tokenizer(["a red car on a road", "a view of the sea"], vocabulary=120)
 
 
-def write_clip(folder, tokenizer, *, heads=3):
+def write_clip(folder, tokenizer, *, heads=3, positions=12):
     from transformers import CLIPConfig, CLIPModel
 
     end = tokenizer.eos_token_id
     sizes = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": heads}
     ids = {"vocab_size": len(tokenizer), "bos_token_id": tokenizer.bos_token_id, "eos_token_id": end}
-    text = {**sizes, **ids, "pad_token_id": end, "max_position_embeddings": 12}
+    text = {**sizes, **ids, "pad_token_id": end, "max_position_embeddings": positions}
     vision = {**sizes, "image_size": 32, "patch_size": 8}
     with torch.random.fork_rng():
         torch.manual_seed(0)
