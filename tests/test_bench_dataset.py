@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from whatwhere.backbones import load_backbone
 from whatwhere.bench import alone, dataset, growth, worth
-from whatwhere.bench.alone import FLOOR, memory_mb, run_alone
+from whatwhere.bench.alone import FLOOR, run_alone
 from whatwhere.bench.growth import STABLE_DIFFUSION, Shape, on_paper, search_rate
 from whatwhere.bench.page import page, write_page
 from whatwhere.bench.plan import Plan, Run
@@ -23,6 +23,7 @@ from whatwhere.cli import main
 from whatwhere.errors import InputError
 from whatwhere.figures.growth import Growth, draw_growth
 from whatwhere.joint.search import nearest
+from whatwhere.memory import memory_mb
 from whatwhere.stages.matching import write_matching
 
 TINY = Plan(images=(4, 8), vectors=5, batch_images=4, epochs=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import sys
 import traceback
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from whatwhere.errors import InputError
+from whatwhere.memory import memory_mb
 
 _POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: The last line of a finished job's log.
@@ -22,7 +22,7 @@ _SPENT = re.compile(r"done in (?P<seconds>\d+\.\d) s, at most (?P<megabytes>\d+)
 
 @dataclass(frozen=True)
 class Spent:
-    """What a job took: seconds of a clock, and the most memory in megabytes, of the largest process if of several."""
+    """What a job took: seconds of a clock, and the most memory of its first process, 10⁶ bytes (0: not known)."""
 
     seconds: float
     megabytes: int
@@ -67,6 +67,7 @@ def spent(log: Path) -> Spent | None:
 
 
 def _peak_mb() -> int:
-    """Of this process or of its largest child; the system counts kilobytes, on a Mac bytes."""
-    largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(largest / (1e6 if sys.platform == "darwin" else 1e3))
+    try:
+        return round(memory_mb("self", "VmHWM"))
+    except InputError:  # only Linux tells
+        return 0

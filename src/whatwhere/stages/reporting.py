@@ -187,7 +187,8 @@ def _took(jobs: Sequence[Spent | None]) -> tuple[str, str]:
     if not known:
         return "–", "–"
     part = f" ({len(known)} of {len(jobs)} jobs)" if len(known) < len(jobs) else ""
-    return _duration(sum(job.seconds for job in known)) + part, f"{max(job.megabytes for job in known)} MB"
+    most = max(job.megabytes for job in known)
+    return _duration(sum(job.seconds for job in known)) + part, f"{most} MB" if most else "–"
 
 
 def _hashes(paths: Sequence[str]) -> Facts:
