@@ -388,7 +388,7 @@ class TestRun:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(f"50%\r100%\n{line}\n")
         assert self.facts(report_of(finished))["vectors"][2:4] == ["1 min 12 s", "400 MB"]  # of one artifact
-        for shard, suffix in (("001", "json"), ("001", "parquet"), ("002", "json")):  # 002: without a log
+        for shard, suffix in (("001", "json"), ("001", "x.json"), ("002", "json")):  # 002: without a log
             (finished / f"vectors/scenes/dino/exact/8x8-{shard}.{suffix}").write_text("{}")
         assert self.facts(report_of(finished))["vectors"][2:4] == ["1 min 14 s (2 of 3 jobs)", "400 MB"]
 

@@ -167,8 +167,7 @@ def _stages(artifacts: Sequence[_Artifact], logs: Path) -> Facts:
     rows = []
     for stage, those in stages.items():
         size = _size(sum(a.size for a in those))
-        # two artifacts of one job have one log
-        jobs = [spent(log) for log in sorted({logs / a.place.with_suffix(".log") for a in those})]
+        jobs = [spent(log) for log in sorted({_log(logs, a.place) for a in those})]
         times = (_moment(those[0].written), _moment(those[-1].written))
         content = sorted(f"{a.place.as_posix()} {a.digest}" for a in those)
         digest = hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
@@ -179,6 +178,13 @@ def _stages(artifacts: Sequence[_Artifact], logs: Path) -> Facts:
         rows,
         ("stage", "artifacts", "size", *took, "first written", "last written", "digest of all contents"),
     )
+
+
+def _log(logs: Path, place: Path) -> Path:
+    """Of the job that wrote an artifact; of `a.json` and `a.instances.json` it is one."""
+    log = logs / place.with_suffix(".log")
+    shorter = log.with_suffix("").with_suffix(".log")
+    return shorter if shorter.exists() and not log.exists() else log
 
 
 def _took(jobs: Sequence[Spent | None]) -> tuple[str, str]:
