@@ -16,15 +16,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from whatwhere.backbones import load_backbone
 from whatwhere.bench import alone, dataset, growth, worth
 from whatwhere.bench.alone import FLOOR, run_alone
+from whatwhere.bench.clock import machine
+from whatwhere.bench.extract import bench_extract
 from whatwhere.bench.growth import STABLE_DIFFUSION, Shape, on_paper, search_rate
 from whatwhere.bench.page import page, write_page
 from whatwhere.bench.plan import Plan, Run
+from whatwhere.bench.solve import bench_solve
 from whatwhere.cli import main
 from whatwhere.errors import InputError
 from whatwhere.figures.growth import Growth, draw_growth
 from whatwhere.joint.search import nearest
 from whatwhere.memory import memory_mb
 from whatwhere.stages.matching import write_matching
+from whatwhere.stages.timings import time_methods
 
 TINY = Plan(images=(4, 8), vectors=5, batch_images=4, epochs=1)
 LINES = [(solver, pathway) for solver in ("minibatch", "global") for pathway in ("vv", "qk")]
@@ -68,6 +72,43 @@ def job_of(shards, folder, kind, **method):
     output = str(folder / "x.json")
     fixed = {"inputs": shards, "output": output, "name": "bench", "seed": 0, "device": "cpu"}
     return {"kind": kind, "images": 4, "method": settings, **fixed}
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """A torch that sees two GPUs, by their device."""
+    names = {"cuda": "GPU 0", "cuda:1": "GPU 1"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: names[str(device or "cuda")])
+
+
+@pytest.mark.usefixtures("a_gpu")
+class TestMachine:
+    @pytest.mark.parametrize("kind", [str, torch.device])
+    def test_a_gpu_is_named_where_it_computes(self, kind):
+        on_cpu = machine(kind("cpu"))
+        assert "GPU" not in on_cpu
+        assert on_cpu.endswith(f", {torch.get_num_threads()} threads")
+        assert machine(kind("cuda")) == f"GPU 0, {on_cpu}"
+        assert machine(kind("cuda:1")) == f"GPU 1, {on_cpu}"
+
+    def test_what_ran_on_the_cpu_names_no_gpu(self):
+        backbone, image = load_backbone("zoo-dino"), np.zeros((64, 64, 3), np.uint8)
+        measured = [
+            bench_solve(backbone, size_px=64, vectors=2, descents=False),
+            bench_extract(backbone, size_px=64, images=1),
+            time_methods(backbone, image, {"exact": {"kind": "exact", "vectors": 2}}, regions={"clusters": 2}),
+        ]
+        assert {found["machine"] for found in measured} == {machine("cpu")}
+
+    def test_a_data_set_is_solved_on_the_device_of_its_plan(self, monkeypatch):
+        monkeypatch.setattr(dataset, "load_backbone", lambda *_, device, **__: load_backbone("zoo-diffusion"))
+        for name in ("_extracted", "_measured", "_scored", "_on_paper"):
+            monkeypatch.setattr(dataset, name, lambda *_: [])
+        for device, named in (("cpu", False), ("cuda:1", True)):
+            measured = dataset.bench_dataset("zoo-diffusion", replace(TINY, device=device), report=lambda _: None)
+            assert measured["machine"].startswith("GPU 1, ") == named
 
 
 def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):

@@ -3,7 +3,9 @@
 import pytest
 
 from whatwhere.claims import judge
-from whatwhere.config.claims import Claim, references
+from whatwhere.config import parse
+from whatwhere.config.claims import QUANTITIES, Claim, references
+from whatwhere.errors import InputError
 
 HIGHER, LOWER = "higher", "lower"
 
@@ -288,6 +290,45 @@ class TestSettings:
     def test_unknown_keys_are_refused(self):
         with pytest.raises(ValueError, match="unknown key 'methods'"):
             claim(against("A", {"backbone": "a", "methods": "m"}, reference("a", "x")))
+
+
+def configured(quantity, kind="oracle", table="t", **settings):
+    """A configuration with one table without rows and a claim about it."""
+    shown = {"kind": kind, "title": "T", "source": "p", "datasets": ["d"], "columns": [], "rows": [], **settings}
+    said = {"says": "s", "source": "p", "table": table, "quantity": quantity, "better": HIGHER, "reason": "r"}
+    tree = {"views": {}, "datasets": {}, "backbones": {}, "methods": {}, "tables": {"t": shown}}
+    return parse({**tree, "regions": {"candidates": [2, 3, 10]}, "claims": [said, {**said, "table": "none"}]})
+
+
+class TestQuantities:
+    """That the tables give all that is listed is for their own tests to say."""
+
+    @pytest.mark.parametrize("kind", QUANTITIES)
+    def test_what_its_table_gives_may_be_claimed(self, kind):
+        for quantity in QUANTITIES[kind]:
+            assert configured(quantity, kind).claims[0].quantity == quantity
+
+    @pytest.mark.parametrize(
+        ("quantity", "kind", "words"),
+        [
+            ("mIuO", "oracle", r"expected one of mIoU, mean K, got 'mIuO' \(nearest: 'mIoU'\)"),
+            ("spatial, gready", "position", r".*got 'spatial, gready' \(nearest: 'spatial, greedy'\)"),
+            ("AP masks", "instances", r".*\(nearest: 'AP mask'\)"),
+            ("mIoU", "matching", r"expected one of greedy, Hungarian, accuracy, got 'mIoU'"),
+        ],
+    )
+    def test_another_is_refused_with_the_nearest(self, quantity, kind, words):
+        with pytest.raises(InputError, match=r"claims\[0\].quantity: " + words):
+            configured(quantity, kind)
+
+    def test_of_one_k_only_the_tables_own(self):
+        assert configured("mIoU, K = 10", clusters=10).claims
+        for settings in ({"clusters": 3}, {}):
+            with pytest.raises(InputError, match=r"claims\[0\].quantity: .*got 'mIoU, K = 10' \(nearest: 'mIoU"):
+                configured("mIoU, K = 10", **settings)
+
+    def test_of_a_table_of_another_run_nothing_is_known(self):
+        assert configured("anything", table="other").claims
 
 
 class TestReferences:

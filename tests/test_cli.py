@@ -131,6 +131,10 @@ def test_show_names_everything(tmp_path, capsys):
             assert word in text
         for word in ("blocks.0.attn", "'steps': 7", "provenance", "intact to the byte"):
             assert word in text
+    with create(tmp_path / "texts.json", {}, {"names": ["cat"]}) as store:  # of no image
+        store.array("texts", (1, 2), "float32", ("text", "width"))[:] = 1
+    main(["show", str(tmp_path / "texts.zarr")])
+    assert "texts.zarr  (0.0 MB, intact)" in capsys.readouterr().out
     (tmp_path / "index.json").write_text('{"shards": {}}')
     for wrong in ("nothing", "index.json"):
         with pytest.raises(SystemExit) as caught:

@@ -41,6 +41,11 @@ WRONG = {
         "scene",
         r"datasets\.scenes\.kind: .*got 'scene' \(nearest: 'scenes'\)",
     ),
+    "passes larger than files": (
+        ["features", "batch_images"],
+        17,
+        r"features: batch_images: expected at most run_images, 16, got 17; raise both",
+    ),
     "no such view": (["backbones", "untrained-vit", "view"], "nativ", r"view: .*got 'nativ' \(nearest: 'native'\)"),
     "no such backbone": (
         ["tables", "table1", "rows", 0, "backbone"],

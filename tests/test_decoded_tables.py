@@ -10,7 +10,8 @@ from test_naming import counts_file, random_counts
 from test_proposal_stage import detected
 from test_tables import ROW, read
 
-from whatwhere.config import FITTING
+from whatwhere.config.claims import QUANTITIES, quantities
+from whatwhere.config.fitting import FITTING
 from whatwhere.evaluate import instances
 from whatwhere.evaluate.instances import coco_results
 from whatwhere.evaluate.matching import accuracy, bootstrap_interval, mean_iou
@@ -77,6 +78,50 @@ class TestZeroShot:
         ends = bootstrap_interval(np.array([FIRST, SECOND]), np.arange(3), resamples=40, rng=rng)
         assert row["95 % interval"] == "–".join(f"{end:.3f}" for end in ends)
 
+    def test_names_alone_are_scored_without_the_background(self, tmp_path):
+        # summed and doubled as in the first test: the second name has 6 of 12, the third 1 of 4
+        images = {"a": FIRST, "b": SECOND, "c": np.add(FIRST, SECOND)}
+        (row,) = zeroshot_table(tmp_path, [confusion_file(tmp_path, images)], [OURS])
+        assert row["Names only (ours)"].startswith(f"{(6 / 12 + 1 / 4) / 2:.3f} (")
+        heads = list(row)
+        assert heads[heads.index("95 % interval") + 1] == "Names only (ours)"
+
+    def test_the_interval_of_the_names_is_drawn_last(self, tmp_path):
+        """So that the other is what it was before there was this one."""
+        images = {f"{i}": np.random.default_rng(i).integers(0, 50, (3, 3)) for i in range(12)}
+        (row,) = zeroshot_table(tmp_path, [confusion_file(tmp_path, images)], [OURS])
+        rng = np.random.default_rng(seed_for(0, "bootstrap", "b", "exact", "things"))
+        counts, same = np.array([images[name] for name in sorted(images)]), np.arange(3)
+        whole = bootstrap_interval(counts, same, resamples=40, rng=rng)
+        low, high = bootstrap_interval(counts, same, resamples=40, rng=rng, first=1)
+        value = mean_iou(counts.sum(0), same, first=1)
+        assert row["95 % interval"] == "–".join(f"{end:.3f}" for end in whole)
+        assert row["Names only (ours)"] == f"{value:.3f} ({low:.3f}–{high:.3f})"
+        (found,) = meta(tmp_path, "table7")["rows"]
+        assert found["numbers"]["mIoU of names"] == pytest.approx([value, low, high], abs=1e-15)
+
+    def test_the_background_alone_cannot_decide_the_names(self, tmp_path):
+        """One that says nothing but background beats one that finds some of the names."""
+        silent, tries = [[90, 5, 5], [0, 0, 0], [0, 0, 0]], [[10, 4, 4], [40, 1, 0], [40, 0, 1]]
+        files = [
+            confusion_file(tmp_path, {"a": silent}),
+            confusion_file(tmp_path, {"a": tries}, "scenes/b/tokens/things"),
+        ]
+        nothing, some = zeroshot_table(tmp_path, files, [OURS, TOKENS])
+        assert nothing["mIoU (ours)"] > some["mIoU (ours)"]
+        assert nothing["Names only (ours)"] == "0.000 (0.000–0.000)" < some["Names only (ours)"]
+
+    @pytest.mark.filterwarnings("error")
+    def test_without_a_name_true_or_given_there_is_no_score_of_names(self, tmp_path):
+        files = [confusion_file(tmp_path, {"a": FIRST})]
+        files += [confusion_file(tmp_path, {"a": np.diag([9, 0, 0])}, "photos/b/exact/things")]
+        rows = [OURS, {**OURS, "datasets": ["photos"]}]
+        both, one = zeroshot_table(tmp_path, files, rows, datasets=["scenes", "photos"])
+        assert both["Names only (ours, scenes)"].startswith(f"{4 / 6:.3f} (")
+        assert "Names only (ours, photos)" not in both  # empty in every row
+        assert (one["mIoU (ours, photos)"], one["Names only (ours, scenes)"]) == ("1.000", "")
+        assert set(meta(tmp_path, "table7")["rows"][1]["numbers"]) == {"mIoU", "accuracy"}
+
     def test_programs_find_the_numbers_in_full(self, tmp_path):
         zeroshot_table(tmp_path, [confusion_file(tmp_path, {"a": FIRST, "b": SECOND})], [THEIRS, OURS])
         (found,) = meta(tmp_path, "table7")["rows"]
@@ -126,6 +171,7 @@ class TestZeroShot:
         zeroshot_table(tmp_path, [confusion_file(tmp_path, {"a": FIRST})], [OURS])
         notes = " ".join(meta(tmp_path, "table7")["notes"])
         assert "The mean is over the names asked about and the background." in notes
+        assert "Names only: the mean without the background" in notes
         assert "40 resamples" in notes
 
     def test_notes_say_how_each_naming_decides(self, tmp_path):
@@ -215,7 +261,15 @@ class TestInstances:
 
 
 def test_every_kind_of_table_is_written():
-    assert set(WRITERS) == set(FITTING)
+    assert set(WRITERS) == set(FITTING) == set(QUANTITIES)
+
+
+def test_claims_may_be_about_what_the_writers_give_and_nothing_else(tmp_path):
+    zeroshot_table(tmp_path, [confusion_file(tmp_path, {"a": FIRST})], [OURS])
+    instance_table(tmp_path, [match_file(tmp_path, *made_up(2))], [OBJECTS])
+    for name, kind in (("table7", "zeroshot"), ("table8", "instances")):
+        (found,) = meta(tmp_path, name)["rows"]
+        assert set(found["numbers"]) == set(quantities(kind))
 
 
 @pytest.mark.parametrize("kind", ["zeroshot", "instances"])

@@ -7,6 +7,8 @@ import pytest
 from pycocotools.coco import COCO
 from test_workflow import SMALL, Project
 
+from whatwhere.show import describe
+
 pytestmark = pytest.mark.slow
 
 NAMED = {"backbone": "clip", "method": "exact", "naming": "things"}
@@ -105,6 +107,11 @@ def test_everything_is_made_once(finished):
     assert "Regions beat tokens" in report
     assert "reproduced here" in report
     assert "Nothing to be done" in finished.run()
+
+
+def test_every_store_can_be_shown(finished):
+    text = describe(finished.folder / "results")
+    assert all(f"/{stage}/" in text for stage in ("texts", "named", "features"))
 
 
 def test_predictions_load_beside_the_truth_of_all_shards(finished):

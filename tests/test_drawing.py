@@ -319,12 +319,10 @@ class TestScoreCurves:
         monkeypatch.setattr(drawing, "draw_curves", lambda *given, **options: asked.append((*given, options)))
         for methods in ({"ours": several, "masks": own}, {"ours": several}):
             panels = {"dino": methods, "mae": {"ours": several}}
-            draw_score_curves(panels, tmp_path / "a.png", title="t", seed=0, resamples=50, caption="Words.")
+            draw_score_curves(panels, tmp_path / "a.png", title="t", seed=0, resamples=50)
         assert [list(curves) for curves, *_ in asked] == [["dino", "mae"]] * 2
         captions = [options["caption"] for *_, options in asked]
-        assert all(
-            caption.startswith("Words. Bands: 95 % intervals") and "50 resamples" in caption for caption in captions
-        )
+        assert all(caption.startswith("Bands: 95 % intervals") and "50 resamples" in caption for caption in captions)
         assert ["Dashed" in caption for caption in captions] == [True, False]
 
     def test_the_same_scores_give_the_same_bytes(self, tmp_path):

@@ -60,15 +60,6 @@ class TestOverlay:
             instance_overlay(image, np.stack([LARGE, LARGE])), instance_overlay(image, LARGE[None])
         )
 
-    def test_boxes_lie_over_all_masks(self):
-        image, round_mask = photo(), np.hypot(*(np.mgrid[:240, :360] - np.array([120, 120])[:, None, None])) < 60
-        masks = np.stack([round_mask, box(50, 80, 50, 110)])
-        shown = instance_overlay(image, masks, boxes=True)
-        for line in (shown[61, 61:180], shown[179, 61:180], shown[61:180, 61], shown[61:180, 179]):
-            own = (line == PALETTE[0]).all(1)
-            assert own.mean() > 0.7  # the rest is under the smaller mask's box
-        assert (shown[61, 80:100] == PALETTE[0]).all()  # over the other mask
-
     def test_masks_on_a_grid_are_where_masks_on_pixels_are(self):
         fine = box(60, 180, 90, 270)
         coarse = np.stack([fine[15::30, 15::30]])  # 8 × 12 tokens
@@ -85,7 +76,7 @@ class TestOverlay:
     def test_without_masks_or_with_empty_ones_it_is_the_photo(self):
         image = photo()
         for masks in (np.zeros((0, 8, 12), bool), np.zeros((0, 0, 0), bool), np.zeros((3, 8, 12), bool)):
-            np.testing.assert_array_equal(instance_overlay(image, masks, boxes=True), image)
+            np.testing.assert_array_equal(instance_overlay(image, masks), image)
 
     def test_many_masks_have_colours_and_the_photo_is_not_written_to(self):
         image = photo()
@@ -116,7 +107,7 @@ class TestCell:
     @pytest.mark.parametrize("count", [0, 2])
     def test_it_has_the_size_that_is_asked_for(self, size, count):
         masks = np.ones((count, 5, 7), bool)
-        assert Instances(masks, "n", boxes=True).draw(photo(), *size).shape == (*size, 3)
+        assert Instances(masks, "n").draw(photo(), *size).shape == (*size, 3)
 
     def test_it_shows_the_overlay_of_the_rows_photo_at_its_size(self):
         image, masks = photo(), np.stack([box(60, 180, 90, 270)])

@@ -33,10 +33,10 @@ def quarters(height=80, width=120):
     return 2 * (y >= height // 2) + (x >= width // 2)
 
 
-def written(image, labels, names, scores=None):
+def written(image, labels, names):
     """Pixels that letters changed."""
     bare = name_colours(image, labels, len(names))
-    return (named_overlay(image, labels, names, scores) != bare).any(2)
+    return (named_overlay(image, labels, names) != bare).any(2)
 
 
 def legend_of(path, cells):
@@ -203,14 +203,6 @@ class TestNamedOverlay:
         places = np.argwhere(written(image, labels, NAMES))
         np.testing.assert_allclose((places.min(0) + places.max(0)) / 2, (501, 301), atol=10)
 
-    def test_scores_follow_the_names_where_there_are_any(self):
-        image, labels = np.full((200, 300, 3), 90, np.uint8), np.ones((200, 300), int)
-        plain, unknown, scored = (
-            written(image, labels, ("", "car"), scores) for scores in (None, [0.1, np.nan], [np.nan, 0.31])
-        )
-        np.testing.assert_array_equal(plain, unknown)
-        np.testing.assert_array_equal(scored, written(image, labels, ("", "car 0.31")))
-
     def test_without_names_in_it_the_image_is_all_background_and_labels_may_be_unscored(self):
         image = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
         assert not written(image, np.zeros((40, 60), int), NAMES).any()
@@ -223,14 +215,13 @@ class TestNamedOverlay:
         np.testing.assert_array_equal(image, before)
 
     @pytest.mark.parametrize(
-        ("labels", "names", "scores", "expected"),
+        ("labels", "names", "expected"),
         [
-            (quarters(8, 12), NAMES, None, "expected 80 × 120 px as the image, got 8 × 12; "),
-            (quarters(), NAMES[:3], None, "expected names for labels up to 3, got 3; "),
-            (quarters(), NAMES, [0.1], "expected one for each of 5 names, got 1; "),
+            (quarters(8, 12), NAMES, "expected 80 × 120 px as the image, got 8 × 12; "),
+            (quarters(), NAMES[:3], "expected names for labels up to 3, got 3; "),
         ],
     )
-    def test_what_does_not_fit_is_one_line(self, labels, names, scores, expected):
+    def test_what_does_not_fit_is_one_line(self, labels, names, expected):
         # TypeError: jaxtyping was faster, where it is switched on
         with pytest.raises((InputError, TypeError), match=f"{expected}|^Type-check error"):
-            named_overlay(GREY, labels, names, scores)
+            named_overlay(GREY, labels, names)

@@ -11,6 +11,7 @@ from test_segments import clustered, names, vector_stores
 from test_tables import ROW, read
 
 from whatwhere.config import parse
+from whatwhere.config.claims import quantities
 from whatwhere.config.tables import Matching, Positions, runs
 from whatwhere.errors import InputError
 from whatwhere.evaluate.matching import COUNTS, accuracy, greedy, hungarian, mean_iou
@@ -281,6 +282,16 @@ class TestPosition:
         assert both["MSE, 95 % interval, photos"] == "29.0–31.0"
         assert (both["MSE, unit rows, scenes"], one["MSE, unit rows, photos"]) == ("25.0", "35.0")
         assert both["MSE, unit rows, 95 % interval, photos"] == "30.0–39.0"
+
+
+@pytest.mark.parametrize(("kind", "write"), [("matching", matching_table), ("position", position_table)])
+def test_claims_may_be_about_what_the_writers_give_and_nothing_else(tmp_path, kind, write):
+    counts = pd.concat([rows_of({"a": FIRST}), rows_of({"a": np.eye(4)}, "where")])
+    errors = error_file(tmp_path, 20.0, 19.0, 21.0, unit=(17.0, 16.0, 18.0))
+    write(tmp_path, {"matching": [counts_file(tmp_path, counts)], "coordinates": [errors]}, [OURS])
+    (described,) = tmp_path.glob("*.meta.json")
+    (found,) = json.loads(described.read_text())["rows"]
+    assert set(found["numbers"]) == set(quantities(kind))
 
 
 class TestFromStores:

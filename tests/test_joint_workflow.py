@@ -10,6 +10,8 @@ import time
 import pytest
 from test_workflow import SMALL, Project, copy_of
 
+from whatwhere.show import describe
+
 pytestmark = pytest.mark.slow
 
 BATCHES = {
@@ -116,6 +118,11 @@ def test_everything_is_made_once(finished):
     assert where["truth"]["Hungarian mIoU"] == ""
     assert not list((finished.folder / "results").rglob("*.state"))
     assert "Nothing to be done" in finished.run()
+
+
+def test_every_store_can_be_shown(finished):
+    text = describe(finished.folder / "results")
+    assert all(f"/{stage}/" in text for stage in ("joint", "segments", "refined"))
 
 
 def test_values_are_kept_where_a_method_reads_them(finished, tmp_path):

@@ -16,6 +16,7 @@ from whatwhere.datasets.scenes import CLASSES, render
 from whatwhere.errors import InputError
 from whatwhere.evaluate.zeroshot import TEMPLATES, region_features, text_embeddings
 from whatwhere.images import View
+from whatwhere.show import describe
 from whatwhere.stages.features import extract
 from whatwhere.stages.images import write_images
 from whatwhere.store import Store
@@ -308,6 +309,7 @@ def test_a_store_holds_joint_features_beside_the_final_ones_when_asked(original,
     assert tuple(stored[True].attributes["final_grid"]) == (4, 4)
     torch.testing.assert_close(torch.from_numpy(found).float(), expected, atol=1e-2, rtol=1e-2)
     assert np.array_equal(found[1], stored[True].read("joint", 1))
+    assert "(image: 3, token: 16, width: 8)" in describe(tmp_path / "True.zarr")  # which xarray reads as a whole
 
 
 # What is shipped

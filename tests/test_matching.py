@@ -103,6 +103,16 @@ class TestMatching:
         counts[1, 2] = 1
         assert mean_iou(counts, hungarian(counts)) == pytest.approx((5 / 6 + 4 / 6 + 0) / 3)
 
+    def test_the_mean_may_leave_the_first_classes_out(self):
+        """Out of the mean, not out of the unions: their pixels count against the others."""
+        counts, same = np.array([[6, 0, 1], [2, 4, 0], [0, 0, 3]]), np.arange(3)
+        assert mean_iou(counts, same) == mean_iou(counts, same, first=0) == pytest.approx((6 / 9 + 4 / 6 + 3 / 4) / 3)
+        assert mean_iou(counts, same, first=1) == pytest.approx((4 / 6 + 3 / 4) / 2)
+        assert mean_iou(counts, same, first=2) == class_iou(counts, same)[2] == 3 / 4
+        background = np.diag([9, 0, 0])  # no other class is true or given
+        assert mean_iou(background, same) == 1
+        assert np.isnan(mean_iou(background, same, first=1))
+
     @pytest.mark.parametrize("match", [hungarian, greedy])
     def test_nothing_scored_is_nan(self, match):
         counts = np.zeros((3, 2), int)
@@ -117,8 +127,9 @@ def images_counted(images, clusters=4, seed=0):
     return 50 * np.eye(clusters, dtype=int) + noise
 
 
-def interval(counts, match=hungarian, resamples=300, seed=0):
-    return bootstrap_interval(counts, match(counts.sum(0)), resamples=resamples, rng=np.random.default_rng(seed))
+def interval(counts, match=hungarian, resamples=300, seed=0, **which):
+    rng = np.random.default_rng(seed)
+    return bootstrap_interval(counts, match(counts.sum(0)), resamples=resamples, rng=rng, **which)
 
 
 def matched_anew(counts, match=hungarian, resamples=300, seed=0):
@@ -189,6 +200,30 @@ class TestInterval:
         counts = np.random.default_rng(0).integers(0, 9, (1, 5, 3))
         counts[:, 4] = 0
         assert interval(counts, match) == (mean_iou(counts[0], match(counts[0])),) * 2
+
+    def test_may_be_of_the_later_classes(self):
+        counts = images_counted(12)
+        given, whole = hungarian(counts.sum(0)), interval(counts)
+        rng = np.random.default_rng(7)
+        draws = [counts[rng.integers(0, 12, 12)].sum(0) for _ in range(1500)]
+        expected = np.percentile([mean_iou(one, given, first=2) for one in draws], [2.5, 97.5])
+        assert interval(counts, first=0) == whole
+        found = interval(counts, resamples=1500, first=2)
+        np.testing.assert_allclose(found, expected, atol=0.01)
+        assert found[0] < mean_iou(counts.sum(0), given, first=2) < found[1]
+
+    def test_resamples_without_a_class_are_left_out(self):
+        """By hand: the first image has nothing but the first class."""
+        counts, same = np.array([np.diag([5, 0]), [[0, 1], [0, 3]]]), np.arange(2)
+        ends = bootstrap_interval(counts, same, resamples=50, rng=np.random.default_rng(0), first=1)
+        assert ends == (3 / 4, 3 / 4)
+
+    @pytest.mark.filterwarnings("error")
+    def test_of_nothing_is_nan_and_silent(self):
+        ends = bootstrap_interval(
+            np.array([np.diag([5, 0, 0])] * 3), np.arange(3), resamples=20, rng=np.random.default_rng(0), first=1
+        )
+        assert np.isnan(ends).all()
 
     def test_follows_its_generator(self):
         counts = images_counted(8)

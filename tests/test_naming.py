@@ -63,14 +63,14 @@ def text_store(path, scale=50.0):
     vectors = np.eye(2, 8)
     attributes = {"names": list(NAMES), "known": list(KNOWN), "scale": scale}
     with create(path, {}, attributes) as store:
-        store.array("texts", vectors.shape, "float32", ("text", "channel"))[:] = vectors
+        store.array("texts", vectors.shape, "float32", ("text", "width"))[:] = vectors
     return Store(path)
 
 
 def feature_store(path, joint, grid=GRID, ids=None):
     """The space shared with texts, `[image, token, channel]`, as a store of features has it."""
     ids = ids or [f"image-{i}" for i in range(len(joint))]
-    arrays = {"joint": (("token", "channel"), joint.astype(np.float16))}
+    arrays = {"joint": (("token", "width"), joint.astype(np.float16))}
     return Store(write(path, ids, {"dataset": "planted", "final_grid": list(grid)}, **arrays))
 
 
@@ -161,7 +161,7 @@ class TestTexts:
         expected = text_embeddings(lambda some: embed(some).numpy(), ["cat", "dog", "bus"], TEMPLATES)
         np.testing.assert_allclose(store.read("texts"), expected, atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(store.read("texts"), axis=1), 1, atol=1e-6)
-        assert store.description["arrays"]["texts"]["dims"] == ["text", "channel"]
+        assert store.description["arrays"]["texts"]["dims"] == ["text", "width"]
         known = store.attributes
         assert (known["names"], known["known"]) == (["cat", "dog", "bus"], list(KNOWN))
         assert (known["scale"], known["weights"]) == (50.0, "planted weights")

@@ -162,6 +162,12 @@ class TestPrompts:
         asked = ["segment", f"--threshold={threshold}", album / "wide.png", "--out", tmp_path / "o"]
         assert f"expected a number from -1 to 1, got '{threshold}'" in refused(asked, capsys)
 
+    @pytest.mark.parametrize("threshold", ["0.7", "0"])
+    def test_a_threshold_without_prompts_is_one_line(self, album, tmp_path, capsys, threshold):
+        line = refused(["segment", "--threshold", threshold, album / "wide.png", "--out", tmp_path / "o"], capsys)
+        assert line.startswith(f"whatwhere: --threshold: expected --prompts beside it, got {threshold} alone; ")
+        assert not (tmp_path / "o").exists()
+
 
 # ------------------------------------------------------------------------------------------- objects
 
@@ -259,6 +265,17 @@ class TestPhotos:
         assert isinstance(solved.features, Features)
         assert solved.features.joint.shape[:2] == (1, np.prod(solved.features.final_grid))
         assert solve_photo(speaking, picture(*WIDE), vectors=4, size_px=64).features.joint is None
+
+    @pytest.mark.parametrize("command", ["segment", "instances"])
+    @pytest.mark.parametrize("size", ["0", "-64", "wide"])
+    def test_a_size_of_nothing_is_one_line(self, album, tmp_path, capsys, command, size):
+        line = refused([command, album / "wide.png", "--out", tmp_path / "o", "--size", size], capsys)
+        assert line.endswith(f"argument --size: expected a whole number from 1, got '{size}'")
+        assert not (tmp_path / "o").exists()
+
+    def test_no_size_is_taken_for_the_backbones_own(self, speaking):
+        with pytest.raises(InputError, match="expected sizes of at least 1 px, got size_px 0"):
+            solve_photo(speaking, picture(*WIDE), size_px=0)
 
     def test_what_cannot_be_written_is_one_line_a_photo(self, album, tmp_path):
         def work(_, name, image):

@@ -30,8 +30,7 @@ SHORT = {
             "kind": "curves",
             "title": "Figure 4",
             "datasets": ["bsds500", "camvid"],
-            "backbones": {"zoo-dino": "zoo/dino"},
-            "methods": dict(zip(METHODS, METHODS, strict=True)),
+            "panels": {"zoo/dino": {method: {"backbone": "zoo-dino", "method": method} for method in METHODS}},
         },
         "figure10": {
             "images": 2,

@@ -40,7 +40,7 @@ def centres_store(path, centres, spread, images, *, grid, unit_rows=False, ids=N
     with create(path, {}, described) as store:
         store.array("regions", (images, 1, 1), "int16", ("image", "partition", "token"))[:] = 0
         for c in found:
-            store.array("centres0", c.shape, "float32", ("cluster", "vector"))[:] = c
+            store.array("centres", (1, *c.shape), "float32", ("partition", "cluster", "vector"))[:] = c[None]
     return Store(path)
 
 

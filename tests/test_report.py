@@ -77,7 +77,6 @@ def material(tmp_path):
             Facts("Artifacts", [("features", "0123abcd" * 8)], ("stage", "digest")),
         ],
         "settings": "run: embedded\nviews: {a: <b>}\n",
-        "notes": ["weights are <random>"],
     }
 
 
@@ -126,7 +125,7 @@ class TestContent:
         ]
         assert page.words("figcaption") == [material["figures"][0][1]]
         assert page.words("pre") == [material["settings"].strip()]
-        for text in ("weights are <random>", "Table 1 <on> scenes", "a < b", "<script>alert(1)</script>"):
+        for text in ("Table 1 <on> scenes", "a < b", "<script>alert(1)</script>"):
             assert any(text == words for _, words in page.texts)
         assert "Source: paper, Table 1" in page.words("article")
         assert page.words("details")[1:4] == ["Versions <b>", "torch", "2.15.0"]
@@ -137,7 +136,7 @@ class TestContent:
         ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
         assert len(set(ids)) == len(ids)
         links = [a["href"].removeprefix("#") for a in page.all("a")]
-        assert links == ["table-table1", "figure-figure3", "notes", "provenance", "settings"]
+        assert links == ["table-table1", "figure-figure3", "provenance", "settings"]
         assert set(links) <= set(ids)
 
     def test_files_of_one_name_have_different_anchors(self, tmp_path, material):
@@ -146,7 +145,7 @@ class TestContent:
         assert links[:3] == ["#table-table1", "#table-table1--2", "#table-table1--3"]
 
     def test_a_run_without_results_is_a_page_too(self, tmp_path, material):
-        page = render(tmp_path, **(material | {"tables": [], "figures": [], "summary": [], "notes": ()}))
+        page = render(tmp_path, **(material | {"tables": [], "figures": [], "summary": []}))
         assert [a["href"] for a in page.all("a")] == ["#provenance", "#settings"]
         assert not page.all("img") + page.all("dl") + page.all("article")
 

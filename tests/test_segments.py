@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from whatwhere.cluster import Centres
 from whatwhere.errors import InputError
+from whatwhere.show import describe
 from whatwhere.stages import segments as stage
-from whatwhere.stages.segments import blocks, unit, write_segments
+from whatwhere.stages.segments import blocks, centres_of, unit, write_segments
 from whatwhere.store import Store, create
 
 GRID = (4, 6)
@@ -97,13 +97,17 @@ class TestPartitions:
         X = crowd()
         found = clustered(vector_stores(tmp_path, X), tmp_path / "s.json", classes=4)
         for partition, clusters in enumerate((4, 8)):
-            centres = Centres(found.read(f"centres{partition}"), found.attributes["spreads"][partition])
+            centres = centres_of(found, partition)
             assert centres.centres.shape == (clusters, 5)
             np.testing.assert_array_equal(
                 centres.assign(X.reshape(-1, 5)).reshape(7, 24), found.read("regions")[:, partition]
             )
             own = centres.centres[found.read("regions")[:, partition]]
             assert centres.spread == pytest.approx(((X - own) ** 2).mean(), rel=1e-3)
+
+    def test_are_shown_with_their_centres(self, tmp_path):
+        clustered(vector_stores(tmp_path, crowd()), tmp_path / "s.json", classes=4)
+        assert "(partition: 2, cluster: 8, vector: 5)" in describe(tmp_path / "s.zarr")
 
     def test_numbers_follow_the_size_in_the_whole_set(self, tmp_path):
         """In the first images the cluster that is rare elsewhere is the largest."""
@@ -130,7 +134,7 @@ class TestDivision:
         monkeypatch.setattr(stage, "BLOCK_IMAGES", block)
         for i, sizes in enumerate(DIVISIONS[1:]):
             found = clustered(vector_stores(tmp_path, X, sizes), tmp_path / f"{i}.json", **settings)
-            for array in ("centres0", "centres1", "regions"):
+            for array in ("centres", "regions"):
                 np.testing.assert_array_equal(found.read(array), whole.read(array), err_msg=f"{sizes}, {array}")
             assert found.attributes == whole.attributes
 
@@ -195,7 +199,7 @@ class TestUnitRows:
         X, *_ = planted()
         X[:, ::5] = 0
         found = clustered(vector_stores(tmp_path, X), tmp_path / "s.json", classes=4, unit_rows=unit_rows)
-        assert np.isfinite(found.read("centres0")).all()
+        assert np.isfinite(found.read("centres", 0)[:4]).all()
         regions = found.read("regions")[:, 0]
         zero = regions[0, 0]
         assert (regions[:, ::5] == zero).all()

@@ -354,8 +354,8 @@ def extraction(tmp_path):
     backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
     write_shard(tmp_path, dataset(range(3)))
 
-    def run_once():
-        settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}}
+    def run_once(**changes):
+        settings = {"values": False, "batch_images": 1, "run_images": 1, "seed": 0, "settings": {}, **changes}
         extract(Store(tmp_path / "i.json"), backbone, tmp_path / "features" / "f.json", **settings)
         return tmp_path / "features" / "f.json"
 
@@ -399,9 +399,13 @@ def test_room_is_asked_for_the_whole_data_set_before_its_first_shard(extraction,
     with_free(monkeypatch, 4 * EXTRACTED_BYTES - 1)
     with pytest.raises(InputError, match=r"features of 12 images: expected"):
         extraction()
-    with_free(monkeypatch, 4 * EXTRACTED_BYTES)
-    extraction()
-    assert "features of 12 images" in capfd.readouterr().err
+    with_free(monkeypatch, EXTRACTED_BYTES - 1)
+    with pytest.raises(InputError, match=r"features of 3 images: expected"):
+        extraction(kept=False)  # the others are gone by then, or not there yet
+    for free, kept in ((EXTRACTED_BYTES, False), (4 * EXTRACTED_BYTES, True)):
+        with_free(monkeypatch, free)
+        extraction(kept=kept)
+        assert "features of 12 images" in capfd.readouterr().err
 
 
 def test_a_broken_label_map_counts_as_a_broken_image(tmp_path):

@@ -6,6 +6,7 @@ import json
 import pandas as pd
 import pytest
 
+from whatwhere.config.claims import quantities
 from whatwhere.evaluate.matching import COUNTS
 from whatwhere.evaluate.zeroshot import TEMPLATES
 from whatwhere.stages.decoded_tables import write_zeroshot_table
@@ -163,6 +164,13 @@ def test_numbers_for_programs_are_exact(tmp_path, scores):
     assert "mIoU, K = 3" not in masks["numbers"]
 
 
+@pytest.mark.parametrize("clusters", [2, 3, None])
+def test_claims_may_be_about_what_the_oracle_gives_and_nothing_else(tmp_path, scores, clusters):
+    written(tmp_path, scores, clusters=clusters)
+    kmeans, _ = entries(tmp_path / "table1.meta.json")
+    assert set(kmeans["numbers"]) == set(quantities("oracle", clusters))
+
+
 def test_a_data_set_without_labels_has_no_numbers(tmp_path, scores):
     empty = pd.DataFrame(columns=list(counts("a", 2, 1, chosen=True)))
     for path in scores:
@@ -209,6 +217,7 @@ def test_seconds_are_added_up_and_name_the_machine(tmp_path):
     (entry,) = entries(tmp_path / "t.meta.json")
     assert entry["numbers"]["seconds"] == [1.0, None, None]
     assert entry["numbers"]["seconds, fold"] == [0.25, None, None]
+    assert set(entry["numbers"]) == set(quantities("seconds"))  # what claims may be about
     assert "a GPU" in (tmp_path / "t.md").read_text()
 
 

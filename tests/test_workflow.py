@@ -71,8 +71,12 @@ SMALL = {
             "kind": "curves",
             "title": "Figure 4",
             "datasets": ["scenes"],
-            "backbones": {"tiny": "Tiny"},
-            "methods": {"exact": "Ours", "final": "K-means", "maskcut": "MaskCut"},
+            "panels": {
+                "Tiny": {
+                    name: {"backbone": "tiny", "method": method}
+                    for name, method in {"Ours": "exact", "K-means": "final", "MaskCut": "maskcut"}.items()
+                }
+            },
         },
     },
 }

@@ -52,7 +52,7 @@ def solve_photo(
     """
     from whatwhere.steps import View, capture, orthogonalise, random_walk, solve, view_image
 
-    view = View(protocol, size_px or backbone.size_px, backbone.patch_px)
+    view = View(protocol, backbone.size_px if size_px is None else size_px, backbone.patch_px)
     features = capture(backbone, view_image(image, view)[None], values=pathway == "vv", joint=joint)
     if not features.layers:
         raise InputError(f"backbone {backbone.name}: expected one whose attention can be read, got none; name another")

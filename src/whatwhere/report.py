@@ -87,7 +87,6 @@ def write_report(
     figures: Sequence[tuple[Path, str]],
     provenance: Sequence[Facts],
     settings: str,
-    notes: Sequence[str] = (),
 ) -> None:
     """Writes a self-contained HTML page; the same input gives the same bytes.
 
@@ -114,7 +113,6 @@ def write_report(
         ],
         provenance=provenance,
         settings=settings,
-        notes=notes,
     )
     with replacing(output) as partial:
         partial.write_text(page, "utf-8", newline="\n")

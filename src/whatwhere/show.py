@@ -110,7 +110,8 @@ def _describe(store: Store, verify: bool) -> str:
     groups = sorted({name.rpartition("/")[0] for name in arrays})
     attributes = {k: v for k, v in store.attributes.items() if k not in ("groups",)}
     size = sum(size for size, _ in store.description["files"].values())
-    lines = [f"{store.path}  ({len(store.ids)} images, {size / 1e6:.1f} MB, intact{' to the byte' * verify})"]
+    images = f"{len(store.ids)} images, " if "ids" in attributes else ""
+    lines = [f"{store.path}  ({images}{size / 1e6:.1f} MB, intact{' to the byte' * verify})"]
     for group in groups:
         lines += _arrays(store, group)
     lines += [f"  {key}: {_short(value)}" for key, value in attributes.items()]

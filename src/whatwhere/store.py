@@ -33,6 +33,7 @@ AXES = (
     "head",
     "token",
     "channel",
+    "width",
     "vector",
     "cluster",
     "partition",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import whatwhere.codehash
 import whatwhere.config
+import whatwhere.config.methods
 import whatwhere.datasets
 import whatwhere.datasets.sources
 import whatwhere.errors
@@ -152,7 +153,7 @@ def solver_settings(wildcards):
 
 def solver_code(wildcards):
     method = SETTINGS.methods[wildcards.method]
-    if isinstance(method, whatwhere.config.Solver):
+    if isinstance(method, whatwhere.config.methods.Solver):
         return code("stages.vectors", f"solve.{method.kind}")
     return code("stages.baselines")
 

@@ -11,6 +11,7 @@ with job(snakemake.log[0], snakemake.params.settings["threads"]):
 
     settings = snakemake.params.settings
     backbone = load_backbone(snakemake.wildcards.backbone, **settings["backbone"], device=settings["device"])
-    kept = {name: settings[name] for name in ("values", "joint", "seed")}
-    choice = {**settings["features"], **kept, "settings": settings}
+    wanted = {name: settings[name] for name in ("values", "joint", "seed")}
+    wanted["kept"] = not hasattr(snakemake.output, "store")  # one that is named is deleted after its last use
+    choice = {**settings["features"], **wanted, "settings": settings}
     extract(Store(snakemake.input.images), backbone, Path(snakemake.output[0]), **choice)

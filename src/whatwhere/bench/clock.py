@@ -20,12 +20,12 @@ REPEATS = 5
 LONG_S = 1.0
 
 
-def machine() -> str:
-    """The processor, and the threads that it computes with."""
+def machine(device: torch.device | str) -> str:
+    """What computes on `device`: the GPU where that is one, the processor, and the threads that it computes with."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    gpu = f"{torch.cuda.get_device_name(device)}, " if torch.device(device).type == "cuda" else ""
     return f"{gpu}{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
 
 

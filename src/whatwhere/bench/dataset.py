@@ -62,7 +62,7 @@ def bench_dataset(
     measured = [run for run in runs if run["solver"] != FLOOR and run["epochs"] in (0, plan.epochs)]
     floors = {run["images"]: run["anonymous_mb"] for run in runs if run["solver"] == FLOOR}
     return {
-        "machine": machine(),
+        "machine": machine(plan.device),
         "torch": torch.__version__,
         "backbone": backbone,
         "weights": model.weights,

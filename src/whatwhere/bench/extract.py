@@ -42,4 +42,10 @@ def bench_extract(backbone: Backbone, *, size_px: int | None = None, images: int
                 )
             written.append(timed(lambda: extract(Store(shown), backbone, stored, **choice))[0] / images)
     best = {"forward_s": float(np.median(bare)), "extract_s": float(np.median(written))}
-    return {"machine": machine(), "backbone": backbone.name, "image_px": side, "images": images, **best}
+    return {
+        "machine": machine(next(backbone.model.parameters()).device),
+        "backbone": backbone.name,
+        "image_px": side,
+        "images": images,
+        **best,
+    }

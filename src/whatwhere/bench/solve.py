@@ -44,7 +44,7 @@ def bench_solve(
     }
     solver_s = solvers["normalised"]["folding_s"] + solvers["normalised"]["exact_s"]
     return {
-        "machine": machine(),
+        "machine": machine(features.final.device),
         "torch": torch.__version__,
         "backbone": backbone.name,
         "weights": backbone.weights,

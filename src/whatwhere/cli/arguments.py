@@ -13,6 +13,13 @@ def whole_number(text: str) -> int:
     raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
 
 
+def positive_number(text: str) -> int:
+    """A number from 1 on."""
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+
+
 def cluster_count(text: str) -> int | str:
     """K, or `auto`."""
     if text == "auto" or (text.isdigit() and int(text) > 0):

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from whatwhere.cli.arguments import whole_number
+from whatwhere.cli.arguments import positive_number, whole_number
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
@@ -24,12 +24,12 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     solve = kinds.add_parser("solve", help="forward pass, folding and every solver on one image, all layers and heads")
     _add_backbone(solve, "untrained-vits16")
     solve.add_argument("--solver", choices=["all", "exact"], default="all", help="exact: leave out those that descend")
-    solve.add_argument("--size", type=whole_number, metavar="PX", help="side of the image (the backbone's own)")
+    solve.add_argument("--size", type=positive_number, metavar="PX", help="side of the image (the backbone's own)")
     solve.add_argument("--steps", type=whole_number, default=1000, help="gradient steps (1000)")
     solve.set_defaults(run=_bench_solve)
     extract = kinds.add_parser("extract", help="the forward pass with and without writing what it leaves behind")
     _add_backbone(extract, "untrained-vits16")
-    extract.add_argument("--size", type=whole_number, metavar="PX", help="side of the image (the backbone's own)")
+    extract.add_argument("--size", type=positive_number, metavar="PX", help="side of the image (the backbone's own)")
     extract.set_defaults(run=_bench_extract)
     _add_bench_dataset(kinds)
 

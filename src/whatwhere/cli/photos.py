@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from whatwhere.cli.arguments import cluster_count, complain, share, whole_number
+from whatwhere.cli.arguments import cluster_count, complain, positive_number, share, whole_number
+from whatwhere.errors import InputError
 
 #: Backbones of one's own photographs where none is named: for regions, and for regions with names.
 SILENT, SPEAKING = "zoo-dino", "zoo-clip"
@@ -33,7 +34,6 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--threshold",
         type=share,
-        default=0.0,
         metavar="P",
         help="with --prompts: regions whose most probable name is not above it stay without one (0; the paper: 0.7)",
     )
@@ -64,7 +64,7 @@ def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
     command.add_argument("--vectors", type=whole_number, default=10, metavar="C", help="eigenvectors (10)")
     command.add_argument(
         "--size",
-        type=whole_number,
+        type=positive_number,
         metavar="PX",
         help="short side, or side of the square, shown to the backbone (its own: see whatwhere backbones)",
     )
@@ -81,14 +81,19 @@ def _phrases(text: str) -> tuple[str, ...]:
 def _segment(options: argparse.Namespace) -> None:
     from whatwhere.segment import segment_photos
 
-    asked = {"clusters": options.clusters, "prompts": options.prompts}
+    if options.threshold is not None and not options.prompts:
+        raise InputError(
+            f"--threshold: expected --prompts beside it, got {options.threshold:g} alone; "
+            "name what may be in the photos, or leave it out"
+        )
+    asked = {"clusters": options.clusters, "prompts": options.prompts, "threshold": options.threshold or 0.0}
     _over(segment_photos, options, SPEAKING if options.prompts else SILENT, **asked)
 
 
 def _instances(options: argparse.Namespace) -> None:
     from whatwhere.detect import detect_photos
 
-    _over(detect_photos, options, SILENT, most=options.most, shown=options.shown)
+    _over(detect_photos, options, SILENT, most=options.most, shown=options.shown, threshold=options.threshold)
 
 
 def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) -> None:
@@ -103,7 +108,6 @@ def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) 
         pathway=options.pathway,
         solver=options.solver,
         seed=options.seed,
-        threshold=options.threshold,
         report=print,
         **choice,
     )

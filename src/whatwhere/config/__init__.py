@@ -13,53 +13,18 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Entries, Name, Positive, Strict
-from whatwhere.config.claims import Claim, references
+from whatwhere.config.claims import Claim, quantities, references
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
 from whatwhere.config.faults import explain, must_exist
 from whatwhere.config.figures import Drawing, Figure
+from whatwhere.config.fitting import FITTING, SHOWING, SINGLE
 from whatwhere.config.joint import Batches, Joint, SegmentSettings
-from whatwhere.config.methods import (
-    BackboneSettings,
-    FeatureSettings,
-    Final,
-    Largest,
-    MaskCut,
-    MethodSettings,
-    Ncut,
-    Position,
-    RegionSettings,
-    Solver,
-    TokenCut,
-    Tokens,
-    Truth,
-)
+from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings, Tokens
 from whatwhere.config.tables import NamedRun, Run, Shown, Table, Use, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.datasets import class_names
 from whatwhere.errors import InputError
-
-#: The methods that a row of each kind of table can ask for, and what they are in words.
-SINGLE = (Solver, Final, Position, Ncut, TokenCut, MaskCut)
-FITTING: dict[str, tuple[tuple[type, ...], str]] = {
-    "oracle": (SINGLE, "a method for one image"),
-    "seconds": ((Solver,), "one with a solver to time"),
-    "matching": ((Joint, Final, Position, Largest), "a solver for a data set, final, position or largest"),
-    "position": (
-        (Joint, Final, Position, Largest, Truth),
-        "a solver for a data set, final, position, largest or truth",
-    ),
-    "zeroshot": ((*SINGLE, Tokens), "a method for one image or tokens"),
-    "instances": (SINGLE, "a method for one image"),
-}
-#: The same of parts of figures.
-SHOWING: dict[str, tuple[tuple[type, ...], str]] = {
-    "eigenvectors": ((Solver, Final, Position, Ncut, Largest, Joint), "a method that answers vectors"),
-    "regions": ((*SINGLE, Largest, Joint), "a method whose regions are kept"),
-    "named": FITTING["zeroshot"],
-    "proposals": FITTING["instances"],
-    "curves": FITTING["oracle"],
-}
 
 
 class Config(Strict):
@@ -158,7 +123,11 @@ class Config(Strict):
     def _check_claims(self) -> None:
         """That claims compare what there is; a row that an overlay took away is for the report to say."""
         for i, claim in enumerate(self.claims):
-            for where, asked in references(claim) if claim.table in self.tables else ():
+            table = self.tables.get(claim.table)
+            if table:
+                given = quantities(table.kind, table.clusters if table.kind == "oracle" else None)
+                must_exist(f"claims[{i}].quantity", claim.quantity, dict.fromkeys(given))
+            for where, asked in references(claim) if table else ():
                 place = f"claims[{i}].{where}"
                 must_exist(f"{place}.backbone", asked.backbone, self.backbones)
                 must_exist(f"{place}.method", asked.method, self.methods)
@@ -176,11 +145,12 @@ class Config(Strict):
             self._check_fit(f"{where}.{where_row}", method, FITTING[table.kind])
 
     def _check_figure(self, where: str, figure: Figure) -> None:
-        shows = {"curves": "curves", "worst": "named"}
+        shows = {"worst": "named"}
         if figure.kind == "pictures":
             shows |= {f"columns[{i}]": column.show for i, column in enumerate(figure.columns)}
+        other = "curves" if figure.kind == "curves" else "named"
         for place, (_, _, method) in figure.uses() if figure.kind != "method" else ():
-            self._check_fit(f"{where}.{place}", method, SHOWING[shows.get(place, "named")])
+            self._check_fit(f"{where}.{place}", method, SHOWING[shows.get(place, other)])
 
     def _check_fit(self, where: str, method: str, fitting: tuple[tuple[type, ...], str]) -> None:
         fit, wanted = fitting

@@ -38,3 +38,5 @@ def without_nothing(given: Any) -> Any:
 T = TypeVar("T")
 #: Entries by name.
 Entries = Annotated[dict[Name, T], BeforeValidator(without_nothing)]
+#: At least one entry, by words of any kind.
+Titled = Annotated[dict[str, T], BeforeValidator(without_nothing), Field(min_length=1)]

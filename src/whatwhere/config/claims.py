@@ -10,6 +10,16 @@ from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Name, Strict
 
+#: What each kind of table gives numbers of, as in `rows` of its `.meta.json`.
+QUANTITIES: dict[str, tuple[str, ...]] = {
+    "oracle": ("mIoU", "mean K"),  # and the mIoU at the table's own K
+    "seconds": ("seconds", "seconds, forward", "seconds, fold", "seconds, solve", "seconds, cluster"),
+    "matching": ("greedy", "Hungarian", "accuracy"),
+    "position": ("MSE", "MSE, unit rows", "spatial", "spatial, greedy", "spatial, accuracy"),
+    "zeroshot": ("mIoU", "mIoU of names", "accuracy"),
+    "instances": ("#Masks", "AP50 box", "AP box", "AR100 box", "AP50 mask", "AP mask", "AR100 mask"),
+}
+
 
 class Reference(Strict):
     """One number of a table: of the row with this backbone, method, decoding and data set."""
@@ -45,7 +55,7 @@ class Claim(Strict):
     table: Name
     """Whose numbers are compared."""
     quantity: str
-    """Which of them, as in `rows` of the table's `.meta.json`: `mIoU`, `greedy`, `MSE`, `seconds` …"""
+    """Which of them: one of the `quantities` of the table's kind, as in `rows` of its `.meta.json`."""
     better: Literal["higher", "lower"]
     margin: Annotated[float, Field(ge=0)] = 0.0
     """Ours may be worse by so much: for what the paper calls comparable."""
@@ -59,6 +69,11 @@ class Claim(Strict):
             words = "expected `comparisons`, or the `reason` why there are none, got neither; add one"
             raise PydanticCustomError("row", "{words}", {"words": words})
         return self
+
+
+def quantities(kind: str, clusters: int | None = None) -> tuple[str, ...]:
+    """What a table of this kind gives numbers of; `clusters` is the K of a table that has one for every row."""
+    return QUANTITIES[kind] + ((f"mIoU, K = {clusters}",) if clusters else ())
 
 
 def references(claim: Claim) -> Iterator[tuple[str, Reference]]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from whatwhere.config.base import Entries, Name, Positive, Share, Strict
+from whatwhere.config.base import Name, Positive, Share, Strict, Titled
 from whatwhere.config.tables import NamedRun, Use
 
 
@@ -88,21 +88,26 @@ class Pictures(Strict):
         return [(self.dataset, c.backbone, c.method, c.naming) for c in shown if c.backbone and c.method and c.naming]
 
 
+class Line(Strict):
+    """Whose scores a line shows."""
+
+    backbone: Name
+    method: Name
+
+
 class Curves(Strict):
-    """mIoU against K, a panel a backbone and a line a method (Figure 4)."""
+    """mIoU against K, a panel a model and a line a method (Figure 4)."""
 
     kind: Literal["curves"]
     title: str
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    backbones: Entries[str]
-    """The panels and their titles."""
-    methods: Entries[str]
-    """The lines and their names."""
+    panels: Titled[Titled[Line]]
+    """By their titles, the lines of each by their names; lines of one name look alike in all."""
 
     def uses(self) -> list[Use]:
         """Every line of every panel."""
-        pairs = [(b, m) for b in self.backbones for m in self.methods]
-        return [("curves", (d, b, m)) for d in self.datasets for b, m in pairs]
+        lines = [(f"panels.{title}.{name}", line) for title, of in self.panels.items() for name, line in of.items()]
+        return [(where, (d, line.backbone, line.method)) for d in self.datasets for where, line in lines]
 
 
 class Classes(Strict):

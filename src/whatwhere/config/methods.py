@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from whatwhere.backbones.catalogue import PRESETS
 from whatwhere.config.base import Name, Patterns, Positive, Share, Strict
@@ -69,7 +70,14 @@ class FeatureSettings(Strict):
     batch_images: Positive = 1
     """Images per forward pass. On a CPU more than one gains little and may change the last bit."""
     run_images: Positive = 16
-    """Images per file of a store, and per write."""
+    """Images per file of a store, and per write: no pass crosses a file."""
+
+    @model_validator(mode="after")
+    def _passes_fit(self) -> FeatureSettings:
+        if self.batch_images > self.run_images:
+            words = f"batch_images: expected at most run_images, {self.run_images}, got {self.batch_images}; raise both"
+            raise PydanticCustomError("values", "{words}", {"words": words})
+        return self
 
 
 class Solver(Strict):

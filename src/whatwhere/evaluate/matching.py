@@ -62,12 +62,14 @@ def class_iou(
     return _ious(_shares(counts, given))
 
 
-def mean_iou(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"]) -> float:
-    """Mean of `class_iou`, between 0 and 1; NaN where nothing was scored.
+def mean_iou(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"], *, first: int = 0) -> float:
+    """Mean of `class_iou` over the classes from `first` on, between 0 and 1; NaN where none of them counts.
+
+    The pixels of the classes before `first` are scored all the same: one that was given a later class is in its union.
 
     ASSUME: a class with neither a true nor a given pixel does not count; one without a cluster counts as 0.
     """
-    return float(_means(_ious(_shares(counts, given))))
+    return float(_means(_ious(_shares(counts, given))[first:]))
 
 
 def accuracy(counts: Int[np.ndarray, "cluster label"], given: Int[np.ndarray, "cluster"]) -> float:
@@ -81,14 +83,19 @@ def bootstrap_interval(
     *,
     resamples: int,
     rng: np.random.Generator,
+    first: int = 0,
 ) -> tuple[float, float]:
-    """95 % interval of `mean_iou(counts.sum(0), given)`: percentiles over resamples of the images.
+    """95 % interval of `mean_iou(counts.sum(0), given, first=first)`: percentiles over resamples of the images.
 
     The clusters and their classes stay: `given` is the matching of the whole set, as `hungarian(counts.sum(0))`.
     Matched anew, a resample would be fitted by its matching and score higher than the set does. As in `mean_iou` a
-    class counts in a resample where it has a true or a given pixel.
+    class counts in a resample where it has a true or a given pixel; a resample where none does is left out, and both
+    ends are NaN where that is every one.
     """
-    low, high = np.nanpercentile(_means(_resampled(counts, given, resamples, rng)), [2.5, 97.5])
+    means = _means(_resampled(counts, given, resamples, rng)[:, first:])
+    if np.isnan(means).all():
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 

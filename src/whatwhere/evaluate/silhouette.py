@@ -16,6 +16,9 @@ from whatwhere.errors import InputError
 def silhouette(features: Float[np.ndarray, "token channel"], labels: Int[np.ndarray, "token"]) -> float:
     """Mean silhouette of a partition, from -1 to 1; a token alone in its cluster has 0.
 
+    No step calls it: `cluster.cluster` takes scikit-learn's, on distances computed once for every K. It is the
+    definition above, which tests/test_goldens.py compares with the released code's.
+
     Raises `InputError` where there are fewer than two clusters.
     """
     numbers, member, sizes = np.unique(labels, return_inverse=True, return_counts=True)

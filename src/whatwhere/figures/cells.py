@@ -133,14 +133,13 @@ class Regions:
 @dataclass(frozen=True)
 class Instances:
     """Masks that may overlap over the row's photograph, each in its own colour (Figure 14), on any grid over it;
-    `boxes` around them, and `note` in the lower left corner.
+    `note` is in the lower left corner.
 
     Without masks it is the photograph. Raises InputError for masks that are not boolean `[mask, row, column]`.
     """
 
     masks: Bool[np.ndarray, "mask row column"]
     note: str = ""
-    boxes: bool = False
 
     def __post_init__(self) -> None:
         check_masks(self.masks)
@@ -148,7 +147,7 @@ class Instances:
     def draw(self, photo: Picture, height: int, width: int) -> Drawn:
         if not len(self.masks):
             return _halved(_resized(photo, height, width).repeat(2, 0).repeat(2, 1), self.note)
-        return _halved(instance_overlay(_resized(photo, 2 * height, 2 * width), self.masks, self.boxes), self.note)
+        return _halved(instance_overlay(_resized(photo, 2 * height, 2 * width), self.masks), self.note)
 
 
 @dataclass(frozen=True)

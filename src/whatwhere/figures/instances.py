@@ -13,8 +13,8 @@ from whatwhere.figures.colours import PALETTE, Picture, greyed, line_px
 STRENGTH = 0.55
 
 
-def instance_overlay(image: Picture, masks: Bool[np.ndarray, "mask row column"], boxes: bool = False) -> Picture:
-    """The photograph under translucent masks with outlines, and with `boxes` the box around each.
+def instance_overlay(image: Picture, masks: Bool[np.ndarray, "mask row column"]) -> Picture:
+    """The photograph under translucent masks with outlines.
 
     Masks are on the image's pixels or any grid over it, and are brought to its size. Mask i has the i-th colour of the
     palette, which starts again after 40. ASSUME: smaller masks lie on larger ones, whatever their order: of proposals
@@ -27,8 +27,6 @@ def instance_overlay(image: Picture, masks: Bool[np.ndarray, "mask row column"],
     drawn = sorted(np.flatnonzero(areas), key=lambda place: (-areas[place], -place))
     for place in drawn:  # one at a time: all masks of a large image would not fit
         _paint(picture, grey, fit_mask(masks[place], *image.shape[:2]), PALETTE[place % len(PALETTE)], width)
-    for place in drawn if boxes else ():  # over all masks
-        _frame(picture, fit_mask(masks[place], *image.shape[:2]), PALETTE[place % len(PALETTE)], width)
     return picture
 
 
@@ -60,13 +58,6 @@ def _paint(
     part[inside] = np.rint(grey[near][inside] * (1 - STRENGTH) + colour * STRENGTH)
     part[maximum_filter(inside, width + 2) & ~inside] = 255
     part[inside & ~minimum_filter(inside, 2 * width + 1)] = np.rint(colour * 0.8)
-
-
-def _frame(picture: Picture, mask: Bool[np.ndarray, "y x"], colour: np.ndarray, width: int) -> None:
-    """A line just within the mask's box."""
-    part = picture[_around(mask, 0)]
-    for line in (part[:width], part[-width:], part[:, :width], part[:, -width:]):
-        line[:] = colour
 
 
 def _around(mask: Bool[np.ndarray, "y x"], more: int) -> tuple[slice, slice]:

@@ -47,31 +47,20 @@ def name_swatch(label: int) -> Picture:
     return name_colours(photo, np.full((20, 30), label), max(label + 1, 1))
 
 
-def named_overlay(
-    image: Picture,
-    labels: Int[np.ndarray, "y x"],
-    names: Sequence[str],
-    scores: Sequence[float] | None = None,
-) -> Picture:
-    """`name_colours`, and on every label but the background its name, once, with its score where that is a number.
+def named_overlay(image: Picture, labels: Int[np.ndarray, "y x"], names: Sequence[str]) -> Picture:
+    """`name_colours`, and on every label but the background its name, once.
 
-    `names[label]` and `scores[label]` belong to a label; `names[0]` is the background's and not written. A name stands
-    where its largest connected part is widest, unless a larger label's name is there already.
+    `names[label]` belongs to a label; `names[0]` is the background's and not written. A name stands where its largest
+    connected part is widest, unless a larger label's name is there already.
 
-    Raises InputError for labels of another size than the image's, without names, or for other scores than names.
+    Raises InputError for labels of another size than the image's or without names.
     """
     if labels.shape != image.shape[:2]:
         expected, got = (" × ".join(map(str, shape)) for shape in (image.shape[:2], labels.shape))
         raise InputError(f"labels: expected {expected} px as the image, got {got}; bring them to its size")
     check_names(labels, names)
-    if scores is not None and len(scores) != len(names):
-        raise InputError(f"scores: expected one for each of {len(names)} names, got {len(scores)}; give all or none")
     canvas = Image.fromarray(name_colours(image, labels, len(names)))
-    texts = [
-        name if scores is None or not np.isfinite(scores[label]) else f"{name} {scores[label]:.2f}"
-        for label, name in enumerate(names)
-    ]
-    _write(ImageDraw.Draw(canvas), labels, texts)
+    _write(ImageDraw.Draw(canvas), labels, names)
     return np.asarray(canvas)
 
 
@@ -81,13 +70,13 @@ def check_names(labels: Int[np.ndarray, "y x"], names: Sequence[str]) -> None:
         raise InputError(f"labels: expected names for labels up to {most}, got {len(names)}; name the background too")
 
 
-def _write(draw: ImageDraw.ImageDraw, labels: Int[np.ndarray, "y x"], texts: Sequence[str]) -> None:
+def _write(draw: ImageDraw.ImageDraw, labels: Int[np.ndarray, "y x"], names: Sequence[str]) -> None:
     taken: list[_Box] = []
     for label in _by_area(labels):
         depth, step = _depth(labels, label)
-        font = _font(texts[label], labels.shape, 2 * step * float(depth.max()))
+        font = _font(names[label], labels.shape, 2 * step * float(depth.max()))
         stroke = max(round(font.size / 9), 1)
-        text = fitting(texts[label], font, labels.shape[1] - 2 * stroke - 2)
+        text = fitting(names[label], font, labels.shape[1] - 2 * stroke - 2)
         size = (font.getlength(text) + 2 * stroke, font.size + 2 * stroke)
         x, y = _place(depth, step, size, taken)
         x, y = (_within(*place) for place in ((x, size[0], labels.shape[1]), (y, size[1], labels.shape[0])))

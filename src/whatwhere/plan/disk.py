@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from whatwhere.config import Config, Solver
+from whatwhere.config import Config
+from whatwhere.config.methods import Solver
 from whatwhere.plan.network import Network, chosen
 from whatwhere.plan.units import Number
 

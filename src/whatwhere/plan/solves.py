@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from whatwhere.config import Run, Solver
+from whatwhere.config import Run
+from whatwhere.config.methods import Solver
 from whatwhere.plan import asked, disk, work
 from whatwhere.plan.lookup import Lookup
 from whatwhere.plan.machine import cores

@@ -17,7 +17,7 @@ from whatwhere.stages.naming_scores import counts_of
 from whatwhere.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 #: What the numbers of Table 7 are called, by claims for instance.
-SCORE, ACCURACY = "mIoU", "accuracy"
+SCORE, OF_NAMES, ACCURACY = "mIoU", "mIoU of names", "accuracy"
 #: Table 8: kinds of COCO's protocol, and the numbers of each, in the paper's order.
 KINDS, MEASURES = {"box": "bbox", "mask": "segm"}, ("AP50", "AP", "AR100")
 MASKS = "#Masks"
@@ -32,7 +32,7 @@ def write_zeroshot_table(
     resamples: int,
     namings: Mapping[str, dict[str, Any]] | None = None,
 ) -> None:
-    """Table 7: mIoU over the names and the background.
+    """Table 7: mIoU over the names and the background, and over the names alone.
 
     `given` are `confusion`, paths `…/{dataset}/{backbone}/{method}/{naming}/{shard}.parquet`; `namings` those of the
     rows as values (`config.decoding.Naming`), by name, for the notes to say how each decides.
@@ -55,6 +55,7 @@ def write_zeroshot_table(
     columns = [name for dataset in table["datasets"] for name in _zeroshot_names(table, dataset)]
     notes = [
         f"Ours are on {', '.join(table['datasets'])}. The mean is over the names asked about and the background.",
+        "Names only: the mean without the background, which can by itself decide the other; its interval in brackets.",
         f"95 % interval: bootstrap over images, {resamples} resamples.",
     ]
     used = dict.fromkeys(row["naming"] for row in table["rows"] if computed_on(table, row))
@@ -76,22 +77,25 @@ def _decides(name: str, naming: dict[str, Any]) -> str:
 def _agreement(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
     if not len(counts):
         return {}
-    same = np.arange(counts.shape[1])
-    ends = bootstrap_interval(counts, same, resamples=resamples, rng=rng)
-    whole = counts.sum(0)
-    return {SCORE: Number(mean_iou(whole, same), *ends), ACCURACY: Number(accuracy(whole, same))}
+    same, whole = np.arange(counts.shape[1]), counts.sum(0)
+    numbers = {}
+    for name, first in ((SCORE, 0), (OF_NAMES, 1)):  # the background is the first class
+        ends = bootstrap_interval(counts, same, resamples=resamples, rng=rng, first=first)
+        numbers[name] = Number(mean_iou(whole, same, first=first), *ends)
+    return {**numbers, ACCURACY: Number(accuracy(whole, same))}
 
 
 def _zeroshot_names(table: dict[str, Any], dataset: str) -> tuple[str, ...]:
     on = on_dataset(table, dataset)
-    return f"mIoU (ours{on})", f"95 % interval{on}", f"Pixel accuracy{on}", f"Images{on}"
+    return f"mIoU (ours{on})", f"95 % interval{on}", f"Names only (ours{on})", f"Pixel accuracy{on}", f"Images{on}"
 
 
 def _zeroshot_cells(found: Mapping[str, Number], images: int, table: dict[str, Any], dataset: str) -> Cells:
     if not found:
         return {"Note": f"{dataset} has no labels with names"}
-    score, right = found[SCORE], found[ACCURACY]
-    cells = (f"{score.value:.3f}", f"{score.low:.3f}–{score.high:.3f}", f"{right.value:.3f}", str(images))
+    score, names, right = found[SCORE], found[OF_NAMES], found[ACCURACY]
+    only = _cell(names, 3) if np.isfinite(names.value) else ""
+    cells = (f"{score.value:.3f}", f"{score.low:.3f}–{score.high:.3f}", only, f"{right.value:.3f}", str(images))
     return dict(zip(_zeroshot_names(table, dataset), cells, strict=True))
 
 
@@ -145,5 +149,6 @@ def _instance_cells(found: Mapping[str, Number], table: dict[str, Any], dataset:
     return {**cells, "Note": f"{dataset} has no objects"} if missing else cells
 
 
-def _cell(number: Number) -> str:
-    return f"{number.value:.1f} ({number.low:.1f}–{number.high:.1f})"
+def _cell(number: Number, digits: int = 1) -> str:
+    value, low, high = (f"{end:.{digits}f}" for end in number)
+    return f"{value} ({low}–{high})"

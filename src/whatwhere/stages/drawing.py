@@ -4,6 +4,7 @@ classes (Figure 12), and drawings of the method (Figures 1, 2; see `method_drawi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,12 +53,17 @@ def _draw_pictures(output: Path, given: Mapping[str, Sequence[str]], settings: M
 
 
 def _draw_curves(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
-    panels: dict[str, dict[str, list[str]]] = {}
+    files: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for path in given["scores"]:
-        dataset, backbone, method = Path(path).parts[-4:-1]
-        on = f", {dataset}" if len(settings["datasets"]) > 1 else ""
-        panel = panels.setdefault(settings["backbones"][backbone] + on, {})
-        panel.setdefault(settings["methods"][method], []).append(path)
+        files[Path(path).parts[-4:-1]].append(path)
+    several = len(settings["datasets"]) > 1
+    panels = {
+        title + f", {dataset}" * several: {
+            name: files[dataset, line["backbone"], line["method"]] for name, line in lines.items()
+        }
+        for dataset in settings["datasets"]
+        for title, lines in settings["panels"].items()
+    }
     draws = {"seed": settings["seed"], "resamples": settings["resamples"]}
     draw_score_curves(panels, output, title=settings["title"], **draws)
 
@@ -134,17 +140,13 @@ def draw_score_curves(
     title: str,
     seed: int,
     resamples: int,
-    x_label: str = "number of regions K",
-    y_label: str = "mIoU",
-    caption: str = "",
 ) -> None:
     """`score_curves` as a figure (paper, Figure 4), with a sentence on what its bands and marks are."""
     curves = score_curves(panels, seed=seed, resamples=resamples)
-    legend = f"Bands: 95 % intervals, bootstrap over images ({resamples} resamples)."
+    caption = f"Bands: 95 % intervals, bootstrap over images ({resamples} resamples)."
     if any(curve.level for methods in curves.values() for curve in methods.values()):
-        legend += " Dashed: one score at a method's own K; the mark stands at its mean over images."
-    words = f"{caption} {legend}".strip()
-    draw_curves(curves, output, title=title, x_label=x_label, y_label=y_label, caption=words)
+        caption += " Dashed: one score at a method's own K; the mark stands at its mean over images."
+    draw_curves(curves, output, title=title, x_label="number of regions K", y_label="mIoU", caption=caption)
 
 
 def score_curves(

@@ -37,6 +37,7 @@ def extract(
     run_images: int,
     seed: int,
     settings: dict[str, Any],
+    kept: bool = True,
 ) -> None:
     """A group for each layer shape, named after its grid, with `q`, `k` (and `v`)
     `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root; with `joint` beside it
@@ -45,7 +46,8 @@ def extract(
     `samples`. What an image's noise is follows from `seed` and its id.
 
     Raises `InputError` where the images do not divide into the backbone's patches, where the disk has no room for the
-    features of all of them, and for `joint` as `capture` does.
+    features of all images of the data set (where they are not `kept` but deleted after their last use, of these
+    images), and for `joint` as `capture` does.
     """
     ids = images.ids
     height, width = images.description["arrays"]["image"]["shape"][1:3]
@@ -63,7 +65,7 @@ def extract(
             if not arrays:
                 arrays = _allocate(store, run[0], len(ids), run_images, values)
                 size = sum(array.nbytes for array in arrays.values())
-                _check_room(output, size, len(ids), _images_of_set(images))
+                _check_room(output, size, len(ids), _images_of_set(images), kept)
             for earlier in written:
                 earlier.result()
             written = [background.submit(_write, arrays, run, slice(start, stop))]
@@ -131,7 +133,7 @@ def _allocate(
                 run_images=run_images,
             )
     for name, tensor in _of_tokens(like).items():
-        shape, axes = (images, *tensor.shape[1:]), ("image", "token", "channel")
+        shape, axes = (images, *tensor.shape[1:]), ("image", "token", "channel" if name == "final" else "width")
         arrays["", name] = store.array(name, shape, "float16", axes, run_images=run_images)
     store.root.attrs.update({"groups": groups, "final_grid": like.final_grid})
     return arrays
@@ -181,10 +183,11 @@ def _as_float16(rows: Tensor, where: tuple[str, str, int | None]) -> np.ndarray:
     return halved.cpu().numpy()
 
 
-def _check_room(output: Path, shard_bytes: int, shard_images: int, images: int) -> None:
+def _check_room(output: Path, shard_bytes: int, shard_images: int, images: int, kept: bool) -> None:
     """Says how large the features of the whole data set will be, before most of them are written.
 
-    From a gigabyte on also to whoever looks on, not to the log alone.
+    From a gigabyte on also to whoever looks on, not to the log alone. What must find room is all of it where features
+    are kept, and else this shard: the others may be gone by then, or not yet there.
     """
     whole = shard_bytes * images // shard_images
     there = sum(file.stat().st_size for file in output.parent.glob("*.zarr/**/*") if file.is_file())
@@ -193,9 +196,10 @@ def _check_room(output: Path, shard_bytes: int, shard_images: int, images: int) 
     for stream in {sys.stderr, sys.__stderr__ if whole > 1e9 else sys.stderr}:
         if stream:
             stream.write(f"{words}\n")
-    if whole > free + there:
+    if (whole > free + there) if kept else (shard_bytes > free):
+        asked, needed = (images, whole) if kept else (shard_images, shard_bytes)
         raise InputError(
-            f"features of {images} images: expected {whole / 1e9:.1f} GB free in {output.parent}, got "
+            f"features of {asked} images: expected {needed / 1e9:.1f} GB free in {output.parent}, got "
             f"{free / 1e9:.1f}; choose fewer layers or samples, or a mini-batch solver with features: live"
         )
 

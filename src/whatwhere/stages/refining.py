@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from whatwhere.cluster import Centres
 from whatwhere.errors import InputError
 from whatwhere.progress import progress
-from whatwhere.stages.segments import blocks
+from whatwhere.stages.segments import blocks, centres_of
 from whatwhere.stages.set_images import places
 from whatwhere.store import Store, create
 
@@ -38,7 +37,7 @@ def write_refined(
         wish = f"expected X of the images of {segments.path} in their order, got others"
         raise InputError(f"store {vectors[0].path}: {wish}; run: rm {segments.manifest} && snakemake --cores all")
     size = images[0].description["arrays"]["image"]["shape"][1:3]
-    centres = Centres(segments.read("centres0"), known["spreads"][0]) if known["spreads"] else None
+    centres = centres_of(segments, 0)
     attributes = {key: known[key] for key in ("ids", "dataset", "grid", "graphs", "clusters")}
     with create(output, settings, attributes) as store:
         shape = (len(known["ids"]), *size)

@@ -35,8 +35,8 @@ def write_segments(
     with twice as many (the left and the right half of each class).
 
     `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
-    already, and the largest is taken; they are never brought to unit length. The centres of partition p are the array
-    `centres{p}` `[cluster, vector]`, the spread about them is in the attribute `spreads`.
+    already, and the largest is taken; they are never brought to unit length. `centres` `[partition, cluster, vector]`
+    are those of each partition, NaN beyond its `clusters`; the spread about them is in the attribute `spreads`.
 
     Raises `InputError` where there are no classes, more clusters than different rows, and images of several sizes.
     """
@@ -62,8 +62,20 @@ def write_segments(
             flat = X.reshape(-1, X.shape[2])
             labels = [flat.argmax(1)] if scores else [centres.assign(flat) for centres in found]
             array[images] = np.stack(labels, 1).reshape(len(X), -1, len(wanted)).swapaxes(1, 2).astype(np.int16)
-        for p, centres in enumerate(found):
-            store.array(f"centres{p}", centres.centres.shape, "float32", ("cluster", "vector"))[:] = centres.centres
+        if found:
+            padded = np.full((len(found), max(wanted), shape[2]), np.nan, np.float32)
+            for own, centres in zip(padded, found, strict=True):
+                own[: len(centres.centres)] = centres.centres
+            store.array("centres", padded.shape, "float32", ("partition", "cluster", "vector"))[:] = padded
+
+
+def centres_of(segments: Store, partition: int) -> Centres | None:
+    """The centres that a partition was made by; None for one of scores, which has none."""
+    known = segments.attributes
+    if not known["spreads"]:
+        return None
+    rows = segments.read("centres", partition)[: known["clusters"][partition]]
+    return Centres(rows, known["spreads"][partition])
 
 
 def blocks(

@@ -38,7 +38,12 @@ def time_methods(
         for name, method in progress(methods.items(), f"timing {backbone.name}")
     }
     height, width = image.shape[:2]
-    return {"machine": machine(), "image_px": f"{height} × {width}", "weights": backbone.weights, "methods": found}
+    return {
+        "machine": machine(features.final.device),
+        "image_px": f"{height} × {width}",
+        "weights": backbone.weights,
+        "methods": found,
+    }
 
 
 def _time_method(features: Features, method: dict[str, Any], regions: dict[str, Any]) -> dict[str, Any]:
