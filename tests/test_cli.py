@@ -1,6 +1,7 @@
 """The command line as a person uses it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -100,7 +101,7 @@ BAD = {
     "no vectors": ([*SEGMENT, "--vectors", "0"], "expected 1 to"),
     "backbone": (["--backbone", "vit_tny_patch16_224"], "expected the name of a timm model"),
     "weights": (["--backbone", BACKBONE, "--weights", "none.safetensors"], "expected a checkpoint file, found none"),
-    "vectors": ([*SEGMENT, "--vectors", "999"], "expected 1 to"),
+    "vectors": ([*SEGMENT, "--vectors", "999"], "expected more tokens than the 999"),
     "clusters": ([*SEGMENT, "--clusters", "999"], "expected 1 to"),
 }
 
@@ -141,6 +142,28 @@ def test_show_names_everything(tmp_path, capsys):
             main(["show", str(tmp_path / wrong)])
         assert caught.value.code == 2
     main(["show", str(tmp_path)])  # other JSON beside the stores is none of them
+
+
+def whatwhere(output, *arguments):
+    """The exit status and standard error of a process whose output goes to `output`."""
+    command = [sys.executable, "-c", "from whatwhere.cli import main; main()", *arguments]
+    done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True)
+    return done.returncode, done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_fault():
+    end, start = os.pipe()
+    os.close(end)
+    assert whatwhere(start, "schema") == (1, "")
+    os.close(start)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_output_that_cannot_be_written_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        status, said = whatwhere(full, "schema")
+    assert status == 2
+    assert said == "whatwhere: output: expected to read or write it, got No space left on device; check path and disk\n"
 
 
 def test_backbones_lists_presets_and_ones_own(tmp_path, capsys, monkeypatch):

@@ -277,6 +277,17 @@ class TestPhotos:
         with pytest.raises(InputError, match="expected sizes of at least 1 px, got size_px 0"):
             solve_photo(speaking, picture(*WIDE), size_px=0)
 
+    @pytest.mark.parametrize("size", [(1, 500), (720, 80)])
+    def test_a_strip_is_one_line_and_not_tokens_without_end(self, speaking, size):
+        with pytest.raises(InputError, match=f"at most 8 times the other, got {size[0]} × {size[1]} px; crop it"):
+            solve_photo(speaking, picture(*size))
+        solved = solve_photo(speaking, picture(16, 128), vectors=2, size_px=16)
+        assert solved.grid == (2, 16)
+
+    def test_fewer_tokens_than_vectors_is_one_line(self, speaking):
+        with pytest.raises(InputError, match=r"more tokens than the 10 vectors, got 1 × 1; choose a larger --size"):
+            solve_photo(speaking, picture(40, 40), size_px=7)
+
     def test_what_cannot_be_written_is_one_line_a_photo(self, album, tmp_path):
         def work(_, name, image):
             if name == "wide":

@@ -340,6 +340,11 @@ class TestRun:
 
     def test_the_summary_counts_images(self, finished):
         assert "scenes (3 images)" in report_of(finished).words("dd")
+        index = finished / "images/scenes/native/index.json"
+        left_out = [{"id": f"bad-{i}", "reason": "cut off"} for i in range(6)]
+        index.write_text(json.dumps({**json.loads(index.read_text()), "skipped": left_out}))
+        words = "scenes (3 images, 6 unreadable and left out: bad-0, bad-1, bad-2, bad-3, bad-4, …)"
+        assert words in report_of(finished).words("dd")
 
     def test_what_artifacts_say_of_themselves_is_there(self, finished):
         facts = self.facts(report_of(finished))

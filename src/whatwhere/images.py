@@ -7,6 +7,7 @@ Sizes are (height, width) in pixels. Both ways of looking at an image use the ha
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ def _opened(path: PathLike, expected: str, formats: tuple[str, ...]) -> Iterator
     if os.path.getsize(path) == 0:
         raise _refusal(path, expected, "an empty file (0 bytes)", "fetch or export it again")
     try:
-        with Image.open(path, formats=formats) as file:
+        with warnings.catch_warnings():  # large is no fault yet
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            file = Image.open(path, formats=formats)
+        with file:
             yield file
     except (InputError, MemoryError):
         raise

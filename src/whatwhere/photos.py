@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from whatwhere.capture import Features
 
 
+#: A photograph whose long side has more times the short one would have tokens without end.
+MOST_TIMES = 8
+
+
 @dataclass(frozen=True)
 class Solved:
     """X of one photograph (Eq. 3-4, 8) on its grid, and the features that it was solved from."""
@@ -49,14 +53,24 @@ def solve_photo(
 ) -> Solved:
     """The method's steps on one photograph, all of it (`protocol` short_side, square or none) shown at `size_px`, by
     default the backbone's own. With `joint` the features hold the space that the backbone shares with texts.
+
+    Raises `InputError` for a photograph longer than `MOST_TIMES` its width (or wider), for one of no more tokens than
+    vectors, and for a backbone whose attention cannot be read.
     """
     from whatwhere.steps import View, capture, orthogonalise, random_walk, solve, view_image
 
     view = View(protocol, backbone.size_px if size_px is None else size_px, backbone.patch_px)
+    height, width = image.shape[:2]
+    if protocol != "square" and max(height, width) > MOST_TIMES * min(height, width):
+        raise InputError(f"expected one side at most {MOST_TIMES} times the other, got {height} × {width} px; crop it")
     features = capture(backbone, view_image(image, view)[None], values=pathway == "vv", joint=joint)
     if not features.layers:
         raise InputError(f"backbone {backbone.name}: expected one whose attention can be read, got none; name another")
     walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
+    rows, columns = walks.grid
+    if rows * columns <= vectors:
+        got = f"{rows} × {columns}; choose a larger --size or fewer --vectors"
+        raise InputError(f"expected more tokens than the {vectors} vectors, got {got}")
     solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
     return Solved(features, orthogonalise(solution.vectors).numpy(), solution.values.numpy(), solution.grid)
 

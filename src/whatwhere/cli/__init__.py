@@ -30,8 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except InputError as error:
         complain(str(error))
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads has enough
+        sys.stdout = None  # nor is the rest written at the end
+        sys.exit(1)
+    except OSError as error:
+        what = error.filename or "output"
+        complain(f"{what}: expected to read or write it, got {error.strerror}; check path and disk")
+        sys.stdout = None
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -47,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--verify", action="store_true", help="read every file and compare its hash")
     show.set_defaults(run=_show)
     backbones = commands.add_parser("backbones", help="what can be used, and the layers each is read at")
-    backbones.add_argument("--configfile", type=Path, help="also list the backbones of this configuration")
+    backbones.add_argument("--configfile", type=Path, help="also list the backbones under this overlay")
     backbones.set_defaults(run=_backbones)
     add_plan(commands)
     add_bench(commands)
@@ -63,10 +72,10 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _backbones(options: argparse.Namespace) -> None:
-    from whatwhere.config import read
+    from whatwhere.plan.overlay import configured
     from whatwhere.show import describe_backbones
 
-    own = read(options.configfile).backbones if options.configfile else {}
+    own = configured([options.configfile]).backbones if options.configfile else {}
     print(describe_backbones({name: b.model_dump(exclude={"view"}) for name, b in own.items()}))
 
 

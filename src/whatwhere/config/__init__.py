@@ -6,7 +6,6 @@ Interior functions never see these models: the workflow takes values out of them
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -261,23 +260,6 @@ def check_files(config: Config) -> None:
             backbone.local_files()
         except InputError as error:
             raise InputError(f"backbones.{name}.{error}; correct it") from None
-
-
-def read(path: Path) -> Config:
-    """The configuration in a YAML file. Raises `InputError` as `parse` does."""
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: expected a configuration, found no such file") from error
-    except OSError as error:
-        raise InputError(f"{path}: expected a configuration file, got {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise InputError(f"{path}: expected keys and values, got {type(tree).__name__}")
-    return parse(tree, where=str(path))
 
 
 def schema() -> str:

@@ -75,9 +75,9 @@ def _judged(claims: Sequence[Mapping[str, Any]], tables: Sequence[Path]) -> list
     return [Judged(claim["says"], claim["source"], claim["table"], judge(claim, rows)) for claim in claims]
 
 
-def _summary(settings: dict[str, Any], images: Mapping[str, int]) -> list[tuple[str, str]]:
+def _summary(settings: dict[str, Any], images: Mapping[str, str]) -> list[tuple[str, str]]:
     models = (f"{b['model']}{' (untrained)' * (b['weights'] == 'random')}" for b in settings["backbones"].values())
-    sets = (f"{name} ({images[name]} images)" if name in images else name for name in settings["datasets"])
+    sets = (f"{name} ({images[name]})" if name in images else name for name in settings["datasets"])
     return [
         ("Data sets", ", ".join(sets)),
         ("Backbones", ", ".join(dict.fromkeys(models))),
@@ -86,12 +86,16 @@ def _summary(settings: dict[str, Any], images: Mapping[str, int]) -> list[tuple[
     ]
 
 
-def _counts(root: Path, settings: dict[str, Any]) -> dict[str, int]:
-    """Images of each data set that was used, by the lists of its shards."""
-    counts: dict[str, int] = {}
+def _counts(root: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """Images of each data set that was used, by the lists of its shards, and those that were left out by name."""
+    counts: dict[str, str] = {}
     for name in settings["datasets"]:
         for index in sorted((root / "images" / name).glob(f"*/{_INDEX}")):
-            counts[name] = sum(len(shard) for shard in read_json(index)["shards"].values())
+            found = read_json(index)
+            skipped = [one["id"] for one in found.get("skipped", ())]
+            few = ", ".join(skipped[:5]) + ", …" * (len(skipped) > 5)
+            out = f", {len(skipped)} unreadable and left out: {few}" if skipped else ""
+            counts[name] = f"{sum(len(shard) for shard in found['shards'].values())} images{out}"
     return counts
 
 
