@@ -191,7 +191,7 @@ class TestBadFiles:
     def test_what_is_no_file(self, tmp_path):
         refused(tmp_path / "absent.png", "got nothing")
         (tmp_path / "folder.png").mkdir()
-        refused(tmp_path / "folder.png", "no file")
+        refused(tmp_path / "folder.png", "a folder, which is no file; name the files in it")
 
     def test_bomb(self, tmp_path, monkeypatch):
         Image.new("L", (50, 50)).save(tmp_path / "bomb.png")

@@ -126,7 +126,9 @@ class TestPrompts:
         )
         with np.load(out / "wide.npz") as found:
             assert not found["named"].any()
-        assert "nothing of these" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "nothing of these" in said
+        assert "; nowhere: sky, grass" in said
 
     def test_prompts_are_averaged_over_ones_own_templates(self, speaking):
         rows = embedded(speaking, ["sky"])
@@ -300,7 +302,8 @@ class TestPhotos:
         photos = [album / "wide.png", album / "tall.png", album / "bad.png"]
         failures = each_photo(photos, tmp_path, work, doing="testing", report=said.append)
         assert len(failures) == 3
-        assert failures[0] == f"--out {tmp_path}: expected to write wide's files there, got Permission denied"
+        expected = f"--out {tmp_path}: expected to write wide's files there, got Permission denied"
+        assert failures[0] == expected + "; choose another, or make room"
         assert failures[1] == f"{album / 'tall.png'}: the network: expected something else"
         assert "bad.png" in failures[2]
         assert said == []

@@ -83,6 +83,8 @@ def image_size(path: PathLike) -> tuple[int, int]:
 def _opened(path: PathLike, expected: str, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
     """The open file; whatever goes wrong while it is read becomes one line."""
     if not os.path.isfile(path):  # before PIL, which would wait for ever on a named pipe
+        if os.path.isdir(path):
+            raise _refusal(path, expected, "a folder, which is no file", "name the files in it")
         got = "something that is no file" if os.path.exists(path) else "nothing"
         raise _refusal(path, expected, got, "check the path")
     if os.path.getsize(path) == 0:

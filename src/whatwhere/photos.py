@@ -96,7 +96,10 @@ def each_photo(
         except InputError as error:
             failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
         except OSError as error:
-            failures.append(f"--out {out}: expected to write {names[photo]}'s files there, got {error.strerror}")
+            got = f"{error.strerror}" + (f" at {error.filename}" if error.filename else "")
+            failures.append(
+                f"--out {out}: expected to write {names[photo]}'s files there, got {got}; choose another, or make room"
+            )
         else:
             report(f"{photo}: {found}")
     return failures
@@ -113,7 +116,9 @@ def check_output(out: Path, photos: Sequence[Path]) -> None:
         for folder in missing:  # only tried: the first photo's files bring the folder with them
             folder.rmdir()
     except OSError as error:
-        raise InputError(f"--out {out}: expected a folder that can be made, got {error.strerror}") from error
+        raise InputError(
+            f"--out {out}: expected a folder that can be made, got {error.strerror}; choose another"
+        ) from error
     inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]
     if inside:
         raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")

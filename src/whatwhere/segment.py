@@ -120,12 +120,14 @@ def _check_prompts(prompts: Sequence[str]) -> None:
 
 
 def _said(found: dict[str, Any], prompts: Sequence[str]) -> str:
-    """Each name that was given, with the probability of its surest region."""
+    """Each name that was given, with the probability of its surest region, and those that were not."""
     surest: dict[int, float] = {}
     for name, score in zip(found["region_names"].tolist(), found["region_scores"].tolist(), strict=True):
         surest[name] = max(score, surest.get(name, 0.0))
     words = [f"{prompts[name - 1] if name else 'nothing of these'} {surest[name]:.2f}" for name in sorted(surest)]
-    return f"{found['clusters']} regions: {', '.join(words)}"
+    nowhere = [phrase for number, phrase in enumerate(prompts, 1) if number not in surest]
+    rest = f"; nowhere: {', '.join(nowhere)}" if nowhere else ""
+    return f"{found['clusters']} regions: {', '.join(words)}{rest}"
 
 
 def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Path:
