@@ -8,7 +8,7 @@ import pytest
 for pool in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(pool, "1")
 
-from serving import Server  # noqa: E402 (it imports numpy)
+from tests.serving import Server  # noqa: E402 (it imports numpy)
 
 
 @pytest.fixture(autouse=True)

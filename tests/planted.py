@@ -2,8 +2,8 @@
 
 import torch
 
-from whatwhere.capture import Attention, Features
-from whatwhere.walk import random_walk
+from whatwhere.backbones.features import Attention, Features
+from whatwhere.method.walk import random_walk
 
 
 def features(grid=(6, 5), layers=2, heads=3, channels=8, seed=0, grids=None):

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 

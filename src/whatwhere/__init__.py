@@ -1,3 +1,6 @@
 """Spectral clustering of layer-distributed attention: which regions a vision model groups, what and where."""
 
-__version__ = "0.1.0"
+from whatwhere.artifacts import provenance
+
+__version__ = provenance.VERSION
+__all__ = ["__version__"]

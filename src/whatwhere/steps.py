@@ -4,12 +4,12 @@
 """
 
 from whatwhere.backbones import load_backbone
-from whatwhere.capture import capture
-from whatwhere.cluster import cluster
-from whatwhere.images import View, read_image, tokens_to_pixels, view_image
-from whatwhere.orthogonalise import orthogonalise
-from whatwhere.solve import solve
-from whatwhere.walk import random_walk
+from whatwhere.backbones.capture import capture
+from whatwhere.datasets.images import View, read_image, tokens_to_pixels, view_image
+from whatwhere.method.cluster import cluster
+from whatwhere.method.orthogonalise import orthogonalise
+from whatwhere.method.solve import solve
+from whatwhere.method.walk import random_walk
 
 __all__ = [
     "View",

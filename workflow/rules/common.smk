@@ -5,17 +5,19 @@ import os
 import sys
 from pathlib import Path
 
-import whatwhere.codehash
+import whatwhere.artifacts.codehash
 import whatwhere.config
 import whatwhere.config.methods
+import whatwhere.config.overlay
 import whatwhere.datasets
 import whatwhere.datasets.sources
-import whatwhere.errors
+import whatwhere.artifacts.errors
 
 try:
-    SETTINGS = whatwhere.config.parse(config, where="config")
-    whatwhere.config.check_files(SETTINGS)
-except whatwhere.errors.InputError as error:
+    # the shipped files, then --configfile in their order, then --config: as `whatwhere plan` reads them
+    overlays, more = workflow.overwrite_configfiles, workflow.config_settings.config
+    SETTINGS = whatwhere.config.overlay.configured_run(overlays, more)
+except whatwhere.artifacts.errors.InputError as error:
     sys.stderr.write(f"whatwhere: {error}\n")
     sys.exit(2)
 
@@ -44,7 +46,7 @@ wildcard_constraints:
 
 def code(*modules):
     """The hash that makes a rule rerun when the code it uses changes."""
-    return whatwhere.codehash.code_hash(*(f"whatwhere.{module}" for module in ("job", *modules)))
+    return whatwhere.artifacts.codehash.code_hash(*(f"whatwhere.{module}" for module in ("artifacts.job", *modules)))
 
 
 def values(model, *left_out):
@@ -154,7 +156,7 @@ def solver_settings(wildcards):
 def solver_code(wildcards):
     method = SETTINGS.methods[wildcards.method]
     if isinstance(method, whatwhere.config.methods.Solver):
-        return code("stages.vectors", f"solve.{method.kind}")
+        return code("stages.vectors", f"method.solve.{method.kind}")
     return code("stages.baselines")
 
 
@@ -172,7 +174,7 @@ def timing_inputs(wildcards):
 
 
 def timing_code(wildcards):
-    solvers = [f"solve.{method['kind']}" for method in timed_methods(wildcards).values()]
+    solvers = [f"method.solve.{method['kind']}" for method in timed_methods(wildcards).values()]
     return code("stages.timings", "backbones", *solvers)
 
 

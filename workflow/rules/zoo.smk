@@ -16,7 +16,7 @@ rule zoo_scenes:
     threads: all_cores
     params:
         settings=values(SETTINGS.zoo, "recipes", "evidence", "device"),
-        code=code("zoo_training.scenes"),
+        code=code("zoo.training.scenes"),
     script:
         "../scripts/zoo_scenes.py"
 
@@ -49,7 +49,7 @@ rule zoo_evidence:
     threads: SETTINGS.threads
     params:
         settings={**values(SETTINGS.zoo.evidence), "size_px": SETTINGS.zoo.size_px, "seed": SETTINGS.seed},
-        code=code("zoo_training.evidence", "backbones"),
+        code=code("zoo.training.evidence", "backbones"),
     script:
         "../scripts/zoo_evidence.py"
 
@@ -66,6 +66,6 @@ rule zoo_cards:
         "../../envs/torch.yaml"
     params:
         settings={"seed": SETTINGS.seed, "threads": SETTINGS.threads, "shown": SETTINGS.zoo.evidence.first_seed},
-        code=code("zoo_training.page"),
+        code=code("zoo.training.page"),
     script:
         "../scripts/zoo_cards.py"

@@ -1,6 +1,6 @@
 """What the masks of all shards match, by COCO's protocol."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path

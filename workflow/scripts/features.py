@@ -1,13 +1,13 @@
 """Queries, keys and values of one shard."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store
     from whatwhere.backbones import load_backbone
     from whatwhere.stages.features import extract
-    from whatwhere.store import Store
 
     settings = snakemake.params.settings
     backbone = load_backbone(snakemake.wildcards.backbone, **settings["backbone"], device=settings["device"])

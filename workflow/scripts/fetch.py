@@ -1,6 +1,6 @@
 """One downloaded data set, complete and checked."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from whatwhere.datasets.sources import fetch

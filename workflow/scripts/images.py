@@ -1,14 +1,14 @@
 """Images and labels of one shard at the view's size."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import read_json
     from whatwhere.datasets import load_dataset
-    from whatwhere.images import View
+    from whatwhere.datasets.images import View
     from whatwhere.stages.images import write_images
-    from whatwhere.store import read_json
 
     settings, out = snakemake.params.settings, snakemake.output
     dataset = load_dataset(snakemake.wildcards.dataset, **settings["dataset"])

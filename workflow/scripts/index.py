@@ -1,12 +1,12 @@
 """Which images of a data set go into which shard."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
     from whatwhere.datasets import load_dataset
-    from whatwhere.images import View
+    from whatwhere.datasets.images import View
     from whatwhere.stages.images import write_index
 
     settings = snakemake.params.settings

@@ -1,6 +1,6 @@
 """X of every image of a data set, solved jointly."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path

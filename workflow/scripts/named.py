@@ -1,12 +1,12 @@
 """A name for each region of the images of one shard."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store
     from whatwhere.stages.named import write_named
-    from whatwhere.store import Store
 
     given, choice = dict(snakemake.input.items()), snakemake.params.settings
     regions = Store(given["regions"]) if "regions" in given else None

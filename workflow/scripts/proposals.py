@@ -1,12 +1,12 @@
 """Ranked masks of objects in the images of one shard, as COCO results."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store
     from whatwhere.stages.proposals import write_proposals
-    from whatwhere.store import Store
 
     settings = dict(snakemake.params.settings)
     stores = [Store(snakemake.input[name]) for name in ("images", "vectors", "regions")]

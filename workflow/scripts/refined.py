@@ -1,12 +1,12 @@
 """Clusters after a dense CRF on every image."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store
     from whatwhere.stages.refining import write_refined
-    from whatwhere.store import Store
 
     found, settings = snakemake.input, snakemake.params.settings
     images, vectors = [Store(path) for path in found.images], [Store(path) for path in found.vectors]

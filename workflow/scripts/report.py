@@ -1,6 +1,6 @@
 """The report of a run."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path

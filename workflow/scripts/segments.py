@@ -1,12 +1,12 @@
 """The same clusters in every image of a data set."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store, read_json
     from whatwhere.stages.segments import write_segments
-    from whatwhere.store import Store, read_json
 
     settings = snakemake.params.settings
     classes = len(read_json(Path(snakemake.input.index[0]))["classes"])

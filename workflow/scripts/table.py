@@ -1,6 +1,6 @@
 """One table, as CSV, Markdown and LaTeX."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], 1):
     from pathlib import Path

@@ -1,13 +1,13 @@
 """The names of a data set's classes as a backbone reads them."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import read_json
     from whatwhere.backbones import load_backbone
     from whatwhere.stages.texts import write_texts
-    from whatwhere.store import read_json
 
     settings = snakemake.params.settings
     known = read_json(Path(snakemake.input.index))["classes"]

@@ -1,13 +1,13 @@
 """Seconds of each step of each method on the first image of a data set."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.threads):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store, write_json
     from whatwhere.backbones import load_backbone
     from whatwhere.stages.timings import time_methods
-    from whatwhere.store import Store, write_json
 
     settings, names = snakemake.params.settings, snakemake.wildcards
     backbone = load_backbone(names.backbone, **settings["backbone"], device=settings["device"])

@@ -1,12 +1,12 @@
 """X of every image of one shard, or what a baseline clusters."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
+    from whatwhere.artifacts.store import Store
     from whatwhere.stages.baselines import FINDERS, write_baseline
-    from whatwhere.store import Store
 
     settings = snakemake.params.settings
     method = dict(settings["method"])

@@ -1,11 +1,11 @@
 """ZOO.md and its pictures."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
-    from whatwhere.zoo_training.page import write_page
+    from whatwhere.zoo.training.page import write_page
 
     settings = snakemake.params.settings
     trainings = {Path(path).parent.name: Path(path) for path in snakemake.input.training}

@@ -1,11 +1,11 @@
 """One network of the zoo; a run that was killed goes on from its checkpoint."""
 
-from whatwhere.job import job
+from whatwhere.artifacts.job import job
 
 with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from pathlib import Path
 
-    from whatwhere.zoo_training.families import train_family
+    from whatwhere.zoo.training.families import train_family
 
     settings = dict(snakemake.params.settings)
     settings.pop("threads")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.catalogue import PRESETS, Preset
-from whatwhere.errors import InputError
 
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone

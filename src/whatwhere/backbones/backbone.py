@@ -13,7 +13,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     import numpy as np
 
-    from whatwhere.capture import Features
+    from whatwhere.backbones.features import Features
 
 
 @dataclass(frozen=True)

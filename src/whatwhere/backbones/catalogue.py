@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from whatwhere.images import Protocol
+from whatwhere.datasets.images import Protocol
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Preset:
     """A model with the settings that it is used at.
 
     `model` is timm's name, `owner/name` on the hub, `zoo/…` or `stego`; `revision` a commit, or `main` where none is
-    known; `licence` as published with the weights; `view` the protocol of `whatwhere.images.View` and a size in pixels.
-    `upsample`, `weights`, `layers` and `options` are those of `load_backbone`. `note` says in a line what else to
-    know, such as what the hub asks for before it gives the files away.
+    known; `licence` as published with the weights; `view` the protocol of `whatwhere.datasets.images.View` and a size
+    in pixels. `upsample`, `weights`, `layers` and `options` are those of `load_backbone`. `note` says in a line what
+    else to know, such as what the hub asks for before it gives the files away.
     """
 
     model: str

@@ -12,13 +12,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.backbone import Backbone, Language
 from whatwhere.backbones.repository import Repository, built, channel_numbers, moved
 from whatwhere.backbones.texts import embedder, learned_scale
-from whatwhere.errors import InputError
 
 if TYPE_CHECKING:
-    from whatwhere.capture import Attention, Features
+    from whatwhere.backbones.features import Attention, Features
 
 #: By the type in config.json: the stem of transformers' class names, and the tokens before the image's.
 KINDS = {"siglip": ("Siglip", 0), "clip": ("CLIP", 1)}
@@ -55,6 +55,7 @@ def load(
     vision = network.vision_model
 
     def run(pixels: Tensor, _seeds: Any = None) -> Tensor:
+        """The last hidden state of the image's tokens."""
         return vision(pixel_values=pixels, interpolate_pos_encoding=True).last_hidden_state[:, before:]
 
     return Backbone(
@@ -123,6 +124,7 @@ def _language(name: str, repository: Repository, network: Any) -> Language:
     last, attention = f"vision_model.encoder.layers.{len(layers) - 1}.self_attn", layers[-1].self_attn
 
     def project(features: Features) -> Float[Tensor, "image token channel"]:
+        """The last layer's values through the head of the class token, as `Language.project`."""
         values = _last_values(name, last, features).to(attention.out_proj.weight)
         tokens = attention.out_proj(rearrange(values, "image head token channel -> image token (head channel)"))
         return network.visual_projection(network.vision_model.post_layernorm(tokens))

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.backbone import Backbone, Language
 from whatwhere.backbones.contrastive import read_model
 from whatwhere.backbones.repository import Repository, channel_numbers
 from whatwhere.backbones.texts import embedder, learned_scale
-from whatwhere.errors import InputError
 
 #: Its type in config.json.
 KIND = "groupvit"

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.weights import first_line
-from whatwhere.errors import InputError
 
 
 def read_pickled_tensors(path: Path) -> dict[str, Tensor]:
@@ -88,12 +88,15 @@ class _Inert(_Unchanging):
         pass
 
     def append(self, item: Any) -> None:
+        """Keeps nothing."""
         pass
 
     def extend(self, items: Any) -> None:
+        """Keeps nothing."""
         pass
 
     def add(self, item: Any) -> None:
+        """Keeps nothing."""
         pass
 
 
@@ -158,9 +161,11 @@ _NAMES: dict[tuple[str, str], Any] = {
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
+        """One of the few names that tensors need; `_Inert` for any other: nothing is imported."""
         return _NAMES.get((module_name, global_name), _Inert)
 
     def persistent_load(self, pid: Any) -> Any:
+        """A storage of the archive, by its key and kind, not read yet."""
         _, kind, key, _, elements = pid
         return _Storage(key, kind, elements) if isinstance(kind, torch.dtype) else _Inert()
 

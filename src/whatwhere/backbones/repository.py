@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.weights import (
     NoSuchFileError,
     NotCachedError,
@@ -21,7 +22,6 @@ from whatwhere.backbones.weights import (
     load_weights,
     read_tensors,
 )
-from whatwhere.errors import InputError
 from whatwhere.zoo import folder_of
 
 Library = Literal["timm", "transformers", "diffusers"]

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import vit
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.pickled import read_pickled_tensors
 from whatwhere.backbones.repository import built, moved
 from whatwhere.backbones.weights import fingerprint, load_weights
-from whatwhere.errors import InputError
 
 #: timm's name of the architecture, which is STEGO's but for the head.
 TRANSFORMER = "vit_base_patch8_224.dino"
@@ -108,6 +108,7 @@ def load(
         load_weights(network, tensors, name=name, optional=())
 
     def run(pixels: Tensor, _seeds: Any = None) -> Tensor:
+        """The head's code, or the log-probabilities of its clusters."""
         code = network.head(backbone.run(pixels))
         return code if output == "code" else network.head.log_probabilities(code)
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.repository import Repository
 from whatwhere.backbones.weights import first_line
-from whatwhere.errors import InputError
 
 #: Texts in one pass of a text tower.
 BATCH_TEXTS = 128
@@ -65,6 +65,7 @@ def embedder(repository: Repository, model: Any) -> Callable[[Sequence[str]], Fl
     tokenizer = cache(lambda: read_tokenizer(repository))
 
     def embed(texts: Sequence[str]) -> Float[Tensor, "text channel"]:
+        """See `Language.embed`; raises `InputError` for no texts at all and for one that is too long."""
         if not texts:
             raise InputError(f"model {repository.name}: expected texts to embed, got none")
         ids = token_ids(repository, tokenizer(), texts, vocabulary=config.vocab_size)

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.catalogue import near
 from whatwhere.backbones.repository import Repository, built, channel_numbers, moved
 from whatwhere.backbones.weights import fingerprint, first_line, load_weights, read_tensors
-from whatwhere.errors import InputError
 
 #: Tensors of a classifier, which no backbone needs.
 CLASSIFIER = ("head.", "fc_norm.", "head_dist.")

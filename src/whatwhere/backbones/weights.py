@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.catalogue import near
-from whatwhere.errors import InputError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: The hub names a large file by the hash of its content.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.baselines.ncut import check_grid, cosine_affinity, largest_entry, normalised_cut
 from whatwhere.baselines.tokencut import part_around
-from whatwhere.errors import InputError
 
 #: A side with this many of the grid's four corners is the background.
 CORNERS = 3

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import linalg, special
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 #: Entries within this share of the largest count as equal to it: rounding must not choose between them.
 TIE = 1e-9

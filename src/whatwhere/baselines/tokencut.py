@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.baselines.ncut import check_grid, cosine_affinity, largest_entry, normalised_cut
-from whatwhere.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ Interior functions never see these models: the workflow takes values out of them
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.config.base import Entries, Name, Positive, Strict
 from whatwhere.config.claims import Claim, quantities, references
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
-from whatwhere.config.faults import explain, must_exist
+from whatwhere.config.faults import explain, must_exist, origin
 from whatwhere.config.figures import Drawing, Figure
 from whatwhere.config.fitting import FITTING, SHOWING, SINGLE
 from whatwhere.config.joint import Batches, Joint, SegmentSettings
@@ -23,7 +25,6 @@ from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSe
 from whatwhere.config.tables import NamedRun, Run, Shown, Table, Use, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.datasets import class_names
-from whatwhere.errors import InputError
 
 
 class Config(Strict):
@@ -239,29 +240,33 @@ class Config(Strict):
         ]
 
 
-def parse(tree: dict[str, Any], *, where: str = "config.yaml") -> Config:
-    """The validated configuration.
+def parse(tree: dict[str, Any], *, layers: Mapping[str, Any] | None = None) -> Config:
+    """The validated configuration. `layers`: the trees that it was merged from, by their files, the lowest first.
 
-    Raises `InputError`: one line with the key's path, what was expected, what was found, and for a
-    misspelt name the nearest right one.
+    Raises `InputError`: one line with the file in which the key stands, the key's path, what was expected, what was
+    found, and for a misspelt name the nearest right one.
     """
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         faults = error.errors()
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(f"{where}: {explain(faults[0], tree)}{more}") from None
+        words = explain(faults[0], tree)
+        raise InputError(f"{origin(words, layers or {})}: {words}{more}") from None
 
 
-def check_files(config: Config) -> None:
+def check_files(config: Config, *, layers: Mapping[str, Any] | None = None) -> None:
     """Raises `InputError` for a checkpoint that the configuration names and nobody put there."""
     for name, backbone in config.backbones.items():
         try:
             backbone.local_files()
         except InputError as error:
-            raise InputError(f"backbones.{name}.{error}; correct it") from None
+            words = f"backbones.{name}.{error}; correct it"
+            raise InputError(f"{origin(words, layers or {})}: {words}") from None
 
 
 def schema() -> str:
-    """The JSON schema of `config.yaml`, for editors."""
-    return json.dumps(Config.model_json_schema(), indent=1) + "\n"
+    """The JSON schema of the configuration, for editors. No key is required, for no file holds them all."""
+    described = Config.model_json_schema()
+    del described["required"]
+    return json.dumps(described, indent=1) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -34,6 +36,31 @@ def _path(location: tuple[Any, ...], tree: Any) -> str:
             known = part in tree if isinstance(tree, dict) else isinstance(tree, list)
             tree = tree[part] if known else None
     return path.removeprefix(".")
+
+
+def origin(words: str, layers: Mapping[str, Any]) -> str:
+    """Of the files that a configuration was merged from, the lowest first, the one in which the key stands that a fault
+    is about: it holds most of the key's path, and of several the uppermost, whose value counts.
+    """
+    path, _, said = words.partition(": ")
+    unknown = re.match(r"unknown key '(.+?)'", said if not words.startswith("unknown key") else words)
+    steps = "" if words.startswith("unknown key") else path
+    depths = {file: _depth(f"{steps}.{unknown[1]}" if unknown else steps, tree) for file, tree in layers.items()}
+    deepest = max(depths.values(), default=0)
+    return next((file for file in reversed(depths) if depths[file] == deepest), "config.yaml")
+
+
+def _depth(path: str, tree: Any) -> int:
+    """How many steps of a path such as `tables.table1.rows[0].method` a tree has; names may hold dots themselves."""
+    path = path.removeprefix(".")
+    if isinstance(tree, Mapping):
+        fitting = [str(key) for key in tree if re.match(rf"{re.escape(str(key))}($|[.\[,])", path)]
+        key = max(fitting, key=len, default=None)
+        return 0 if key is None else 1 + _depth(path[len(key) :], tree[key])
+    number = re.match(r"\[(\d+)\]", path)
+    if number and isinstance(tree, list) and int(number[1]) < len(tree):
+        return 1 + _depth(path[number.end() :], tree[int(number[1])])
+    return 0
 
 
 def unknown_key(key: Any, known: Any) -> str:

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.catalogue import PRESETS
 from whatwhere.config.base import Name, Patterns, Positive, Share, Strict
 from whatwhere.config.joint import Global, MiniBatch, ReleasedMiniBatch
 from whatwhere.datasets.sources import SOURCES
-from whatwhere.errors import InputError
 from whatwhere.zoo import folder_of
 
 #: Endings of what a checkpoint's folder consists of.

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.folder import image_paths
+from whatwhere.datasets.images import PathLike, image_size, read_image
 from whatwhere.datasets.record import Dataset, Record
-from whatwhere.errors import InputError
-from whatwhere.images import PathLike, image_size, read_image
 
 #: Where the archive keeps images/ and groundTruth/, seen from the folder it was unpacked in.
 _NESTING = ("", "data", "BSDS500/data", "BSR/BSDS500/data")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from whatwhere.datasets import folder
+from whatwhere.datasets.images import PathLike
 from whatwhere.datasets.record import Dataset
-from whatwhere.images import PathLike
 
 CLASSES = (
     "sky",

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets.images import PathLike, image_size, read_image
 from whatwhere.datasets.record import Dataset, Instance, Record
-from whatwhere.errors import InputError
-from whatwhere.images import PathLike, image_size, read_image
 
 _NAMES = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets.images import PathLike, image_size, read_image, read_labels
 from whatwhere.datasets.record import IGNORE, Dataset, Record
-from whatwhere.errors import InputError
-from whatwhere.images import PathLike, image_size, read_image, read_labels
 
 #: In the order that unsupervised segmentation reports them: 12 of things, then 15 of stuff. Words instead of the
 #: annotation's compounds (names become prompts), and what things and stuff share told apart.

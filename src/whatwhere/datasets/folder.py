@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets.images import PathLike, image_size, read_image, read_labels
 from whatwhere.datasets.record import IGNORE, Dataset, Record, nothing
-from whatwhere.errors import InputError
-from whatwhere.images import PathLike, image_size, read_image, read_labels
 
 #: Endings of the files that count as images, in any case.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

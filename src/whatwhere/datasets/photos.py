@@ -6,9 +6,9 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets.images import read_image
 from whatwhere.datasets.record import Dataset, Record
-from whatwhere.errors import InputError
-from whatwhere.images import read_image
 
 _SKIMAGE = ("skimage", "data")
 _SKLEARN = ("sklearn", "datasets/images")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whatwhere.atomic import replacing
+from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets import coco, cocostuff27, voc
-from whatwhere.download import DownloadError, download, noted
-from whatwhere.errors import InputError
-from whatwhere.images import PathLike
-from whatwhere.unpack import filling, unpack
+from whatwhere.datasets.download import DownloadError, download, noted
+from whatwhere.datasets.images import PathLike
+from whatwhere.datasets.unpack import filling, unpack
 
 
 @dataclass(frozen=True)

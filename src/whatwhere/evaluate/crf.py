@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 from whatwhere.evaluate.lattice import gaussian_filter
 
 #: Least probability of a cluster, as STEGO and MaskCut have it from their helper.

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 #: Least IoU of a match, in per cent: a column of the matches for each.
 IOU_PERCENT = range(50, 100, 5)
@@ -128,6 +128,7 @@ class _Table:
 
     @classmethod
     def of(cls, matches: pd.DataFrame) -> _Table:
+        """The table of a frame of matches, one row a detection."""
         images, first, place = np.unique(matches.image, return_index=True, return_inverse=True)
         scores = matches.score.to_numpy(float)
         order = np.lexsort((place, -scores))  # stable: of one image in the order of rows

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from scipy import sparse
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.record import IGNORE
-from whatwhere.errors import InputError
 
 #: Class of a cluster that was matched to none.
 UNMATCHED = -1

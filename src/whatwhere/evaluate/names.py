@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.record import IGNORE
-from whatwhere.errors import InputError
 
 #: What pixels are that no asked class has.
 BACKGROUND = "background"

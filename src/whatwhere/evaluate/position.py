@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets.images import View, view_labels
 from whatwhere.datasets.record import IGNORE
-from whatwhere.errors import InputError
-from whatwhere.images import View, view_labels
 
 #: ASSUME: a direction of the standardised features with less of their variance than this, relative to the largest,
 #: is rounding (float32 leaves 1e-14) and gets no weight: one-hot labels always have one.

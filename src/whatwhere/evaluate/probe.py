@@ -23,11 +23,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
 from whatwhere.datasets.record import IGNORE
-from whatwhere.errors import InputError
 from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
-from whatwhere.progress import progress
-from whatwhere.seeding import seed_for
 
 #: ASSUME: weight of half the squared coefficients beside the mean cross-entropy of a token; one value for
 #: all features, so that nobody's probe is tuned more than another's.
@@ -45,9 +45,11 @@ class Labelled:
     labels: Int16[np.ndarray, "image y x"]
 
     def part(self, which: slice) -> Labelled:
+        """Some of the images."""
         return Labelled(self.images[which], self.labels[which])
 
     def batches(self, what: str) -> Iterator[Labelled]:
+        """All images in batches of `BATCH_IMAGES`, with progress called `what`."""
         starts = range(0, len(self.images), BATCH_IMAGES)
         return (self.part(slice(i, i + BATCH_IMAGES)) for i in progress(starts, what))
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial.distance import cdist
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 
 def silhouette(features: Float[np.ndarray, "token channel"], labels: Int[np.ndarray, "token"]) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int, Int16
 from skimage.measure import label as numbered_regions
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.record import IGNORE
-from whatwhere.errors import InputError
 
 
 def left_right(

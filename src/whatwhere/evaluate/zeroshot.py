@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int, Int16
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 #: Prompts of our own. ASSUME: the paper gives the first two of "many"; plain wordings of scale, light and medium.
 TEMPLATES = (

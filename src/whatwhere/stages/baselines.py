@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from einops import rearrange
 
-from whatwhere.progress import progress
-from whatwhere.store import Store, create
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import Store, create
 
 Grid = tuple[int, int]
 #: For one image: `vectors` `[token, vector]` to be clustered, or `masks` `[mask, token]`.

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store, write_json
 from whatwhere.evaluate.position import CoordinateRegression, label_features
-from whatwhere.progress import progress
-from whatwhere.seeding import seed_for
 from whatwhere.stages.segments import unit
 from whatwhere.stages.set_images import has_labels
-from whatwhere.store import Store, write_json
 
 #: Image, features of its tokens, their grid (rows, columns).
 Features = tuple[str, Float[np.ndarray, "token channel"], tuple[int, int]]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whatwhere.artifacts.seeding import seed_for
 from whatwhere.evaluate import instances
 from whatwhere.evaluate.matching import accuracy, bootstrap_interval, mean_iou
 from whatwhere.evaluate.zeroshot import TEMPLATES
-from whatwhere.seeding import seed_for
+from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 from whatwhere.stages.naming_scores import counts_of
-from whatwhere.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 #: What the numbers of Table 7 are called, by claims for instance.
 SCORE, OF_NAMES, ACCURACY = "mIoU", "mIoU of names", "accuracy"

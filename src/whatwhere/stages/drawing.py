@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.seeding import seed_for
 from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
-from whatwhere.figures.curves import Curve, draw_curves
-from whatwhere.figures.sheet import Heading, Row, draw_sheet
-from whatwhere.seeding import seed_for
+from whatwhere.publish.figures.curves import Curve, draw_curves
+from whatwhere.publish.figures.sheet import Heading, Row, draw_sheet
 from whatwhere.stages.method_drawing import draw_method
 from whatwhere.stages.naming_scores import draw_classes, notes, worst_first
 from whatwhere.stages.shown import KINDS, Masks, Shards

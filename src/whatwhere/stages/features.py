@@ -15,12 +15,13 @@ import torch
 import zarr
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store, Writer, create, read_json
 from whatwhere.backbones.backbone import Backbone
-from whatwhere.capture import Attention, Features, capture
-from whatwhere.errors import InputError
-from whatwhere.progress import progress
-from whatwhere.seeding import seed_for
-from whatwhere.store import Store, Writer, create, read_json
+from whatwhere.backbones.capture import capture
+from whatwhere.backbones.features import Attention, Features
 
 #: Layers of one shape share arrays with a `layer` axis: rows, columns, heads, channels.
 Shape = tuple[int, int, int, int]

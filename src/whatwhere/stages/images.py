@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import create, write_json
 from whatwhere.datasets import IGNORE, Dataset, Instance, Record
 from whatwhere.datasets.coco_json import coco_json
-from whatwhere.errors import InputError
-from whatwhere.images import View, view_image, view_labels, view_mask, view_size
-from whatwhere.progress import progress
-from whatwhere.store import create, write_json
+from whatwhere.datasets.images import View, view_image, view_labels, view_mask, view_size
 
 
 def write_index(
@@ -142,6 +142,7 @@ def _viewed(record: Record, view: View) -> Record:
     """The same record, seen through `view`."""
 
     def instances() -> tuple[Instance, ...]:
+        """The objects as the view shows them; one that it cuts away is left out."""
         seen = (replace(i, mask=view_mask(i.mask, view), box=None) for i in record.instances())
         return tuple(i for i in seen if i.mask.any())
 

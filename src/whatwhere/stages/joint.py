@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from whatwhere.codehash import code_hash
-from whatwhere.errors import InputError
-from whatwhere.joint.alone import Alone, alone
-from whatwhere.joint.minibatch import Descent, start
-from whatwhere.joint.source import Cached, Source, finest
-from whatwhere.joint.sparsity import PRESETS, Sparsity
-from whatwhere.joint.state import State, discard
-from whatwhere.joint.whole import solve_whole
-from whatwhere.joint.worker import Job, open_source, work
-from whatwhere.orthogonalise import rotation
-from whatwhere.seeding import seed_for
-from whatwhere.store import Store, Writer, create, write_json
+from whatwhere.artifacts.alone import Alone, alone
+from whatwhere.artifacts.codehash import code_hash
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store, Writer, create, write_json
+from whatwhere.method.joint.minibatch import Descent, start
+from whatwhere.method.joint.source import Cached, Source, finest
+from whatwhere.method.joint.sparsity import PRESETS, Sparsity
+from whatwhere.method.joint.state import State, discard
+from whatwhere.method.joint.whole import solve_whole
+from whatwhere.method.joint.worker import Job, open_source, work
+from whatwhere.method.orthogonalise import rotation
 
 #: Images whose X is in memory at a time while it is rotated.
 BLOCK_IMAGES = 64
@@ -175,7 +175,7 @@ def _run(job: Job, source: Source, processes: int, lock: Alone) -> None:
     file = Path(job["state"]) / "job.json"
     write_json(file, job)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    status = _waited_for([*command, "-m", "whatwhere.joint.worker", str(file)], lock)
+    status = _waited_for([*command, "-m", "whatwhere.method.joint.worker", str(file)], lock)
     if status:
         raise InputError(
             f"mini-batch solver: expected {processes} processes to end well, got exit status {status}; "

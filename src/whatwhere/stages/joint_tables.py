@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import read_json
 from whatwhere.evaluate.matching import accuracy, bootstrap_interval, greedy, hungarian, mean_iou, stacked_counts
 from whatwhere.evaluate.position import chance
-from whatwhere.seeding import seed_for
-from whatwhere.store import read_json
-from whatwhere.tables import Cells, Number, computed_on, merged, on_dataset, write_table
+from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 #: By the names that their numbers have, in claims for instance.
 MATCHINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"greedy": greedy, "Hungarian": hungarian}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from whatwhere.atomic import replacing
+from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import Store
+from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
 from whatwhere.evaluate.spatial import left_right
-from whatwhere.images import tokens_to_pixels
-from whatwhere.progress import progress
 from whatwhere.stages.set_images import has_labels, places
-from whatwhere.store import Store
 
 #: Partition of the segments that each target is matched with.
 PARTITIONS = {"what": 0, "where": 1}

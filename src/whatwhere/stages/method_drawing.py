@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from whatwhere.errors import InputError
-from whatwhere.figures.cells import Cell, Heat, Regions
-from whatwhere.figures.colours import Picture
-from whatwhere.figures.diagram import LINKS, Lane, Layers, draw_diagram
-from whatwhere.figures.graphs import Graph
-from whatwhere.figures.overview import draw_overview
-from whatwhere.figures.sheet import Row
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store
+from whatwhere.publish.figures.cells import Cell, Heat, Regions
+from whatwhere.publish.figures.colours import Picture
+from whatwhere.publish.figures.diagram import LINKS, Lane, Layers, draw_diagram
+from whatwhere.publish.figures.graphs import Graph
+from whatwhere.publish.figures.overview import draw_overview
+from whatwhere.publish.figures.sheet import Row
 from whatwhere.stages.method_graphs import StoredLayer, entering, graphs, stored_layers
 from whatwhere.stages.shown import KINDS, Shards, limits_of, on_grid
-from whatwhere.store import Store
 
 #: The joint methods of a drawing, by the names of their pathways.
 PATHWAYS = ("what", "where")

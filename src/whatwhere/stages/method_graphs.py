@@ -1,6 +1,6 @@
 """Features of a few images -> their graphs across images (Eq. 6-7) for a drawing, in plain arrays.
 
-The same graphs as `whatwhere.joint.graph` makes with torch, which a figure does not import.
+The same graphs as `whatwhere.method.joint.graph` makes with torch, which a figure does not import.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from einops import rearrange
 from jaxtyping import Float
 from scipy import sparse
 
-from whatwhere.errors import InputError
-from whatwhere.figures.graphs import Graph
-from whatwhere.joint.sparsity import PRESETS, SIDES, Sparsity
-from whatwhere.layers import chosen_layers
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store
+from whatwhere.method.joint.sparsity import PRESETS, SIDES, Sparsity
+from whatwhere.method.layers import chosen_layers
+from whatwhere.publish.figures.graphs import Graph
 from whatwhere.stages.shown import Shards
-from whatwhere.store import Store
 
 #: Rows of products that are in memory at a time.
 BLOCK_ROWS = 1024

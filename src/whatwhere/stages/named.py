@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whatwhere.atomic import replacing
+from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import Store, create
+from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
 from whatwhere.evaluate.names import BACKGROUND, in_names
 from whatwhere.evaluate.zeroshot import on_grid, recognise, region_features
-from whatwhere.images import tokens_to_pixels
-from whatwhere.progress import progress
 from whatwhere.stages.set_images import has_labels
-from whatwhere.store import Store, create
 
 #: Target of the counts of names (see `evaluate.matching`).
 NAMED = "named"

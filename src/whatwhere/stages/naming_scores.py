@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store
 from whatwhere.evaluate.matching import bootstrap_interval, class_intervals, class_iou, mean_iou, stacked_counts
 from whatwhere.evaluate.names import BACKGROUND
-from whatwhere.figures.bars import Bar, draw_bars
-from whatwhere.seeding import seed_for
-from whatwhere.store import Store
+from whatwhere.publish.figures.bars import Bar, draw_bars
 
 
 def counts_of(paths: Sequence[str]) -> tuple[list[str], Int[np.ndarray, "image name name"]]:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whatwhere.atomic import replacing
+from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import Store, read_json, write_json
 from whatwhere.baselines.maskcut_refining import refined_masks
+from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.crf import CrfSettings
 from whatwhere.evaluate.instances import coco_results, match_detections
-from whatwhere.images import tokens_to_pixels
-from whatwhere.progress import progress
-from whatwhere.proposals import from_masks, propose
-from whatwhere.store import Store, read_json, write_json
+from whatwhere.evaluate.proposals import from_masks, propose
 
 
 def write_proposals(

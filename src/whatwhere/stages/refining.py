@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from whatwhere.errors import InputError
-from whatwhere.progress import progress
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import Store, create
 from whatwhere.stages.segments import blocks, centres_of
 from whatwhere.stages.set_images import places
-from whatwhere.store import Store, create
 
 
 def write_refined(

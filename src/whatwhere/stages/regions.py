@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from whatwhere.cluster import Regions, cluster
-from whatwhere.errors import InputError
-from whatwhere.progress import progress
-from whatwhere.seeding import seed_for
-from whatwhere.store import Store, create
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store, create
+from whatwhere.method.cluster import Regions, cluster
 
 #: What is known of a shard and passed on from stage to stage.
 PASSED_ON = ("ids", "dataset", "grid", "graphs")

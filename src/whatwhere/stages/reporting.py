@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from whatwhere.claims import judge
-from whatwhere.job import Spent, spent
-from whatwhere.report import Facts, Judged, write_report
-from whatwhere.store import is_manifest, provenance, read_json
+from whatwhere.artifacts.job import Spent, spent
+from whatwhere.artifacts.store import is_manifest, provenance, read_json
+from whatwhere.publish.claims import judge
+from whatwhere.publish.report import Facts, Judged, write_report
 
 #: What a run's folder has beside artifacts.
 _NO_STAGES = ("figures", "logs", "tables")

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from whatwhere.atomic import replacing
+from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.store import Store
+from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.oracle import COUNTS, oracle_counts
-from whatwhere.images import tokens_to_pixels
-from whatwhere.progress import progress
-from whatwhere.store import Store
 
 #: Beside the counts: K of the partition, whether it is the image's chosen one, which layers entered, and whether
 #: labels are classes with names (the same in every image) or segments of one drawing.

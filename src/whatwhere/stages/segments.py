@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from whatwhere.cluster import Centres, fit_centres
-from whatwhere.errors import InputError
-from whatwhere.progress import progress
-from whatwhere.seeding import seed_for
-from whatwhere.store import Store, create
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store, create
+from whatwhere.method.cluster import Centres, fit_centres
 
 #: Images of which X is in memory at a time.
 BLOCK_IMAGES = 64

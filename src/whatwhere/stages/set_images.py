@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whatwhere.errors import InputError
-from whatwhere.store import Store
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store
 
 
 def places(images: Sequence[Store], segments: Store) -> list[tuple[Store, int]]:

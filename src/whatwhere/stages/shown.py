@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from einops import rearrange
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store, read_json
 from whatwhere.evaluate.names import BACKGROUND, asked, in_names
-from whatwhere.figures.cells import Blank, Cell, Eigenvectors, Halves, Instances, Labels, Named, Photo, Regions
-from whatwhere.store import Store, read_json
+from whatwhere.publish.figures.cells import Blank, Cell, Eigenvectors, Halves, Instances, Labels, Named, Photo, Regions
 
 
 class Shards:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import read_json
 from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
-from whatwhere.seeding import seed_for
-from whatwhere.store import read_json
-from whatwhere.tables import Cells, Number, computed_on, merged, on_dataset, write_table
+from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
 #: What the numbers of these tables are called, by claims for instance.

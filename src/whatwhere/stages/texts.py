@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import create
 from whatwhere.evaluate.names import asked
-from whatwhere.store import create
 
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone

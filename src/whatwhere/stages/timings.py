@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from whatwhere.artifacts.clock import machine, median
+from whatwhere.artifacts.progress import progress
 from whatwhere.backbones.backbone import Backbone
-from whatwhere.bench.clock import machine, median
-from whatwhere.bench.solve import folded
-from whatwhere.capture import Features, capture
-from whatwhere.cluster import cluster
-from whatwhere.orthogonalise import orthogonalise
-from whatwhere.progress import progress
-from whatwhere.solve import solve
+from whatwhere.backbones.capture import capture
+from whatwhere.backbones.features import Features
+from whatwhere.method.cluster import cluster
+from whatwhere.method.orthogonalise import orthogonalise
+from whatwhere.method.solve import solve
+from whatwhere.method.walk import Walks, random_walk
 from whatwhere.stages.vectors import OF_GRAPHS
 
 
@@ -53,3 +54,10 @@ def _time_method(features: Features, method: dict[str, Any], regions: dict[str, 
     solve_s, X = median(lambda: solve(walks, solver=method["kind"], **choice))
     cluster_s, _ = median(lambda: cluster(orthogonalise(X.vectors), **regions))
     return {"fold": fold_s, "solve": solve_s, "cluster": cluster_s, "graphs": walks.described, "status": X.status}
+
+
+def folded(features: Features, **of_graphs: Any) -> Walks:
+    """The graph set of one image with its folds computed; `of_graphs` as `random_walk` takes them."""
+    walks = random_walk(features, **of_graphs)
+    assert walks.folds  # computed at the first use
+    return walks

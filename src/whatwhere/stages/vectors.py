@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from whatwhere.orthogonalise import orthogonalise
-from whatwhere.progress import progress
-from whatwhere.seeding import seed_for
-from whatwhere.solve import Solution, solve_batch
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.store import Store, create
+from whatwhere.method.orthogonalise import orthogonalise
+from whatwhere.method.solve import Solution, solve_batch
+from whatwhere.method.walk import Walks, random_walk
 from whatwhere.stages.features import numbers_per_image, read_features
-from whatwhere.store import Store, create
-from whatwhere.walk import Walks, random_walk
 
 #: Numbers of Q and K at hand at a time, for as many images as that makes: 64 MiB of float32.
 BATCH = 2**24

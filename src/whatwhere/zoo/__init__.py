@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 #: Where the members' folders are, inside the installed package.
 ZOO = Path(__file__).parent

@@ -14,6 +14,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.diffusion import flux, sd3, unet
 from whatwhere.backbones.diffusion.family import Denoiser, Family, halvings
@@ -29,7 +30,6 @@ from whatwhere.backbones.diffusion.noise import (
 )
 from whatwhere.backbones.diffusion.prompt import empty_prompt
 from whatwhere.backbones.repository import Repository, built, moved
-from whatwhere.errors import InputError
 
 __all__ = ["STEP", "load"]
 

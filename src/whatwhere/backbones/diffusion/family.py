@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from whatwhere.errors import InputError
+from whatwhere.artifacts.errors import InputError
 
 
 @dataclass(frozen=True)

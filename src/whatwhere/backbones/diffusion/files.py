@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.diffusion.networks import LIBRARIES
 from whatwhere.backbones.repository import Repository
 from whatwhere.backbones.weights import fingerprint, load_weights, read_tensors
-from whatwhere.errors import InputError
 
 #: Names of a network's weights, as each library publishes them.
 SAFE = {"diffusers": "diffusion_pytorch_model.safetensors", "transformers": "model.safetensors"}

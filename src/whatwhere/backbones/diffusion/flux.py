@@ -31,6 +31,7 @@ def _denoiser(_name: str, network: Any, prompt: Prompt) -> Denoiser:
     def read(
         latents: Float[Tensor, "image channel row column"], steps: Int[Tensor, "image"]
     ) -> Float[Tensor, "image token width"]:
+        """The image's tokens as they enter the last norm."""
         images, _, rows, columns = latents.shape
         packed = rearrange(latents, "i c (row y) (column x) -> i (row column) (c y x)", y=PACK, x=PACK)
         guided = transformer.config.guidance_embeds

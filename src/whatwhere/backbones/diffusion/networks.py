@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.diffusion.family import Family
-from whatwhere.errors import InputError
 
 #: Which library's folder each class is in; nothing else in a pipeline is ever looked at.
 LIBRARIES = {
@@ -77,6 +77,7 @@ def create(
 
 def _create(kind: str, config: dict[str, Any], precision: torch.dtype, blank: bool) -> nn.Module:
     def make() -> nn.Module:
+        """The part, with random weights."""
         return (_diffusers if LIBRARIES[kind] == "diffusers" else _transformers)(kind, config)
 
     return (_blank(make, precision) if blank else None) or _as(precision, make())

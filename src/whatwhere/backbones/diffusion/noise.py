@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.repository import Repository
 from whatwhere.backbones.weights import first_line
-from whatwhere.errors import InputError
 
 #: Noise step when none is asked for: the paper's for final features (section 4.2).
 STEP = 250

@@ -20,6 +20,7 @@ def empty_prompt(name: str, repository: Repository, network: Any, family: Family
     """
 
     def read(part: str, tokens: int | None = None) -> Any:
+        """What a text encoder answers to no words."""
         encoder = network.get_submodule(part)
         folder, config = part.replace("text_encoder", "tokenizer"), encoder.config
         tokenizer = read_tokenizer(repository, folder, t5=config.model_type == "t5")

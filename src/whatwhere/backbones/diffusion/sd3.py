@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.diffusion.family import Denoiser, Family, Prompt, Widths, check_widths, halvings, input_of
-from whatwhere.errors import InputError
 
 #: Length of T5's text, as the pipeline of diffusers has it.
 T5_TOKENS = 256
@@ -25,6 +25,7 @@ def _denoiser(name: str, network: Any, prompt: Prompt) -> Denoiser:
     def read(
         latents: Float[Tensor, "image channel row column"], steps: Int[Tensor, "image"]
     ) -> Float[Tensor, "image token width"]:
+        """The image's tokens as they enter the last norm. Raises `InputError` for images larger than its positions."""
         nonlocal of_image
         images, _, rows, columns = latents.shape
         if most and max(rows, columns) // patch > most:

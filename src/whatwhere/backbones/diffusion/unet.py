@@ -10,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.diffusion.family import Denoiser, Family, Prompt, Widths, check_widths, halvings, output_of
-from whatwhere.errors import InputError
 
 
 def _denoiser(_name: str, network: Any, prompt: Prompt) -> Denoiser:
@@ -20,6 +20,7 @@ def _denoiser(_name: str, network: Any, prompt: Prompt) -> Denoiser:
     def read(
         latents: Float[Tensor, "image channel row column"], steps: Int[Tensor, "image"]
     ) -> Float[Tensor, "image token width"]:
+        """The output of the second up block, one token a location."""
         more = {} if prompt.pooled is None else _conditions(prompt.pooled, latents, halvings(network.vae))
         texts = prompt.tokens.expand(len(latents), -1, -1)
         after = output_of(unet.up_blocks[1], lambda: unet(latents.to(unet.dtype), steps, texts, **more))

@@ -1,0 +1,59 @@
+"""What the X of a data set is worth: K-means, matched to the true classes (sections 4.2.2 and 4.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from whatwhere.artifacts.store import Store
+from whatwhere.config.joint import SegmentSettings
+from whatwhere.evaluate.matching import bootstrap_interval, hungarian, mean_iou, stacked_counts
+from whatwhere.stages.matching import write_matching
+from whatwhere.stages.segments import write_segments
+
+#: Draws of the images for an interval.
+RESAMPLES = 1000
+#: Side of the views for which the paper says how small a region may be (section 4.2.3).
+PAPER_SIDE_PX = 320
+
+
+def worth(vectors: Path, images: Sequence[Store], *, seed: int) -> dict[str, float]:
+    """Hungarian mIoU of `what` (the classes) and `where` (their left and right regions), 0 to 1, each with the ends of
+    its 95 % interval over images (`what_low` …), the matching of all images kept. Rows of X at unit length, as many
+    clusters as labels.
+
+    `vectors` is the manifest of X, `images` the stores of its images with their labels.
+    """
+    settings = SegmentSettings()
+    segments, counts = (vectors.with_name(f"{vectors.stem}-{name}") for name in ("segments.json", "counts.parquet"))
+    write_segments(
+        [Store(vectors)],
+        segments,
+        classes=len(images[0].attributes["classes"]),
+        scores=False,
+        unit_rows=settings.unit_rows,
+        restarts=settings.restarts,
+        fitted_locations=settings.fitted_locations,
+        seed=seed,
+        settings={},
+    )
+    side = images[0].description["arrays"]["labels"]["shape"][-1]
+    least_px = _least_px(settings.least_px, side)
+    write_matching(images, Store(segments), counts, least_px=least_px, ambiguous=settings.ambiguous)
+    found = pd.read_parquet(counts)
+    scores: dict[str, float] = {}
+    for target in ("what", "where"):
+        each = stacked_counts(found[found.target == target])
+        total = each.sum(0)
+        given = hungarian(total)
+        low, high = bootstrap_interval(each, given, resamples=RESAMPLES, rng=np.random.default_rng(seed))
+        scores |= {target: mean_iou(total, given), f"{target}_low": low, f"{target}_high": high}
+    return scores
+
+
+def _least_px(at_paper_side: int, side: int) -> int:
+    """The pixels of the smallest region that counts as left or right, the same part of a view as in the paper's."""
+    return max(1, round(at_paper_side * (side / PAPER_SIDE_PX) ** 2))

@@ -1,0 +1,85 @@
+"""`whatwhere …`: for people with one image or one question. The workflow does everything else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from whatwhere.app.cli.arguments import complain
+from whatwhere.app.cli.bench import add_bench
+from whatwhere.app.cli.photos import add_photo_commands
+from whatwhere.app.cli.plan import add_plan
+from whatwhere.artifacts.errors import InputError
+
+EPILOGUE = """examples:
+  whatwhere segment photo.jpg
+  whatwhere segment *.jpg --backbone zoo-mae --clusters 6 --out regions
+  whatwhere segment --prompts "a red car, a tree, sky" photo.jpg
+  whatwhere instances photo.jpg
+  whatwhere plan --configfile config/paper.yaml
+  whatwhere show results/embedded/features/scenes/zoo-dino
+  whatwhere backbones
+  whatwhere bench solve --json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; exit status 2, with one line, for bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except InputError as error:
+        complain(str(error))
+        sys.exit(2)
+    except BrokenPipeError:  # whoever reads has enough
+        sys.stdout = None  # nor is the rest written at the end
+        sys.exit(1)
+    except OSError as error:
+        what = error.filename or "output"
+        complain(f"{what}: expected to read or write it, got {error.strerror}; check path and disk")
+        sys.stdout = None
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("whatwhere", description=__doc__, epilog=EPILOGUE, formatter_class=shape)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    add_photo_commands(commands)
+    show = commands.add_parser("show", help="what is in a store: names, shapes, chunks, settings, provenance")
+    show.add_argument("path", type=Path, help="a .zarr store, its .json manifest, or a folder of them")
+    show.add_argument("--verify", action="store_true", help="read every file and compare its hash")
+    show.set_defaults(run=_show)
+    backbones = commands.add_parser("backbones", help="what can be used, and the layers each is read at")
+    backbones.add_argument("--configfile", type=Path, help="also list the backbones under this overlay")
+    backbones.set_defaults(run=_backbones)
+    add_plan(commands)
+    add_bench(commands)
+    schema = commands.add_parser("schema", help="JSON schema of config.yaml, for editors")
+    schema.set_defaults(run=_schema)
+    return parser
+
+
+def _show(options: argparse.Namespace) -> None:
+    from whatwhere.app.show import describe
+
+    print(describe(options.path, verify=options.verify))
+
+
+def _backbones(options: argparse.Namespace) -> None:
+    from whatwhere.app.show import describe_backbones
+    from whatwhere.config.overlay import configured
+
+    own = configured([options.configfile]).backbones if options.configfile else {}
+    print(describe_backbones({name: b.model_dump(exclude={"view"}) for name, b in own.items()}))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from whatwhere.config import schema
+
+    sys.stdout.write(schema())

@@ -1,0 +1,5 @@
+"""`python -m whatwhere.app.cli …` is `whatwhere …`."""
+
+from whatwhere.app.cli import main
+
+main()

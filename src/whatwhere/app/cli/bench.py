@@ -1,0 +1,100 @@
+"""`whatwhere bench …`: what each step takes on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from whatwhere.app.cli.arguments import positive_number, whole_number
+
+
+def add_bench(commands: argparse._SubParsersAction) -> None:
+    """`bench` and what it can measure."""
+    command = commands.add_parser(
+        "bench",
+        help="measure this machine",
+        description="What each step takes on this machine: `whatwhere bench solve --help` and so on say more.",
+        epilog="examples: whatwhere bench solve --json; whatwhere bench solve --backbone zoo-diffusion --solver exact; "
+        "whatwhere bench extract; whatwhere bench dataset --images 16 32 64",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = command.add_subparsers(required=True, metavar="what")
+    solve = kinds.add_parser("solve", help="forward pass, folding and every solver on one image, all layers and heads")
+    _add_backbone(solve, "untrained-vits16")
+    solve.add_argument("--solver", choices=["all", "exact"], default="all", help="exact: leave out those that descend")
+    solve.add_argument("--size", type=positive_number, metavar="PX", help="side of the image (the backbone's own)")
+    solve.add_argument("--steps", type=whole_number, default=1000, help="gradient steps (1000)")
+    solve.set_defaults(run=_bench_solve)
+    extract = kinds.add_parser("extract", help="the forward pass with and without writing what it leaves behind")
+    _add_backbone(extract, "untrained-vits16")
+    extract.add_argument("--size", type=positive_number, metavar="PX", help="side of the image (the backbone's own)")
+    extract.set_defaults(run=_bench_extract)
+    _add_bench_dataset(kinds)
+
+
+def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
+    command = kinds.add_parser(
+        "dataset",
+        help="how time and memory of the solvers for a data set grow with its images",
+        description="Solves sets of rendered scenes by mini-batches and globally, for both pathways, each in a\n"
+        "process of its own, and scores the solutions of one size. Writes bench.json, bench.md and bench.png.\n"
+        "The features lie in a temporary folder (TMPDIR) until the end.",
+        epilog="examples:\n  whatwhere bench dataset\n  whatwhere bench dataset --images 8 16 32 --batch 8 --epochs 1\n"
+        "  whatwhere bench dataset --backbone zoo-dino --images 64 128 256 512 --out growth --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_backbone(command, "zoo-diffusion")
+    sizes = {"type": whole_number, "nargs": "+", "default": [32, 64, 128, 256]}
+    command.add_argument(
+        "--images", **sizes, metavar="N", help="sizes of the sets: multiples of the smallest (32 64 128 256)"
+    )
+    command.add_argument("--vectors", type=whole_number, default=50, metavar="C", help="eigenvectors (50)")
+    command.add_argument("--batch", type=whole_number, default=16, metavar="N", help="images of a mini-batch (16)")
+    command.add_argument("--epochs", type=whole_number, default=2, metavar="N", help="passes of the mini-batches (2)")
+    command.add_argument(
+        "--out", type=Path, default=Path("bench-dataset"), metavar="FOLDER", help="default: bench-dataset"
+    )
+    command.set_defaults(run=_bench_dataset)
+
+
+def _add_backbone(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument("--backbone", default=default, help=f"as of segment ({default})")
+    command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of the hub's; or: random")
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--json", action="store_true", help="numbers only, as JSON")
+
+
+def _bench_solve(options: argparse.Namespace) -> None:
+    from whatwhere.app.bench.solve import bench_solve, bench_table
+    from whatwhere.backbones import load_backbone
+
+    backbone = load_backbone(options.backbone, weights=options.weights, device=options.device)
+    descents = options.solver == "all"
+    measured = bench_solve(backbone, size_px=options.size, steps=options.steps, descents=descents)
+    print(json.dumps(measured, indent=1) if options.json else bench_table(measured))
+
+
+def _bench_extract(options: argparse.Namespace) -> None:
+    from whatwhere.app.bench.extract import bench_extract
+    from whatwhere.backbones import load_backbone
+
+    backbone = load_backbone(options.backbone, weights=options.weights, device=options.device)
+    print(json.dumps(bench_extract(backbone, size_px=options.size), indent=1))
+
+
+def _bench_dataset(options: argparse.Namespace) -> None:
+    from whatwhere.app.bench.dataset import bench_dataset
+    from whatwhere.app.bench.page import check_output, page, write_page
+    from whatwhere.app.bench.plan import Plan
+
+    plan = Plan(tuple(options.images), options.vectors, options.batch, options.epochs, options.device)
+    check_output(options.out)
+    measured = bench_dataset(options.backbone, plan, settings={"weights": options.weights}, report=_note)
+    write_page(measured, options.out)
+    print(json.dumps(measured, indent=1) if options.json else page(measured))
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

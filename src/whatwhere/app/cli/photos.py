@@ -1,0 +1,117 @@
+"""`whatwhere segment` and `whatwhere instances`: one's own photographs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from whatwhere.app.cli.arguments import cluster_count, complain, positive_number, share, whole_number
+from whatwhere.artifacts.errors import InputError
+
+#: Backbones of one's own photographs where none is named: for regions, and for regions with names.
+SILENT, SPEAKING = "zoo-dino", "zoo-clip"
+
+
+def add_photo_commands(commands: argparse._SubParsersAction) -> None:
+    """`segment` and `instances`."""
+    shape = argparse.RawDescriptionHelpFormatter
+    command = commands.add_parser(
+        "segment",
+        help="regions and eigenvectors of your own photographs, and with --prompts their names",
+        description="Writes NAME_regions.png (overlay), NAME_vectors.png (eigenvectors three at a time as RGB),\n"
+        "NAME_labels.png (label map) and NAME.npz for each photograph; with --prompts also NAME_named.png.",
+        epilog="examples:\n  whatwhere segment cat.jpg dog.png --backbone dino-vits16 --clusters auto --out regions\n"
+        '  whatwhere segment --prompts "a red car, a tree, sky" --backbone clip-vit-b16 photo.jpg',
+        formatter_class=shape,
+    )
+    _add_photo_arguments(command, out="segments")
+    command.add_argument(
+        "--clusters", default="auto", type=cluster_count, metavar="K", help="auto (2 to 10) or a number"
+    )
+    command.add_argument("--prompts", type=_phrases, default=(), metavar="TEXT", help="names for regions, with commas")
+    command.add_argument(
+        "--threshold",
+        type=share,
+        metavar="P",
+        help="with --prompts: regions whose most probable name is not above it stay without one (0; the paper: 0.7)",
+    )
+    command.set_defaults(run=_segment)
+    command = commands.add_parser(
+        "instances",
+        help="masks of the objects in your own photographs, ranked",
+        description="Writes NAME_instances.json (a data set in COCO's format, a score with each annotation) and\n"
+        "NAME_instances.png (the first masks over the photograph, upright as its EXIF says) for each photograph.",
+        epilog="example: whatwhere instances street.jpg --backbone stable-diffusion-v1-4 --out objects",
+        formatter_class=shape,
+    )
+    _add_photo_arguments(command, out="objects")
+    command.add_argument("--most", type=whole_number, default=100, metavar="N", help="masks in the file (100)")
+    command.add_argument("--shown", type=whole_number, default=12, metavar="N", help="masks in the picture (12)")
+    command.add_argument("--threshold", type=share, default=0.0, metavar="S", help="least score, a silhouette (0)")
+    command.set_defaults(run=_instances)
+
+
+def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    command.add_argument(
+        "--backbone",
+        help="a name of `whatwhere backbones`, any ViT of timm, a folder, or owner/name on the hub "
+        f"({SILENT}, and with prompts {SPEAKING}: small, they come with the package)",
+    )
+    command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of the hub's; or: random")
+    command.add_argument("--vectors", type=whole_number, default=10, metavar="C", help="eigenvectors (10)")
+    command.add_argument(
+        "--size",
+        type=positive_number,
+        metavar="PX",
+        help="short side, or side of the square, shown to the backbone (its own: see whatwhere backbones)",
+    )
+    command.add_argument("--pathway", choices=["qk", "vv"], default="qk", help="where (qk) or what (vv)")
+    command.add_argument("--solver", choices=["exact", "gradient", "released"], default="exact")
+    command.add_argument("--seed", type=whole_number, default=0)
+    command.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help=f"default: {out}")
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(phrase.strip() for phrase in text.split(","))
+
+
+def _segment(options: argparse.Namespace) -> None:
+    from whatwhere.app.segment import segment_photos
+
+    if options.threshold is not None and not options.prompts:
+        raise InputError(
+            f"--threshold: expected --prompts beside it, got {options.threshold:g} alone; "
+            "name what may be in the photos, or leave it out"
+        )
+    asked = {"clusters": options.clusters, "prompts": options.prompts, "threshold": options.threshold or 0.0}
+    _over(segment_photos, options, SPEAKING if options.prompts else SILENT, **asked)
+
+
+def _instances(options: argparse.Namespace) -> None:
+    from whatwhere.app.instances import detect_photos
+
+    _over(detect_photos, options, SILENT, most=options.most, shown=options.shown, threshold=options.threshold)
+
+
+def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) -> None:
+    """What both commands pass on; complains of each photo that could not be read."""
+    failures = work(
+        options.photos,
+        options.out,
+        backbone=options.backbone or backbone,
+        backbone_settings={"weights": options.weights} if options.weights else {},
+        vectors=options.vectors,
+        size_px=options.size,
+        pathway=options.pathway,
+        solver=options.solver,
+        seed=options.seed,
+        report=print,
+        **choice,
+    )
+    for failure in failures:
+        complain(failure)
+    if failures:
+        sys.exit(2)

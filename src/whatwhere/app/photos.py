@@ -1,0 +1,135 @@
+"""One's own photographs: read, one after the other, and what was found in them written without touching theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.backbones import PRESETS
+from whatwhere.datasets.images import Protocol, read_image
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.backbone import Backbone
+    from whatwhere.backbones.features import Features
+
+
+#: A photograph whose long side has more times the short one would have tokens without end.
+MOST_TIMES = 8
+
+
+@dataclass(frozen=True)
+class Solved:
+    """X of one photograph (Eq. 3-4, 8) on its grid, and the features that it was solved from."""
+
+    features: Features
+    vectors: Float[np.ndarray, "token vector"]
+    values: Float[np.ndarray, "vector"]
+    grid: tuple[int, int]
+
+
+def protocol_of(backbone: str) -> Protocol:
+    """How a backbone is shown photographs: as its preset says, else by their short side."""
+    return PRESETS[backbone].view[0] if backbone in PRESETS else "short_side"
+
+
+def solve_photo(
+    backbone: Backbone,
+    image: UInt8[np.ndarray, "y x 3"],
+    *,
+    vectors: int = 10,
+    protocol: Protocol = "short_side",
+    size_px: int | None = None,
+    pathway: Literal["qk", "vv"] = "qk",
+    solver: str = "exact",
+    seed: int = 0,
+    joint: bool = False,
+) -> Solved:
+    """The method's steps on one photograph, all of it (`protocol` short_side, square or none) shown at `size_px`, by
+    default the backbone's own. With `joint` the features hold the space that the backbone shares with texts.
+
+    Raises `InputError` for a photograph longer than `MOST_TIMES` its width (or wider), for one of no more tokens than
+    vectors, and for a backbone whose attention cannot be read.
+    """
+    from whatwhere.steps import View, capture, orthogonalise, random_walk, solve, view_image
+
+    view = View(protocol, backbone.size_px if size_px is None else size_px, backbone.patch_px)
+    height, width = image.shape[:2]
+    if protocol != "square" and max(height, width) > MOST_TIMES * min(height, width):
+        raise InputError(f"expected one side at most {MOST_TIMES} times the other, got {height} × {width} px; crop it")
+    features = capture(backbone, view_image(image, view)[None], values=pathway == "vv", joint=joint)
+    if not features.layers:
+        raise InputError(f"backbone {backbone.name}: expected one whose attention can be read, got none; name another")
+    walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
+    rows, columns = walks.grid
+    if rows * columns <= vectors:
+        got = f"{rows} × {columns}; choose a larger --size or fewer --vectors"
+        raise InputError(f"expected more tokens than the {vectors} vectors, got {got}")
+    solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
+    return Solved(features, orthogonalise(solution.vectors).numpy(), solution.values.numpy(), solution.grid)
+
+
+def each_photo(
+    photos: Sequence[Path],
+    out: Path,
+    work: Callable[[Path, str, np.ndarray], str],
+    *,
+    doing: str,
+    report: Callable[[str], None],
+) -> list[str]:
+    """`work(photo, name, image)` for every photo, which writes its files in `out` by that name and says what it found.
+
+    A bad photo leaves the others unharmed: answers one line for each that could not be read. `report` gets a line a
+    photo.
+    """
+    names = _output_names(photos)
+    failures = []
+    for photo in progress(photos, doing):
+        try:
+            found = work(photo, names[photo], read_image(photo))
+        except InputError as error:
+            failures.append(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+        except OSError as error:
+            got = f"{error.strerror}" + (f" at {error.filename}" if error.filename else "")
+            failures.append(
+                f"--out {out}: expected to write {names[photo]}'s files there, got {got}; choose another, or make room"
+            )
+        else:
+            report(f"{photo}: {found}")
+    return failures
+
+
+def check_output(out: Path, photos: Sequence[Path]) -> None:
+    """The folder can be made, and is none that a photo lies in: nothing of the user's is ever written over.
+
+    Raises `InputError` where it is not so.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for folder in missing:  # only tried: the first photo's files bring the folder with them
+            folder.rmdir()
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: expected a folder that can be made, got {error.strerror}; choose another"
+        ) from error
+    inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]
+    if inside:
+        raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")
+
+
+def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
+    """A name for each photo's files; a number is added where two photos share a stem."""
+    names: dict[Path, str] = {}
+    for photo in dict.fromkeys(photos):
+        stem, number = photo.stem, 2
+        while stem in names.values():
+            stem, number = f"{photo.stem}-{number}", number + 1
+        names[photo] = stem
+    return names

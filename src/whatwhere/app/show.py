@@ -1,0 +1,138 @@
+"""What is in a store, and what each backbone would be read at, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store, is_manifest, read_json
+
+
+def describe(path: Path, *, verify: bool = False) -> str:
+    """The store at `path` (store, manifest, or a folder: every store below it), opened through Dask/xarray.
+
+    Raises `InputError` where there is none, or where one is damaged (`verify` reads every byte).
+    """
+    manifests = _manifests(path)
+    if not manifests:
+        raise InputError(f"{path}: expected a .zarr store, its .json manifest or a folder of them, found none")
+    return "\n\n".join(_describe(Store(manifest), verify) for manifest in manifests)
+
+
+def describe_backbones(own: dict[str, dict[str, Any]]) -> str:
+    """For each preset and each of `own` (name -> settings of `load_backbone`): where its weights are, their licence,
+    how images are shown, and the attention layers found in it.
+
+    The layers are found by running the model without weights or memory (torch's meta device). Nothing is downloaded:
+    of a repository of the hub they are known once its configuration is in the hub's cache.
+    """
+    from whatwhere.artifacts.progress import progress
+    from whatwhere.backbones.catalogue import LATER, PAPER, PRESETS, SHIPPED
+
+    groups: dict[str, list[str]] = {
+        "of the paper": list(PAPER),
+        "later than the paper": list(LATER),
+        "of this package: trained on rendered scenes, or not at all": list(SHIPPED),
+    }
+    groups = {title: [name for name in names if name not in own] for title, names in groups.items()}
+    groups |= {"of the configuration": list(own)} if own else {}
+    texts = {name: _entry(name, own.get(name)) for name in progress(PRESETS | own, "reading models")}
+    width = max(map(len, texts)) + 4
+    lines = []
+    for title, names in groups.items():
+        lines.append(title)
+        for name in names:
+            first, *more = texts[name]
+            lines += [f"  {name}".ljust(width) + first, *(" " * width + line for line in more)]
+        lines.append("")
+    return "\n".join([*lines, *_OTHERS])
+
+
+_OTHERS = (
+    "Any other vision transformer of timm goes by timm's own name; a CLIP, a SigLIP or a latent diffusion model by its",
+    "folder or its name on the hub (owner/name). Weights are fetched once, into the hub's cache (HF_HOME).",
+)
+
+
+def _entry(name: str, own: dict[str, Any] | None) -> list[str]:
+    """The lines of one backbone: a preset, or where `own` are its settings one of the configuration."""
+    from whatwhere.backbones import PRESETS
+
+    if own is not None:
+        weights = own.get("weights") or "hub"
+        return [f"{own['model']}, weights: {weights}", _layer_words(name, own)]
+    preset = PRESETS[name]
+    revision = "" if preset.revision == "main" else f" @ {preset.revision[:12]}"
+    licence = "random weights" if preset.weights == "random" else f"licence: {preset.licence}"
+    lines = [f"{preset.model}{revision}, {licence}", f"{preset.shown()}; {_layer_words(name, {})}"]
+    return [*lines, *([preset.note] if preset.note else [])]
+
+
+def _layer_words(name: str, settings: dict[str, Any]) -> str:
+    import numpy as np
+
+    from whatwhere.backbones import PRESETS, load_backbone
+    from whatwhere.backbones.capture import capture
+    from whatwhere.backbones.weights import NotCachedError
+
+    preset = PRESETS.get(settings.get("model", name))
+    options = settings.get("options") or (preset.options if preset else {})
+    once = {key: 1 if key == "samples" else value for key, value in options.items()}  # noise samples are alike
+    bare = {"weights": "random", "device": "meta", "upsample": 1, "options": once}
+    try:
+        backbone = load_backbone(name, download=False, **{**settings, **bare})
+    except NotCachedError:
+        return "layers known once its configuration is in the hub's cache"
+    # mostly the size that it was trained at: interpolating positions is what takes time
+    size = max(2, backbone.size_px // 2 // backbone.patch_px) * backbone.patch_px
+    layers = capture(backbone, np.zeros((1, size, size, 3), np.uint8)).layers
+    if not layers:
+        return "no layers: it is read for names alone"
+    heads = {layer.query.shape[1] for layer in layers}
+    span = f"{layers[0].name} … {layers[-1].name}" if len(layers) > 1 else layers[0].name
+    return f"{len(layers)} × {'/'.join(map(str, sorted(heads)))} heads: {span}"
+
+
+def _manifests(path: Path) -> list[Path]:
+    if path.suffix in (".zarr", ".json"):
+        manifest = path.with_suffix(".json")
+        return [manifest] if manifest.is_file() or path.exists() else []
+    # zarr.json files are inside stores; other JSON (indices, COCO annotations) describes none
+    outside = (p for p in path.rglob("*.json") if not any(parent.suffix == ".zarr" for parent in p.parents))
+    return sorted(p for p in outside if p.with_suffix(".zarr").exists() or is_manifest(read_json(p)))
+
+
+def _describe(store: Store, verify: bool) -> str:
+    if verify:
+        store.verify()
+    arrays = store.description["arrays"]
+    groups = sorted({name.rpartition("/")[0] for name in arrays})
+    attributes = {k: v for k, v in store.attributes.items() if k not in ("groups",)}
+    size = sum(size for size, _ in store.description["files"].values())
+    images = f"{len(store.ids)} images, " if "ids" in attributes else ""
+    lines = [f"{store.path}  ({images}{size / 1e6:.1f} MB, intact{' to the byte' * verify})"]
+    for group in groups:
+        lines += _arrays(store, group)
+    lines += [f"  {key}: {_short(value)}" for key, value in attributes.items()]
+    return "\n".join(lines)
+
+
+def _arrays(store: Store, group: str) -> list[str]:
+    import xarray
+
+    data = xarray.open_zarr(store.path, group=group or None, consolidated=False)
+    lines = [f"  group {group}"] if group else []
+    for name, array in data.data_vars.items():
+        dims = ", ".join(f"{d}: {n}" for d, n in array.sizes.items())
+        chunks = " × ".join(str(c[0]) for c in array.chunks or ())
+        lines.append(f"    {name!s:8} {array.dtype!s:8} ({dims})  chunk {chunks}  {array.nbytes / 1e6:.2f} MB")
+    if group:
+        found = store.attributes["groups"][group]
+        lines.append(f"    layers: {', '.join(found['layers'])}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 160 else f"{text[:157]}…"

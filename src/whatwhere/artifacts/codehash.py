@@ -1,0 +1,78 @@
+"""What a workflow rule's code is: the syntax trees of the modules it uses, comments and docstrings aside.
+
+The workflow engine watches its own scripts, not this package; each rule carries this hash as a parameter,
+so that changing a module reruns exactly the stages that use it. The versions of the libraries that compute
+numbers, and files that belong to a module (`report.html.j2` to `report.py`), count as its code.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGE = "whatwhere"
+#: Libraries whose version may change a result: import name to distribution.
+COMPUTING = {name: name for name in ("torch", "timm", "diffusers", "transformers", "numpy", "scipy", "pandas")}
+COMPUTING |= {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow", "faiss": "faiss-cpu"}
+COMPUTING |= {"pycocotools": "pycocotools"}
+ROOT = Path(__file__).parents[1]
+
+
+def code_hash(*modules: str) -> str:
+    """Hash of `modules` and of every module of this package that they import, anywhere in their code."""
+    pending, seen = list(modules), set[str]()
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending.extend(_tree(name)[1])
+    text = "\n".join(f"{name} {_tree(name)[0]}" for name in sorted(seen))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@lru_cache
+def _tree(module: str) -> tuple[str, tuple[str, ...]]:
+    """The module as text - its tree without docstrings and positions, its libraries' versions, its files -
+    and the package's modules that it imports.
+    """
+    file = _file(module)
+    tree = ast.parse(file.read_text("utf-8"))
+    imported = dict.fromkeys(name for node in ast.walk(tree) for name in _imports(node))
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+    libraries = {name.partition(".")[0] for name in imported} & set(COMPUTING)
+    versions = [f"{name} {_version(COMPUTING[name])}" for name in sorted(libraries)]
+    beside = [other.read_text("utf-8") for other in sorted(file.parent.glob(f"{file.stem}.*.j2"))]
+    return "\n".join([ast.dump(tree), *versions, *beside]), tuple(filter(_is_module, imported))
+
+
+@lru_cache
+def _version(distribution: str) -> str:
+    return version(distribution)
+
+
+def _imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [a.name for a in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+    return []
+
+
+def _is_module(name: str) -> bool:
+    return name.startswith(f"{PACKAGE}.") and _file(name).is_file()
+
+
+def _file(module: str) -> Path:
+    place = ROOT.joinpath(*module.split(".")[1:])
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            node.body = node.body[1:]

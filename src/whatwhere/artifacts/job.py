@@ -1,0 +1,73 @@
+"""What surrounds one job of the workflow: its thread count, its log, its one-line errors, and what it took."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.memory import memory_mb
+
+_POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: The last line of a finished job's log.
+_SPENT = re.compile(r"done in (?P<seconds>\d+\.\d) s, at most (?P<megabytes>\d+) MB of memory")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a job took: seconds of a clock, and the most memory of its first process, 10⁶ bytes (0: not known)."""
+
+    seconds: float
+    megabytes: int
+
+
+@contextmanager
+def job(log: str, threads: int) -> Iterator[None]:
+    """Runs the block with exactly `threads` threads in every library, standard error going to `log`.
+
+    The count comes from the config, not from the cores at hand: parallel sums are then the same on every
+    machine, and two jobs do not fight over a core. Must be entered before numpy or torch is imported.
+    An `InputError` is shown as one line, a fault with its traceback in the log; exit status 2 and 1. The log of a
+    job that ends well ends with what it took (`spent`), from here on: without the start of Python.
+    """
+    began = perf_counter()
+    os.environ.update(dict.fromkeys(_POOLS, str(threads)))
+    console = sys.stderr
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file, redirect_stderr(file):
+        try:
+            yield
+            file.write(f"\ndone in {perf_counter() - began:.1f} s, at most {_peak_mb()} MB of memory\n")
+        except InputError as error:
+            for stream in (file, console):
+                stream.write(f"whatwhere: {error}\n")
+            sys.exit(2)
+        except Exception as error:
+            traceback.print_exc(file=file)
+            console.write(f"whatwhere: {type(error).__name__}: {error} (traceback in {log})\n")
+            sys.exit(1)
+
+
+def spent(log: Path) -> Spent | None:
+    """What the job with this log took; None for one that is not there, or of a job that did not end well."""
+    try:
+        lines = log.read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    said = _SPENT.fullmatch(lines[-1]) if lines else None
+    return Spent(float(said["seconds"]), int(said["megabytes"])) if said else None
+
+
+def _peak_mb() -> int:
+    try:
+        return round(memory_mb("self", "VmHWM"))
+    except InputError:  # only Linux tells
+        return 0

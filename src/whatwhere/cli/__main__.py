@@ -1,5 +1,0 @@
-"""`python -m whatwhere.cli …` is `whatwhere …`."""
-
-from whatwhere.cli import main
-
-main()

@@ -1,0 +1,151 @@
+"""Archives to folders that are whole or absent. Nothing an archive names can end up outside its folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.progress import progress
+from whatwhere.datasets.images import PathLike
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One entry of an archive; `kind` is empty for a plain file."""
+
+    name: str
+    size_bytes: int
+    kind: str
+    open: Callable[[], IO[bytes] | None]
+
+
+def unpack(archive: PathLike, folder: PathLike, *, members: Sequence[str] = ("*",)) -> int:
+    """Writes the files of a tar (plain, gz, bz2, xz) or zip archive that match a pattern; answers how many.
+
+    `folder` must not exist; it appears whole, by renaming `folder.partial`. A `*` in a pattern matches any
+    characters, slashes too. Folders without files are not made; owners, modes and times are not kept.
+    ASSUME: links are refused even where they stay inside, as data sets of images have no use for them.
+    Raises InputError for a member that would leave the folder or is no plain file, a name that comes twice, a
+    damaged archive, none that match, a full disk; nothing is left then.
+    """
+    archive, folder = Path(archive), Path(folder)
+    written = 0
+    with filling(folder) as unfinished, _reading(archive):
+        for member in progress(_members(archive), f"unpacking {archive.name}"):
+            path = PurePosixPath(member.name)
+            if member.kind == "folder" or not any(fnmatchcase(str(path), pattern) for pattern in members):
+                continue
+            if member.kind or _escapes(member.name):
+                got = f"{member.kind or 'a path out of it'}, {member.name!r}"
+                raise _refusal(archive, "plain files inside the folder", got)
+            _write(archive, member, unfinished / path)
+            written += 1
+        if not written:
+            raise _refusal(archive, f"files that match {', '.join(members)}", "none")
+    return written
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """An empty folder to write to that takes the name `folder` when the block ends well, else goes.
+
+    Raises InputError where `folder` exists or the disk fails; `folder.partial`, what a killed process left, is emptied.
+    """
+    unfinished = folder.with_name(f"{folder.name}.partial")
+    try:
+        if os.path.lexists(folder):
+            raise InputError(f"{str(folder)!r}: expected nothing there, got a file or folder; move it and run again")
+        _remove(unfinished)
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        os.replace(unfinished, folder)
+    except OSError as error:
+        got = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"{str(folder)!r}: expected to write files there, got {got}; free space or check permissions, and run again"
+        ) from error
+    finally:
+        _remove(unfinished)
+
+
+def _remove(unfinished: Path) -> None:
+    if unfinished.is_symlink() or unfinished.is_file():  # what a link leads to is not ours to empty
+        unfinished.unlink()
+    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _members(archive: Path) -> Iterator[_Member]:
+    if not archive.is_file():
+        raise InputError(f"{str(archive)!r}: expected an archive, got no file; fetch it first")
+    # in this order: a tar may well end with a zip, by which a zip is known
+    return _tar_members(archive) if tarfile.is_tarfile(archive) else _zip_members(archive)
+
+
+def _tar_members(archive: Path) -> Iterator[_Member]:
+    with tarfile.open(archive) as tar:
+        for entry in tar:
+            plain = entry.isreg() and not entry.issparse()
+            kind = "folder" if entry.isdir() else "" if plain else "a link or device"
+            yield _Member(entry.name, entry.size, kind, partial(tar.extractfile, entry))
+        # the loop also ends, without a word, at a cut or at a header that makes no sense
+        assert tar.fileobj is not None
+        tar.fileobj.seek(tar.offset)
+        if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("no end of the archive where its members end")
+        while tar.fileobj.read(1 << 20):  # to where a compressed stream's own checksum is compared
+            pass
+
+
+def _zip_members(archive: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(archive) as opened:
+        for entry in opened.infolist():
+            plain = stat.S_IFMT(entry.external_attr >> 16) in (0, stat.S_IFREG)  # 0: not from Unix
+            kind = "folder" if entry.is_dir() else "" if plain else "a link or device"
+            yield _Member(entry.filename, entry.file_size, kind, partial(opened.open, entry))
+
+
+def _escapes(name: str) -> bool:
+    """Whether a name leaves the folder, on this or another system; backslashes count as slashes."""
+    parts = re.split(r"[\\/]", name)
+    return not parts[0] or ".." in parts or ":" in parts[0] or "\0" in name
+
+
+def _write(archive: Path, member: _Member, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.open("xb")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _refusal(archive, "every name once", f"{member.name!r} again") from error
+    with target, member.open() as source:  # type: ignore[union-attr]  # only what is no file opens as nothing
+        shutil.copyfileobj(source, target, 1 << 20)
+    if path.stat().st_size != member.size_bytes:
+        raise _refusal(archive, f"{member.size_bytes:,} bytes in {member.name!r}", f"{path.stat().st_size:,}")
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # damaged files make the libraries raise EOFError, zlib.error, struct.error, ...
+        if isinstance(error, OSError) and error.errno:
+            raise  # the disk's fault, not the archive's
+        got = " ".join(f"a damaged or unsupported one ({type(error).__name__}: {error})".split())
+        raise _refusal(archive, "a tar or zip archive", got) from error
+
+
+def _refusal(archive: Path, expected: str, got: str) -> InputError:
+    return InputError(f"{str(archive)!r}: expected {expected}, got {got}; remove the archive and fetch it again")

@@ -1,0 +1,196 @@
+"""The strongest connections of every location, inside its image and to all others, without the full product (Eq. 7).
+
+A location is a token of an image; locations are numbered image by image. Products come in blocks and only the best
+of each row are kept as blocks pass by, so memory grows with the number of locations, never with its square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from whatwhere.artifacts.errors import InputError
+
+Search = Literal["auto", "exact", "faiss"]
+#: Locations from which on `search: auto` asks FAISS on a CPU: below, the exact search takes minutes at most.
+EXACT_LOCATIONS = 200_000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is worked on at a time: `rows` that are looked up together, `lazy_rows` of them where targets are read
+    from disk, once for all these rows; `block` numbers of a block of products; `held` bytes of one layer in memory.
+    """
+
+    rows: int
+    lazy_rows: int
+    block: int
+    held: int
+
+
+#: Products of 16 MiB, which a core's cache and its neighbours' still hold.
+CPU = Sizes(rows=1024, lazy_rows=8192, block=2**22, held=2**30)
+CUDA = Sizes(rows=16_384, lazy_rows=16_384, block=2**28, held=2**34)
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Unit vectors `[image, token, channel]`, in memory or read when asked for, to be worked on where `device` is."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Images, tokens, channels."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows are worked on."""
+        ...
+
+    def __getitem__(self, images: slice, /) -> Float[Tensor, "image token channel"]: ...
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """For every location its connections: `inside` its own image, and `across` to others; −1 where there is none."""
+
+    inside: Int[Tensor, "location inside"]
+    inside_values: Float[Tensor, "location inside"]
+    across: Int[Tensor, "location across"]
+    across_values: Float[Tensor, "location across"]
+
+
+def nearest(source: Rows, target: Rows, *, inside: int, across: int, search: Search = "auto") -> Neighbours:
+    """The `inside` largest products of each source row with targets of its own image, itself excluded, and the
+    `across` largest with those of all other images together. Ties are anybody's.
+
+    `exact` looks at every product; `faiss` finds those across by an inverted index, approximately; `auto` see
+    `is_exact`. Raises `InputError` where the images are so few or so small that nothing is left to
+    connect.
+    """
+    images, tokens, _ = source.shape
+    inside, across = min(inside, tokens - 1), min(across, (images - 1) * tokens)
+    if inside + across <= 0:
+        raise InputError(
+            f"graph: expected at least one connection a location, got none among {images} images of {tokens} tokens; "
+            "raise intra or inter, or take more images"
+        )
+    exact = across == 0 or is_exact(search, images * tokens, source.device)
+    scan = _Scan(target) if exact else _Index(target)
+    size, found = sizes(source.device), []
+    together = size.rows if isinstance(target, Tensor) else size.lazy_rows
+    for block in _blocks(images, max(1, together // tokens)):
+        rows = source[block.start : block.stop]
+        found.append((*_inside(rows, target, block, inside), *scan.across(rows, block, across)))
+    return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def is_exact(search: Search, locations: int, device: torch.device) -> bool:
+    """Whether every product is looked at: `auto` asks FAISS only on a CPU, above `EXACT_LOCATIONS`."""
+    return search == "exact" or (search == "auto" and (device.type != "cpu" or locations <= EXACT_LOCATIONS))
+
+
+def sizes(device: torch.device) -> Sizes:
+    """How much at a time suits a device."""
+    return CUDA if device.type == "cuda" else CPU
+
+
+def _inside(
+    rows: Float[Tensor, "image token channel"], target: Rows, block: range, count: int
+) -> tuple[Int[Tensor, "row inside"], Float[Tensor, "row inside"]]:
+    """Places and values of the best targets in a row's own image."""
+    products = rows @ target[block.start : block.stop].mT
+    products.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    values, places = products.topk(count, dim=-1)
+    first = rows.shape[1] * torch.arange(block.start, block.stop, device=places.device)
+    return (places + first[:, None, None]).flatten(0, 1), values.flatten(0, 1)
+
+
+class _Scan:
+    """Exact search: every product once, in blocks."""
+
+    def __init__(self, target: Rows) -> None:
+        self._target = target
+
+    def across(
+        self, rows: Float[Tensor, "image token channel"], block: range, count: int
+    ) -> tuple[Int[Tensor, "row across"], Float[Tensor, "row across"]]:
+        """Places and values of the best targets in all other images."""
+        images, tokens, _ = self._target.shape
+        flat = rows.flatten(0, 1)
+        best, size = _Best(len(flat), count, flat.device), sizes(self._target.device)
+        for others in _blocks(images, max(1, size.block // (len(flat) * tokens))) if count else ():
+            products = flat @ self._target[others.start : others.stop].flatten(0, 1).T
+            for image in range(max(block.start, others.start), min(block.stop, others.stop)):
+                row, column = (image - block.start) * tokens, (image - others.start) * tokens
+                products[row : row + tokens, column : column + tokens] = -torch.inf
+            best.offer(products, others.start * tokens)
+        return best.places, best.values
+
+
+class _Index:
+    """Approximate search: FAISS's inverted lists, some of which are looked through.
+
+    ASSUME: 4·√locations lists, of which every row looks through 32; trained on 64 locations a list.
+    """
+
+    PROBES = 32
+
+    def __init__(self, target: Rows) -> None:
+        import faiss
+
+        self._tokens = target.shape[1]
+        images, locations, width = target.shape[0], target.shape[0] * target.shape[1], target.shape[2]
+        lists = max(1, min(int(4 * locations**0.5), locations // 40))
+        self._index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
+        self._index.cp.seed, self._index.cp.max_points_per_centroid = 1234, 64
+        some = np.linspace(0, images - 1, min(images, 1 + 64 * lists // self._tokens)).astype(int)
+        self._index.train(np.concatenate([_array(target[i : i + 1]) for i in some]))
+        for block in _blocks(images, max(1, sizes(target.device).block // (self._tokens * width))):
+            self._index.add(_array(target[block.start : block.stop]))
+
+    def across(
+        self, rows: Float[Tensor, "image token channel"], block: range, count: int
+    ) -> tuple[Int[Tensor, "row across"], Float[Tensor, "row across"]]:
+        """As `_Scan.across`, −1 where fewer are found."""
+        import faiss
+
+        places, values = [], []
+        for image, own in zip(block, rows, strict=True):
+            others = faiss.IDSelectorNot(faiss.IDSelectorRange(image * self._tokens, (image + 1) * self._tokens))
+            choice = faiss.SearchParametersIVF()
+            choice.sel, choice.nprobe = others, self.PROBES
+            value, place = self._index.search(_array(own[None]), count, params=choice)
+            values.append(torch.from_numpy(value))
+            places.append(torch.from_numpy(place))
+        return torch.cat(places).to(rows.device), torch.cat(values).to(rows.device)
+
+
+def _array(rows: Float[Tensor, "image token channel"]) -> Float[np.ndarray, "location channel"]:
+    return np.ascontiguousarray(rows.flatten(0, 1).float().cpu().numpy())
+
+
+class _Best:
+    """The largest products seen so far of each row, and their columns."""
+
+    def __init__(self, rows: int, count: int, device: torch.device) -> None:
+        self.values = torch.full((rows, count), -torch.inf, device=device)
+        self.places = torch.full((rows, count), -1, device=device)
+
+    def offer(self, products: Float[Tensor, "row column"], first_column: int) -> None:
+        """Keeps of what is there and of `products` the largest of each row."""
+        count = self.values.shape[1]
+        values, places = products.topk(min(count, products.shape[1]), dim=1, sorted=False)
+        values, places = torch.cat([self.values, values], 1), torch.cat([self.places, places + first_column], 1)
+        self.values, order = values.topk(count, dim=1)
+        self.places = places.gather(1, order)
+
+
+def _blocks(images: int, size: int) -> Iterator[range]:
+    return (range(start, min(start + size, images)) for start in range(0, images, size))

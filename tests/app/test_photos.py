@@ -1,0 +1,359 @@
+"""One's own photographs on the command line: regions with names, masks of objects, and what a run will take."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from pycocotools.coco import COCO
+
+from tests.app.test_plan import a_tree
+from whatwhere.app import instances as detecting
+from whatwhere.app.cli import main
+from whatwhere.app.instances import coco, detect
+from whatwhere.app.photos import Solved, check_output, each_photo, protocol_of, solve_photo
+from whatwhere.app.segment import PROMPTED, embedded, segment
+from whatwhere.artifacts.errors import InputError
+from whatwhere.backbones import load_backbone
+from whatwhere.backbones.features import Features
+from whatwhere.datasets.images import read_image
+
+PROMPTS = ("sky", "a red car", "grass")
+SIZE = ["--size", "64", "--vectors", "6"]
+WIDE, TALL = (60, 90), (84, 50)
+
+
+# ------------------------------------------------------------------------------------------- helpers
+
+
+def picture(height, width):
+    """A red box before green ground and blue sky."""
+    image = np.full((height, width, 3), (120, 170, 230), np.uint8)
+    image[height // 2 :] = (60, 140, 60)
+    image[height // 3 : 3 * height // 4, width // 3 : 2 * width // 3] = (200, 40, 40)
+    return image
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """Two photographs, and one that is cut off."""
+    folder = tmp_path_factory.mktemp("album")
+    for name, size in (("wide", WIDE), ("tall", TALL)):
+        Image.fromarray(picture(*size)).save(folder / f"{name}.png")
+    (folder / "bad.png").write_bytes((folder / "wide.png").read_bytes()[:60])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speaking():
+    return load_backbone("zoo-clip")
+
+
+@pytest.fixture(scope="module")
+def named(album, tmp_path_factory):
+    """The folder of `whatwhere segment --prompts`."""
+    out = tmp_path_factory.mktemp("named") / "new" / "folder"
+    photos = [str(album / f"{name}.png") for name in ("wide", "tall")]
+    main(["segment", "--prompts", ", ".join(PROMPTS), *photos, "--out", str(out), *SIZE])
+    return out
+
+
+@pytest.fixture(scope="module")
+def objects(album, tmp_path_factory):
+    """The folder of `whatwhere instances`."""
+    out = tmp_path_factory.mktemp("objects") / "o"
+    main(["instances", *(str(album / f"{name}.png") for name in ("wide", "tall")), "--out", str(out), *SIZE])
+    return out
+
+
+def refused(arguments, capsys):
+    """The last line of what a command complains of."""
+    with pytest.raises(SystemExit) as caught:
+        main(list(map(str, arguments)))
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error.strip().split("\n")[-1]
+
+
+# ------------------------------------------------------------------------------------------- prompts
+
+
+class TestPrompts:
+    def test_every_file_is_there_at_the_photographs_size(self, named):
+        kinds = ("_named.png", "_regions.png", "_vectors.png", "_labels.png", ".npz")
+        assert {path.name for path in named.iterdir()} == {f"{n}{kind}" for n in ("wide", "tall") for kind in kinds}
+        for name, size in (("wide", WIDE), ("tall", TALL)):
+            assert read_image(named / f"{name}_named.png").shape == (*size, 3)
+
+    @pytest.mark.parametrize(("name", "size"), [("wide", WIDE), ("tall", TALL)])
+    def test_the_archive_says_which_region_has_which_name(self, named, name, size):
+        with np.load(named / f"{name}.npz") as found:
+            labels, names, scores = found["labels"], found["region_names"], found["region_scores"]
+            assert labels.shape == found["named"].shape == size
+            assert len(names) == len(scores) == int(found["clusters"])
+            np.testing.assert_array_equal(found["named"], names[labels])
+            assert found["names"].tolist() == ["", *PROMPTS]
+            assert found["vectors"].shape[2] == 6
+            assert set(names.tolist()) <= set(range(1, 4))  # threshold 0: a name for every region
+            assert ((scores > 0.33) & (scores <= 1)).all()
+
+    def test_they_are_those_of_the_function_on_the_image(self, album, named, speaking):
+        texts = embedded(speaking, PROMPTS)
+        choice = {"vectors": 6, "size_px": 64, "protocol": protocol_of("zoo-clip")}
+        expected = segment(speaking, read_image(album / "wide.png"), texts=texts, **choice)
+        with np.load(named / "wide.npz") as found:
+            for key in ("labels", "named", "region_names", "region_scores"):
+                np.testing.assert_array_equal(found[key], expected[key])
+
+    def test_names_change_nothing_of_the_regions(self, album, speaking):
+        choice = {"vectors": 6, "size_px": 64, "clusters": 4}
+        image = read_image(album / "wide.png")
+        silent = segment(speaking, image, **choice)
+        told = segment(speaking, image, texts=embedded(speaking, PROMPTS), **choice)
+        assert {*told} - {*silent} == {"named", "region_names", "region_scores"}
+        for key in silent:
+            np.testing.assert_array_equal(silent[key], told[key])
+
+    def test_what_is_not_probable_enough_has_no_name(self, album, tmp_path, capsys):
+        out = tmp_path / "o"
+        main(
+            ["segment", "--prompts", "sky,grass", str(album / "wide.png"), "--out", str(out), "--threshold", "1", *SIZE]
+        )
+        with np.load(out / "wide.npz") as found:
+            assert not found["named"].any()
+        said = capsys.readouterr().out
+        assert "nothing of these" in said
+        assert "; nowhere: sky, grass" in said
+
+    def test_prompts_are_averaged_over_ones_own_templates(self, speaking):
+        rows = embedded(speaking, ["sky"])
+        texts = speaking.language.embed([template.replace("{}", "sky") for template in PROMPTED])
+        mean = torch.nn.functional.normalize(texts, dim=1).mean(0)
+        np.testing.assert_allclose(rows[0], (mean / mean.norm()).cpu().numpy(), atol=1e-5)
+
+    @pytest.mark.parametrize("prompts", ["car, car", "car,", "", " , sky", "sky"])
+    def test_doubled_and_empty_prompts_are_one_line(self, album, tmp_path, capsys, prompts):
+        line = refused(["segment", f"--prompts={prompts}", album / "wide.png", "--out", tmp_path / "o"], capsys)
+        assert re.match(r"whatwhere: --prompts: expected (different|at least two) phrases between commas, got ", line)
+        assert not (tmp_path / "o").exists()
+
+    def test_a_backbone_without_texts_is_one_line_and_says_which_have_some(self, album, tmp_path, capsys):
+        asked = [
+            "segment",
+            "--prompts",
+            "sky, grass",
+            "--backbone",
+            "zoo-dino",
+            album / "wide.png",
+            "--out",
+            tmp_path / "o",
+        ]
+        line = refused([*asked, *SIZE], capsys)
+        assert line.startswith("whatwhere: --prompts: expected a backbone that reads texts (")
+        assert "zoo-clip" in line
+        assert line.endswith("got zoo-dino; name one")
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.parametrize("threshold", ["2", "-1.5", "nan", "high"])
+    def test_thresholds_that_cannot_be(self, album, tmp_path, capsys, threshold):
+        asked = ["segment", f"--threshold={threshold}", album / "wide.png", "--out", tmp_path / "o"]
+        assert f"expected a number from -1 to 1, got '{threshold}'" in refused(asked, capsys)
+
+    @pytest.mark.parametrize("threshold", ["0.7", "0"])
+    def test_a_threshold_without_prompts_is_one_line(self, album, tmp_path, capsys, threshold):
+        line = refused(["segment", "--threshold", threshold, album / "wide.png", "--out", tmp_path / "o"], capsys)
+        assert line.startswith(f"whatwhere: --threshold: expected --prompts beside it, got {threshold} alone; ")
+        assert not (tmp_path / "o").exists()
+
+
+# ------------------------------------------------------------------------------------------- objects
+
+
+class TestObjects:
+    @pytest.mark.parametrize(("name", "size"), [("wide", WIDE), ("tall", TALL)])
+    def test_coco_loads_masks_in_the_photographs_own_pixels(self, objects, name, size, capsys):
+        found = COCO(str(objects / f"{name}_instances.json"))
+        (image,) = found.loadImgs(found.getImgIds())
+        assert (image["height"], image["width"], image["file_name"]) == (*size, f"{name}.png")
+        entries = found.loadAnns(found.getAnnIds())
+        assert len(entries) > 0
+        for entry in entries:
+            mask = found.annToMask(entry)
+            assert mask.shape == size
+            assert mask.sum() == entry["area"] > 0
+            rows, columns = np.nonzero(mask)
+            box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert entry["bbox"] == box
+        scores = [entry["score"] for entry in entries]
+        assert scores == sorted(scores, reverse=True)
+        assert min(scores) > 0
+        assert [entry["id"] for entry in entries] == list(range(1, len(entries) + 1))
+        capsys.readouterr()
+
+    def test_a_picture_beside_each(self, objects):
+        names = {f"{name}_instances.{kind}" for name in ("wide", "tall") for kind in ("json", "png")}
+        assert {path.name for path in objects.iterdir()} == names
+        assert read_image(objects / "tall_instances.png").shape == (*TALL, 3)
+
+    def test_most_is_of_the_file_and_shown_of_the_picture(self, album, objects, tmp_path, capsys):
+        asked = ["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), *SIZE]
+        main([*asked, "--most", "2", "--shown", "0"])
+        few = json.loads((tmp_path / "o" / "wide_instances.json").read_text())["annotations"]
+        assert few == json.loads((objects / "wide_instances.json").read_text())["annotations"][:2]
+        np.testing.assert_array_equal(read_image(tmp_path / "o" / "wide_instances.png"), picture(*WIDE))
+        assert f"2 objects, the best with score {few[0]['score']:.2f} -> " in capsys.readouterr().out
+
+    def test_nothing_above_the_threshold_is_said_and_written(self, album, tmp_path, capsys):
+        main(["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), "--threshold", "1", *SIZE])
+        assert "0 objects -> " in capsys.readouterr().out
+        assert json.loads((tmp_path / "o" / "wide_instances.json").read_text())["annotations"] == []
+
+    def test_a_bad_photo_leaves_the_others_unharmed(self, album, objects, tmp_path, capsys):
+        out = tmp_path / "o"
+        photos = [album / "bad.png", album / "wide.png", album / "none.png"]
+        line = refused(["instances", *photos, "--out", out, *SIZE], capsys)
+        assert "none.png" in line
+        assert {path.name for path in out.iterdir()} == {"wide_instances.json", "wide_instances.png"}
+        for kind in ("json", "png"):
+            assert (out / f"wide_instances.{kind}").read_bytes() == (objects / f"wide_instances.{kind}").read_bytes()
+
+    def test_they_are_proposals_of_the_solved_vectors(self, monkeypatch):
+        """A planted X with two objects on 8 × 12 tokens."""
+        truth = np.zeros((8, 12), int)
+        truth[1:4, 2:6], truth[4:7, 7:11] = 1, 2
+        rows = 3 * np.eye(4)[truth.ravel()] + 0.05 * np.random.default_rng(0).normal(size=(96, 4))
+        solved = SimpleNamespace(vectors=rows.astype(np.float32), grid=(8, 12))
+        monkeypatch.setattr(detecting, "solve_photo", lambda *_, **__: solved)
+        found = detect(None, np.zeros((40, 60, 3), np.uint8))
+        expected = [(truth == number).repeat(5, 0).repeat(5, 1) for number in (1, 2)]
+        for mask in expected:
+            overlaps = [(mask & other).sum() / (mask | other).sum() for other in found["masks"]]
+            assert max(overlaps) > 0.9
+        assert (np.diff(found["scores"]) <= 0).all()
+
+    def test_a_photograph_of_fewer_pixels_than_tokens_has_no_empty_masks(self, tmp_path, capsys):
+        Image.fromarray(picture(6, 9)).save(tmp_path / "tiny.png")
+        main(["instances", str(tmp_path / "tiny.png"), "--out", str(tmp_path / "o"), "--size", "64"])
+        annotations = json.loads((tmp_path / "o" / "tiny_instances.json").read_text())["annotations"]
+        assert annotations
+        assert all(entry["area"] > 0 for entry in annotations)
+        assert f"{len(annotations)} object" in capsys.readouterr().out
+
+    def test_no_masks_are_a_data_set_without_annotations(self):
+        made = coco("x", np.zeros((4, 6, 3), np.uint8), np.zeros((0, 4, 6), bool), np.zeros(0))
+        assert made["annotations"] == []
+        assert made["images"] == [{"id": 1, "file_name": "x", "height": 4, "width": 6}]
+
+    def test_most_of_nothing_is_one_line(self, album, tmp_path, capsys):
+        line = refused(["instances", album / "wide.png", "--out", tmp_path / "o", "--most", "0", *SIZE], capsys)
+        assert "most: expected at least 1 mask, got 0" in line
+        assert not (tmp_path / "o").exists()
+
+
+# -------------------------------------------------------------------------------------------- photos
+
+
+class TestPhotos:
+    def test_x_of_a_photograph_is_on_its_grid(self, speaking):
+        solved = solve_photo(speaking, picture(*WIDE), vectors=4, size_px=64, joint=True)
+        assert isinstance(solved, Solved)
+        assert solved.vectors.shape == (solved.grid[0] * solved.grid[1], 4)
+        assert solved.values.shape == (4,)
+        assert isinstance(solved.features, Features)
+        assert solved.features.joint.shape[:2] == (1, np.prod(solved.features.final_grid))
+        assert solve_photo(speaking, picture(*WIDE), vectors=4, size_px=64).features.joint is None
+
+    @pytest.mark.parametrize("command", ["segment", "instances"])
+    @pytest.mark.parametrize("size", ["0", "-64", "wide"])
+    def test_a_size_of_nothing_is_one_line(self, album, tmp_path, capsys, command, size):
+        line = refused([command, album / "wide.png", "--out", tmp_path / "o", "--size", size], capsys)
+        assert line.endswith(f"argument --size: expected a whole number from 1, got '{size}'")
+        assert not (tmp_path / "o").exists()
+
+    def test_no_size_is_taken_for_the_backbones_own(self, speaking):
+        with pytest.raises(InputError, match="expected sizes of at least 1 px, got size_px 0"):
+            solve_photo(speaking, picture(*WIDE), size_px=0)
+
+    @pytest.mark.parametrize("size", [(1, 500), (720, 80)])
+    def test_a_strip_is_one_line_and_not_tokens_without_end(self, speaking, size):
+        with pytest.raises(InputError, match=f"at most 8 times the other, got {size[0]} × {size[1]} px; crop it"):
+            solve_photo(speaking, picture(*size))
+        solved = solve_photo(speaking, picture(16, 128), vectors=2, size_px=16)
+        assert solved.grid == (2, 16)
+
+    def test_fewer_tokens_than_vectors_is_one_line(self, speaking):
+        with pytest.raises(InputError, match=r"more tokens than the 10 vectors, got 1 × 1; choose a larger --size"):
+            solve_photo(speaking, picture(40, 40), size_px=7)
+
+    def test_what_cannot_be_written_is_one_line_a_photo(self, album, tmp_path):
+        def work(_, name, image):
+            if name == "wide":
+                raise PermissionError(13, "Permission denied")
+            if image.shape[0] == TALL[0]:
+                raise InputError("the network: expected something else")
+            return name
+
+        said = []
+        photos = [album / "wide.png", album / "tall.png", album / "bad.png"]
+        failures = each_photo(photos, tmp_path, work, doing="testing", report=said.append)
+        assert len(failures) == 3
+        expected = f"--out {tmp_path}: expected to write wide's files there, got Permission denied"
+        assert failures[0] == expected + "; choose another, or make room"
+        assert failures[1] == f"{album / 'tall.png'}: the network: expected something else"
+        assert "bad.png" in failures[2]
+        assert said == []
+
+    def test_names_are_told_apart_and_the_same_photo_has_one(self, album, tmp_path):
+        (tmp_path / "wide.png").write_bytes((album / "wide.png").read_bytes())
+        photos = [album / "wide.png", tmp_path / "wide.png", album / "wide.png"]
+        said = []
+        assert each_photo(photos, tmp_path, lambda _, name, image: name, doing="testing", report=said.append) == []
+        assert said == [f"{photo}: {name}" for photo, name in zip(photos, ("wide", "wide-2", "wide"), strict=True)]
+
+    def test_trying_the_folder_leaves_none(self, album, tmp_path):
+        check_output(tmp_path / "some" / "where", [album / "wide.png"])
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(InputError, match=r"expected a folder without the photos in it, got that of .*wide"):
+            check_output(album, [album / "wide.png"])
+
+
+# ---------------------------------------------------------------------------------------------- plan
+
+
+class TestPlan:
+    @pytest.fixture
+    def here(self, tmp_path, monkeypatch):
+        """A folder with a small configuration and an overlay."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(a_tree()), "utf-8")
+        (tmp_path / "more.yaml").write_text(yaml.safe_dump({"datasets": {"few": {"images": 50}}}), "utf-8")
+        return tmp_path
+
+    def test_prints_a_page_of_the_overlaid_configuration(self, here, capsys):
+        main(["plan", "--configfile", "more.yaml", "--gpu", "H100"])
+        text = capsys.readouterr().out
+        for word in ("few", "50", "H100", "dino"):
+            assert word in text
+        assert "ready" in text.strip().splitlines()[-1]
+        assert {path.name for path in here.iterdir()} == {"config.yaml", "more.yaml"}  # nothing was started
+
+    def test_json_is_numbers(self, here, capsys):
+        main(["plan", "--json"])
+        plain = json.loads(capsys.readouterr().out)
+        main(["plan", "--json", "--configfile", "more.yaml"])
+        more = json.loads(capsys.readouterr().out)
+        assert set(plain) == set(more)
+        assert plain["data"] != more["data"]
+
+    @pytest.mark.parametrize("file", ["nowhere.yaml", "bad.yaml"])
+    def test_a_bad_overlay_is_one_line(self, here, capsys, file):
+        (here / "bad.yaml").write_text("a: [")
+        assert file in refused(["plan", "--configfile", file], capsys)
+
+    def test_an_unknown_gpu_is_one_line(self, here, capsys):
+        assert "A40" in refused(["plan", "--gpu", "Z99"], capsys)

@@ -1,0 +1,161 @@
+"""Pins, environments, profiles and the README agree with each other and with the code."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+def pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith(("#", "-")))
+
+
+def test_every_line_is_an_exact_pin_without_an_address():
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        for line in text.splitlines():
+            assert re.fullmatch(r"(#.*)|(-r requirements\.txt)|([a-z0-9.-]+==[\w.+]+)", line), line
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_environments_have_the_pins_of_the_requirements(file):
+    pinned = pins("requirements.txt")
+    (inner,) = (d["pip"] for d in yaml.safe_load(file.read_text())["dependencies"] if isinstance(d, dict))
+    assert inner
+    for requirement in inner:
+        name, version = requirement.split("==")
+        assert pinned[name] == version
+
+
+USES = {
+    "data": [f"datasets.{d}" for d in ("scenes", "photos", "folder", "bsds500", "camvid", "voc", "sources")]
+    + [f"datasets.{d}" for d in ("coco", "cocostuff27", "cityscapes")]
+    + [f"stages.{s}" for s in ("images", "regions", "scores", "table_kinds", "drawing", "reporting")]
+    + [f"stages.{s}" for s in ("segments", "matching", "refining", "coordinates", "named", "proposals")]
+    + ["artifacts.job"],
+    "torch": [
+        "stages.features",
+        "stages.vectors",
+        "stages.baselines",
+        "stages.timings",
+        "stages.joint",
+        "stages.texts",
+        "backbones",
+        "artifacts.job",
+    ]
+    + [f"method.solve.{solver}" for solver in ("exact", "gradient", "released")],
+}
+
+
+@pytest.mark.parametrize("environment", USES)
+def test_environments_hold_all_that_their_stages_import(environment):
+    """Whatever a stage imports from outside, at any depth and inside any function, is in its environment."""
+    import ast
+    from importlib.metadata import packages_distributions
+
+    from whatwhere.artifacts.codehash import _file, _imports, _is_module
+
+    pending = [f"whatwhere.{module}" for module in USES[environment]]
+    seen, outside = set(), set()
+    while pending:
+        module = pending.pop()
+        if module not in seen:
+            seen.add(module)
+            tree = ast.parse(_file(module).read_text())
+            names = {name for node in ast.walk(tree) for name in _imports(node)}
+            pending += filter(_is_module, names)
+            outside |= {name.partition(".")[0] for name in names}
+    distributions = packages_distributions()
+    wanted = {
+        distributions[name][0].lower().replace("_", "-") for name in outside - {"whatwhere"} if name in distributions
+    }
+    (inner,) = (
+        d["pip"]
+        for d in yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())["dependencies"]
+        if isinstance(d, dict)
+    )
+    assert wanted <= {requirement.split("==")[0] for requirement in inner}
+
+
+def test_every_dependency_is_pinned_within_its_range():
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    pinned = pins("requirements.txt")
+    for text in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
+        requirement = Requirement(text)
+        assert pinned[requirement.name.lower()] in requirement.specifier
+
+
+def test_what_runs_here_is_what_is_pinned():
+    from importlib.metadata import version
+
+    for name in ("torch", "timm", "zarr", "snakemake", "scikit-learn", "numpy"):
+        assert version(name) == pins("requirements.txt")[name]
+
+
+def test_every_environment_of_a_rule_exists():
+    for rule_file in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for env in re.findall(r'"\.\./\.\./(envs/\w+\.yaml)"', rule_file.read_text()):
+            assert (ROOT / env).is_file()
+
+
+def test_rules_and_scripts_are_short():
+    for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in re.findall(r"^(?:rule|checkpoint) \w+:\n(?:    .*\n|\n)*", rules.read_text(), re.M):
+            assert len([line for line in rule.splitlines() if line.strip()]) <= 15, rule
+    for script in (ROOT / "workflow" / "scripts").glob("*.py"):
+        code = [line for line in script.read_text().splitlines() if line.strip()]
+        assert len(code) <= 20, script.name
+
+
+def readme_code(language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_the_readmes_python_example_runs_as_written(tmp_path):
+    (example,) = readme_code("python")
+    assert len(example.strip().splitlines()) <= 12
+    rng = np.random.default_rng(0)
+    picture = np.full((240, 320, 3), 30, np.uint8)
+    picture[80:] = (150, 120, 30)
+    Image.fromarray(picture + rng.integers(0, 9, picture.shape).astype(np.uint8)).save(tmp_path / "photo.jpg")
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "regions.png").size == (320, 240)
+
+
+def test_the_readmes_commands_exist():
+    make = (ROOT / "Makefile").read_text()
+    for block in readme_code("sh"):
+        for target in re.findall(r"^make (\w+)", block, re.M):
+            assert re.search(rf"^{target}:", make, re.M), target
+        for command in re.findall(r"^whatwhere (\w+)", block, re.M):
+            done = subprocess.run([sys.executable, "-m", "whatwhere.app.cli", command, "--help"], capture_output=True)
+            assert done.returncode == 0, command
+
+
+def test_the_readmes_pictures_exist():
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / path).is_file(), path
+
+
+def test_the_slurm_profile_plans(tmp_path):
+    for name in ("Snakefile", "workflow", "envs", "profiles", "config", "config.yaml"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    command = [sys.executable, "-m", "snakemake", "-n", "--workflow-profile", "profiles/slurm"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "index" in done.stdout + done.stderr

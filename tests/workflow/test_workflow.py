@@ -1,0 +1,444 @@
+"""The workflow as a user runs it, on a small copy of the project: what reruns, what survives, what it refuses."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from whatwhere.config.overlay import BASE, PARTS
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "run": "small",
+    "views": {"native": {"protocol": "none"}},
+    "datasets": {"scenes": {"kind": "scenes", "images": 5, "size_px": 64}},
+    "backbones": {
+        "tiny": {
+            "model": "vit_tiny_patch16_224",
+            "weights": "random",
+            "options": {"embed_dim": 24, "depth": 2, "num_heads": 3},
+            "view": "native",
+        }
+    },
+    "features": {"run_images": 2},
+    "methods": {
+        "exact": {"kind": "exact", "vectors": 4},
+        "gradient": {"kind": "gradient", "vectors": 4, "steps": 20},
+        "released": {"kind": "released", "vectors": 4, "steps": 3, "accumulate": 1},
+        "final": {"kind": "final"},
+        "maskcut": {"kind": "maskcut"},
+    },
+    "regions": {"candidates": [2, 3, 4], "restarts": 1},
+    "bootstrap": 20,
+    "tables": {
+        "table1": {
+            "kind": "oracle",
+            "title": "Table 1",
+            "source": "paper, Table 1",
+            "datasets": ["scenes"],
+            "columns": ["Model", "Mask"],
+            "clusters": 3,
+            "rows": [
+                {"labels": ["tiny", m], "backbone": "tiny", "method": m}
+                for m in ("exact", "gradient", "released", "final", "maskcut")
+            ],
+        }
+    },
+    "figures": {
+        "figure3": {
+            "kind": "pictures",
+            "title": "Figure 3",
+            "dataset": "scenes",
+            "images": 2,
+            "columns": [
+                {"show": "image", "heading": "Image"},
+                {"show": "regions", "heading": "Regions", "backbone": "tiny", "method": "exact"},
+                {"show": "eigenvectors", "heading": "Vectors", "backbone": "tiny", "method": "exact"},
+                {"show": "truth", "heading": "Truth"},
+            ],
+        },
+        "figure4": {
+            "kind": "curves",
+            "title": "Figure 4",
+            "datasets": ["scenes"],
+            "panels": {
+                "Tiny": {
+                    name: {"backbone": "tiny", "method": method}
+                    for name, method in {"Ours": "exact", "K-means": "final", "MaskCut": "maskcut"}.items()
+                }
+            },
+        },
+    },
+}
+#: A table of seconds, which differ from run to run.
+SECONDS = {
+    "kind": "seconds",
+    "title": "Table 6",
+    "source": "paper, Table 6",
+    "datasets": ["scenes"],
+    "columns": ["Model", "Solver"],
+    "rows": [
+        {"labels": ["tiny", "exact"], "backbone": "tiny", "method": "exact"},
+        {"labels": ["theirs", "gradient"], "paper": 40, "reason": "needs their weights"},
+    ],
+}
+
+#: What follows from features.
+SOLVED = {"vectors", "regions", "scores", "table", "figure", "report"}
+
+
+def shipped(folder: Path, *overlays: str):
+    """Puts the project's own configuration, with these of its overlays, into a folder."""
+    (folder / "config").mkdir(exist_ok=True)
+    for name in (BASE, *PARTS, *(Path("config") / overlay for overlay in overlays)):
+        shutil.copy(ROOT / name, folder / name)
+
+
+class Project:
+    """A copy of the project's workflow and package in a folder of its own."""
+
+    def __init__(self, folder: Path, **changes):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        for name in ("Snakefile", "workflow", "envs", "profiles", "src"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            else:
+                shutil.copy(source, folder / name)
+        self.configure(**changes)
+
+    def configure(self, **changes):
+        (self.folder / "config.yaml").write_text(yaml.safe_dump({**SMALL, **changes}))
+
+    def command(self, *arguments):
+        return [sys.executable, "-m", "snakemake", *arguments]
+
+    @property
+    def environment(self):
+        return {**os.environ, "PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
+
+    def snakemake(self, *arguments, status=0):
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True
+        )
+        text = done.stdout + done.stderr
+        assert done.returncode == status, text
+        return text
+
+    def planned(self, *arguments):
+        """Rules that a dry run would execute, apart from the targets that only gather."""
+        text = self.snakemake("-n", *arguments)
+        return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", text, re.M)) - {"all", "everything"}
+
+    def run(self, *arguments):
+        return self.snakemake("--cores", "2", *arguments)
+
+    def contents(self, run="small"):
+        """What every artifact holds: content hashes of stores, bytes of tables and figures."""
+        root = self.folder / "results" / run
+        found = {}
+        for path in sorted(root.rglob("*")):
+            name = str(path.relative_to(root))
+            if path.suffix == ".json" and path.with_suffix(".zarr").exists():
+                found[name] = json.loads(path.read_text())["content"]
+            elif path.suffix in (".csv", ".tex", ".md", ".png", ".parquet"):
+                found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
+
+
+def copy_of(project, folder):
+    """The same run elsewhere."""
+    shutil.copytree(project.folder, folder, copy_function=shutil.copy2)
+    copy = object.__new__(Project)
+    copy.folder = folder
+    return copy
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("finished"))
+    project.run()
+    return project
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A finished run that a test may change."""
+    return copy_of(finished, tmp_path / "p")
+
+
+def test_everything_is_made(finished):
+    made = finished.contents()
+    for name in ("tables/table1.csv", "tables/table1.md", "tables/table1.tex", "figures/figure3.png"):
+        assert name in made
+    assert (finished.folder / "results/small/report.html").read_text().count("<table") >= 1
+    assert not list((finished.folder / "results").rglob("*.partial"))
+    with (finished.folder / "results/small/tables/table1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 5
+    assert all(0 < float(row["mIoU (ours)"]) <= 1 for row in rows)
+    assert [bool(row["mIoU, K = 3"]) for row in rows] == [True] * 4 + [False]  # masks have no K to choose
+
+
+def test_a_second_run_does_nothing(project):
+    before = {p: p.stat().st_mtime_ns for p in (project.folder / "results").rglob("*")}
+    assert "Nothing to be done" in project.run()
+    assert before == {p: p.stat().st_mtime_ns for p in (project.folder / "results").rglob("*")}
+
+
+def test_changing_k_reruns_clustering_and_later_only(project):
+    before = project.contents()
+    project.configure(regions={**SMALL["regions"], "clusters": 3})
+    assert project.planned() == {"regions", "scores", "table", "figure", "report"}
+    project.run()
+    after = project.contents()
+    changed = {name for name in before if before[name] != after[name]}
+    # every K was clustered before: what is new is which one is each image's own
+    assert all(name.startswith(("scores", "tables", "figures/figure3")) for name in changed), changed
+    assert {"tables/table1.csv", "figures/figure3.png"} <= changed
+    assert not {name for name in changed if "maskcut" in name}
+
+
+CODE = {
+    "method/walk.py": SOLVED,
+    "backbones/capture.py": {"features"} | SOLVED,
+    "method/cluster.py": SOLVED - {"vectors"},
+    "evaluate/oracle.py": {"scores", "table", "figure", "report"},
+    "publish/figures/sheet.py": {"figure", "report"},
+    "baselines/maskcut.py": SOLVED,
+    "datasets/download.py": set(),
+    "publish/report.py": {"report"},
+    "scenes/render.py": {"index"},
+    "datasets/camvid.py": set(),
+}
+
+
+@pytest.mark.parametrize("module", CODE)
+def test_changing_code_reruns_the_stages_that_use_it_and_a_comment_nothing(finished, module):
+    file = finished.folder / "src" / "whatwhere" / module
+    original = file.read_text()
+    try:
+        file.write_text(original + "\n# a comment\n")
+        assert finished.planned() == set()
+        file.write_text(original + "\nADDED = 1\n")
+        planned = finished.planned()
+        assert planned >= CODE[module]
+        if "index" not in CODE[module]:  # behind a changed index a plan cannot see
+            assert planned == CODE[module]
+    finally:
+        file.write_text(original)
+
+
+def test_changing_one_solver_reruns_its_methods_only(finished):
+    file = finished.folder / "src" / "whatwhere" / "method" / "solve" / "gradient.py"
+    original = file.read_text()
+    try:
+        file.write_text(original + "\nADDED = 1\n")
+        text = finished.snakemake("-n")
+    finally:
+        file.write_text(original)
+    solved = set(re.findall(r"output: results/small/vectors/scenes/tiny/(\w+)/", text))
+    assert solved == {"gradient"}
+
+
+def test_results_do_not_depend_on_cores_shards_or_files(finished, tmp_path):
+    other = Project(tmp_path, shard_images=2, features={"run_images": 1})
+    other.snakemake("--cores", "1")
+    for name in ("tables/table1.csv", "figures/figure3.png"):
+        assert other.contents()[name] == finished.contents()[name]
+    assert len([n for n in other.contents() if n.startswith("features")]) == 3
+
+
+def test_seconds_are_measured_in_a_table_of_their_own(project):
+    project.configure(tables={**SMALL["tables"], "table6": SECONDS})
+    assert project.planned() == {"timings", "table", "report"}
+    project.run()
+    with (project.folder / "results/small/tables/table6.csv").open() as file:
+        ours, theirs = csv.DictReader(file)
+    parts = [float(ours[f"{phase} (s)"]) for phase in ("Forward", "Fold", "Solve", "Cluster")]
+    assert all(part > 0 for part in parts)
+    assert float(ours["Total, ours (s)"]) == pytest.approx(sum(parts), rel=0.02)
+    assert (theirs["Seconds (paper)"], theirs["Total, ours (s)"]) == ("40", "")
+    assert project.planned() == set()
+
+
+def test_features_can_be_deleted_after_their_last_use(finished, tmp_path):
+    brief = Project(tmp_path, features={**SMALL["features"], "keep": False})
+    brief.run()
+    assert not list((tmp_path / "results/small/features").rglob("*.json"))
+    kept = {name: content for name, content in finished.contents().items() if not name.startswith("features")}
+    assert {name: c for name, c in brief.contents().items() if not name.startswith("features")} == kept
+    assert brief.planned() == set()
+
+
+def test_an_overlay_takes_entries_away(project):
+    (project.folder / "overlay.yaml").write_text("figures: {figure3: null}\n")
+    text = project.snakemake("-n", "--forceall", "--configfile", "overlay.yaml")
+    assert "figure4.png" in text
+    assert "figure3.png" not in text
+
+
+def test_a_root_in_the_environment_must_be_set(project):
+    camvid = {"kind": "camvid", "root": "$WHATWHERE_TEST_ROOT/camvid"}
+    project.configure(datasets={**SMALL["datasets"], "camvid": camvid})
+    text = project.snakemake("-n", status=2)
+    assert "datasets.camvid.root: expected the environment variable WHATWHERE_TEST_ROOT to be set" in text
+
+
+def test_a_download_is_planned_once_and_ones_own_copy_never(tmp_path):
+    voc = {"kind": "voc", "root": str(tmp_path / "data")}
+    project = Project(tmp_path / "p", datasets={"voc": voc}, tables={}, figures=figures_of("voc"))
+    assert {"fetch", "index"} <= project.planned()
+    (tmp_path / "data/voc2012/VOCdevkit/VOC2012/ImageSets").mkdir(parents=True)
+    (tmp_path / "data/voc2012.json").write_text("{}")
+    text = project.snakemake("-n")
+    assert "fetch" not in re.findall(r"^(?:local)?rule (\w+):", text, re.M)
+    assert re.search(r"input: \S*voc2012\.json", text)  # the same input as before the download
+    (tmp_path / "data/voc2012.json").unlink()
+    (tmp_path / "data/VOCdevkit/VOC2012/ImageSets").mkdir(parents=True)
+    assert "fetch" not in project.planned()
+
+
+def test_a_killed_run_is_taken_up_again_with_the_same_results(finished, tmp_path):
+    images = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 40}}, "features": {"run_images": 1}}
+    whole = Project(tmp_path / "whole", **images)
+    whole.run()
+    killed = Project(tmp_path / "killed", **images)
+    process = subprocess.Popen(
+        killed.command("--cores", "2"),
+        cwd=killed.folder,
+        env=killed.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    partial = killed.folder / "results/small/features/scenes/tiny"
+    deadline = time.monotonic() + 120
+    while not list(partial.glob("*.zarr.partial/4x4/q/c/*")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(partial.glob("*.zarr.partial"))
+    assert not list(partial.glob("*.json"))
+    killed.snakemake("--unlock")
+    killed.run()
+    assert killed.contents() == whole.contents()
+    assert not list(partial.glob("*.partial"))
+
+
+def test_a_wrong_key_stops_before_any_job(tmp_path):
+    project = Project(tmp_path, regions={"cluster": 4})
+    text = project.snakemake("--cores", "2", status=2)
+    assert "regions: unknown key 'cluster' (nearest: 'clusters')" in text
+    assert not (project.folder / "results").exists()
+
+
+def test_a_checkpoint_that_is_not_there_stops_before_any_job(tmp_path):
+    tiny = {**SMALL["backbones"]["tiny"], "weights": "mine.safetensors"}
+    text = Project(tmp_path, backbones={"tiny": tiny}).snakemake("--cores", "2", status=2)
+    assert "backbones.tiny.weights: expected hub, random or a checkpoint's path, got 'mine.safetensors'" in text
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_wrong_overlay_stops_too(project):
+    (project.folder / "overlay.yaml").write_text("methods: {gradient: {steps: many}}\n")
+    text = project.snakemake("--cores", "2", "--configfile", "overlay.yaml", status=2)
+    assert "methods.gradient.steps: expected a valid integer" in text
+
+
+def test_damage_is_named_and_the_named_command_repairs_it(project, tmp_path):
+    before = project.contents()
+    (store,) = (project.folder / "results/small/features/scenes/tiny").glob("*.zarr")
+    chunk = sorted(p for p in store.rglob("*") if p.is_file() and p.name != "zarr.json")[0]
+    content = bytearray(chunk.read_bytes())
+    content[7] ^= 1
+    chunk.write_bytes(content)
+    five = {**SMALL["methods"], "exact": {"kind": "exact", "vectors": 5}}
+    project.configure(methods=five)
+    text = project.snakemake("--cores", "2", status=1)
+    manifest = str(store.with_suffix(".json").relative_to(project.folder))
+    (line,) = {found for found in text.splitlines() if found.startswith("whatwhere: ")}
+    assert str(chunk.relative_to(store)).partition("/c/")[2] in line
+    command = f"rm {manifest} && snakemake --cores all"
+    assert line.endswith(f"run: {command}")
+    (project.folder / manifest).unlink()
+    project.run()
+    after = project.contents()
+    assert after[manifest.removeprefix("results/small/")] == before[manifest.removeprefix("results/small/")]
+    fresh = Project(tmp_path / "fresh", methods=five)
+    fresh.run()
+    assert after == fresh.contents()
+
+
+@pytest.mark.parametrize("stage", ["images", "features", "vectors", "regions", "scores"])
+def test_a_lost_manifest_is_made_again(project, stage):
+    before = project.contents()
+    lost = next(p for p in (project.folder / "results/small" / stage).rglob("64x64-000.*") if p.is_file())
+    lost.unlink()
+    project.run()
+    assert lost.exists()
+    assert project.contents() == before
+
+
+def figures_of(dataset):
+    return {"figure3": {**SMALL["figures"]["figure3"], "dataset": dataset}}
+
+
+def test_a_bad_image_names_itself_and_leaves_no_output(tmp_path):
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "b"):
+        Image.linear_gradient("L").resize((64, 64)).save(photos / f"{name}.png")
+    (photos / "b.png").write_bytes((photos / "b.png").read_bytes()[:80])
+    mine = {"mine": {"kind": "folder", "root": str(photos)}}
+    figures = figures_of("mine")
+    changes = {"datasets": mine, "tables": {}, "figures": figures}
+    project = Project(tmp_path / "p", **changes)
+    text = project.snakemake("--cores", "2", status=1)
+    assert "b.png" in next(line for line in text.splitlines() if line.startswith("whatwhere: "))
+    assert not list((project.folder / "results").rglob("index.json"))
+    project.configure(**changes, unreadable="skip")
+    project.run()
+    (index,) = (project.folder / "results").rglob("index.json")
+    assert [skipped["id"] for skipped in json.loads(index.read_text())["skipped"]] == ["b"]
+
+
+def test_an_edited_and_an_added_photo_are_noticed(tmp_path):
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.linear_gradient("L").resize((64, 64)).save(photos / "a.png")
+    figures = figures_of("mine")
+    project = Project(
+        tmp_path / "p", datasets={"mine": {"kind": "folder", "root": str(photos)}}, tables={}, figures=figures
+    )
+    project.run()
+    assert project.planned() == set()
+    (features,) = (project.folder / "results/small/features").rglob("64x64-000.json")
+    before = features.read_text()
+    Image.linear_gradient("L").rotate(180).resize((64, 64)).save(photos / "a.png")  # edited, same name
+    project.run()
+    assert features.read_text() != before
+    assert project.planned() == set()
+    Image.linear_gradient("L").rotate(90).resize((64, 64)).save(photos / "b.png")
+    assert "index" in project.planned()
+    project.run()
+    assert project.planned() == set()
