@@ -179,7 +179,7 @@ def test_backbones_lists_presets_and_ones_own(tmp_path, capsys, monkeypatch):
     assert "short side 224, upsampled ×2; 12 × 12 heads: blocks.0.attn … blocks.11.attn" in text
     assert "square 512; layers known once its configuration is in the hub's cache" in text
     assert "dino-vits16" in entries
-    assert "mine" in entries
+    assert re.search(r"^  mine +vit_tiny_patch16_224, weights: random$", text, re.M)
     assert "licence: cc-by-nc-4.0" in entries["mae-vitb16"][0]
     assert not (tmp_path / "nothing").exists()
 
@@ -210,7 +210,15 @@ def test_help_has_examples_and_needs_no_torch():
 
 
 def test_tables_figures_and_reports_need_no_torch():
-    modules = ("tables", "figures", "report", "stages.drawing", "stages.reporting", "stages.scores", "stages.images")
+    modules = (
+        "publish.tables",
+        "publish.figures",
+        "publish.report",
+        "stages.drawing",
+        "stages.reporting",
+        "stages.scores",
+        "stages.images",
+    )
     names = ", ".join(f"whatwhere.{m}" for m in modules)
     code = f"import {names}, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
