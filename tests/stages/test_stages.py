@@ -139,7 +139,7 @@ def test_stored_features_are_the_captured_ones(tmp_path):
 
 def test_values_are_stored_on_demand_only(tmp_path):
     (paths,) = run(tmp_path, dataset(range(1))).values()
-    assert set(Store(paths["features"]).description["arrays"]) == {"4x4/q", "4x4/k", "final"}
+    assert set(Store(paths["features"]).description["arrays"]) == {"4x4/q", "4x4/k", "tokens/final"}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -190,15 +190,15 @@ def test_scores_count_every_annotator(tmp_path):
 def test_every_partition_is_kept_and_scored(tmp_path):
     (paths,) = run(tmp_path, dataset(range(3))).values()
     regions, scores = Store(paths["regions-exact"]), pd.read_parquet(paths["scores-exact"])
-    assert regions.attributes["clusters"] == [2, 3, 4, 5]
+    assert regions.coordinate("partition") == [2, 3, 4, 5]
     for i, name in enumerate(regions.ids):
         for number, k in enumerate([2, 3, 4, 5]):
             assert set(regions.read("regions", (i, number))) == set(range(k))
-        silhouettes = regions.attributes["silhouettes"][i]
+        silhouettes = dict(zip([2, 3, 4, 5], regions.read("silhouettes", i), strict=True))
         best = max(silhouettes, key=silhouettes.get)
-        assert [2, 3, 4, 5][regions.attributes["chosen"][i]] == int(best)
+        assert regions.coordinate("chosen")[i] == best
         own = scores[(scores.image == name) & scores.chosen]
-        assert set(own.clusters) == {int(best)}
+        assert set(own.clusters) == {best}
     assert set(scores.clusters) == {2, 3, 4, 5}
     assert set(scores.graphs) == {"6 graphs of 2 layers, 4×4"}
 
@@ -251,7 +251,7 @@ def test_instances_and_captions_are_kept(tmp_path):
     (paths,) = run(tmp_path, dataset(range(2))).values()
     coco = json.loads((tmp_path / "64x64-000.coco.json").read_text())
     assert [a["area"] for a in coco["annotations"]] == [int((picture(i)[1] == 1).sum()) for i in range(2)]
-    assert Store(paths["images"]).attributes["captions"] == [["picture 0"], ["picture 1"]]
+    assert Store(paths["images"]).read("captions").tolist() == [["picture 0"], ["picture 1"]]
 
 
 def outlines(coco):
@@ -264,8 +264,8 @@ def outlines(coco):
 def test_instances_are_stated_in_the_photographs_own_pixels(tmp_path, protocol):
     data = dataset(range(2), sizes=((64, 80),))
     store, coco = write_shard(tmp_path, data, view=View(protocol, 32, 16))
-    assert store.attributes["numbers"] == [10, 11]
-    assert store.attributes["sizes"] == [[64, 80]] * 2
+    assert store.coordinate("number") == [10, 11]
+    assert (store.coordinate("height_px"), store.coordinate("width_px")) == ([64] * 2, [80] * 2)
     assert [(i["id"], i["file_name"], i["height"], i["width"]) for i in coco["images"]] == [
         (10, "image-0", 64, 80),
         (11, "image-1", 64, 80),
@@ -286,7 +286,7 @@ def test_a_crop_states_instances_in_the_pixels_seen(tmp_path):
     crowds = (Instance(0, left, crowd=True), Instance(0, middle, crowd=True))
     wide = Dataset("wide", (Record("a", image=lambda: image, instances=lambda: crowds),), ("thing",))
     store, coco = write_shard(tmp_path, wide, view=View("centre_crop", 32, 16))
-    assert store.attributes["sizes"] == [[32, 32]]
+    assert (store.coordinate("height_px"), store.coordinate("width_px")) == ([32], [32])
     assert [(i["height"], i["width"]) for i in coco["images"]] == [(32, 32)]
     ((number, crowd, mask),) = outlines(coco)  # the other is out of sight
     expected = np.zeros((32, 32), bool)
@@ -322,8 +322,8 @@ def test_numbers_go_through_all_stages_whatever_the_shards(tmp_path):
     data = dataset(range(4))
     for shard_images in (1, 3):
         made = run(tmp_path / str(shard_images), data, shard_images=shard_images, methods=())
-        parts = [Store(paths["images"]).attributes for paths in made.values()]
-        assert [n for part in parts for n in part["numbers"]] == [1, 2, 3, 4]
+        parts = [Store(paths["images"]).coordinate("number") for paths in made.values()]
+        assert [n for part in parts for n in part] == [1, 2, 3, 4]
         files = sorted((tmp_path / str(shard_images)).glob("*.coco.json"))
         assert [image["id"] for file in files for image in read_json(file)["images"]] == [1, 2, 3, 4]
 

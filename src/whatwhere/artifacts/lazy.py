@@ -1,0 +1,140 @@
+"""Finished stores as xarray's, read when they are computed: one store, or all shards of a data set as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store
+
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
+#: The axis that shards divide.
+IMAGE = "image"
+
+
+def lazy_tree(sizes: Mapping[str, Sequence[Store]]) -> xarray.DataTree:
+    """Stores of shards, those of one size in one list, as a tree of Dask arrays with all coordinates.
+
+    The shards of a size follow each other along `image`; where there are several sizes each is a node of its own,
+    called as in `sizes`. A Dask chunk is a file of a store. Where one shard has fewer annotators, say, than another
+    there stands what the stores have where there is nothing. A damaged chunk is the store's own `InputError`.
+
+    Raises `InputError` where shards of one size differ in what lies along another axis.
+    """
+    import xarray
+
+    nodes = {}
+    for size, stores in sizes.items():
+        top = "/" if len(sizes) == 1 else f"/{size}/"
+        for group in dict.fromkeys(["", *stores[0].groups]):
+            nodes[f"{top}{group}"] = _dataset(stores, group)
+    return xarray.DataTree.from_dict(nodes)
+
+
+def _dataset(stores: Sequence[Store], group: str) -> xarray.Dataset:
+    import xarray
+
+    arrays, beside = (_names(stores, kind, group) for kind in ("arrays", "coordinates"))
+    known = [store.attributes_of(group) for store in stores]
+    common = {key: value for key, value in known[0].items() if all(one.get(key) == value for one in known)}
+    return xarray.Dataset(
+        {name.rpartition("/")[2]: _joined(stores, name) for name in arrays},
+        {name.rpartition("/")[2]: _coordinate(stores, name) for name in beside},
+        common,
+    )
+
+
+def _names(stores: Sequence[Store], kind: str, group: str) -> list[str]:
+    """Arrays or coordinates of a group; those that no shard divides come first, for their sizes to be compared."""
+    found = {name: about["dims"] for store in stores for name, about in store.description[kind].items()}
+    return sorted((name for name in found if name.rpartition("/")[0] == group), key=lambda name: IMAGE in found[name])
+
+
+def _coordinate(stores: Sequence[Store], name: str) -> tuple[list[str], np.ndarray]:
+    dims = stores[0].description["coordinates"][name]["dims"]
+    parts = [store.read(name) for store in stores]
+    if IMAGE in dims:
+        return dims, np.concatenate(parts, dims.index(IMAGE))
+    for store, part in zip(stores, parts, strict=True):
+        if not np.array_equal(part, parts[0]):
+            raise InputError(
+                f"store {store.path}: expected the same `{name}` as in {stores[0].path}, got another; "
+                f"run: rm {store.manifest} && snakemake --cores all"
+            )
+    return dims, parts[0]
+
+
+def _joined(stores: Sequence[Store], name: str) -> tuple[list[str], dask.array.Array]:
+    """An array of all stores, those that have less of it, or nothing, filled up."""
+    import dask.array
+
+    there = [store for store in stores if name in store.description["arrays"]]
+    shapes = [store.description["arrays"][name]["shape"] for store in there]
+    dims, fill = there[0].description["arrays"][name]["dims"], there[0].array(name).fill_value
+    if IMAGE not in dims:
+        return dims, _on_disk(there[0], name)
+    axis, most = dims.index(IMAGE), np.max(shapes, 0).tolist()
+    parts = []
+    for store in stores:
+        most[axis] = len(store.ids)
+        part = _on_disk(store, name) if store in there else None
+        parts.append(_filled(part, most, fill, there[0].array(name).dtype))
+    return dims, dask.array.concatenate(parts, axis)
+
+
+def _filled(part: dask.array.Array | None, shape: Sequence[int], fill: Any, dtype: np.dtype) -> dask.array.Array:
+    import dask.array
+
+    if part is None:
+        return dask.array.full(tuple(shape), fill, dtype=dtype)
+    for axis, size in enumerate(shape):
+        if missing := size - part.shape[axis]:
+            gap = dask.array.full((*part.shape[:axis], missing, *part.shape[axis + 1 :]), fill, dtype=dtype)
+            part = dask.array.concatenate([part, gap], axis)
+    return part
+
+
+def _on_disk(store: Store, name: str) -> dask.array.Array:
+    import dask.array
+
+    array = store.array(name)
+    return dask.array.from_array(
+        _Verified(store, name),
+        chunks=array.shards or array.chunks,
+        name=f"{store.path}/{name}-{store.description['content']}",
+        meta=np.empty((0,) * array.ndim, array.dtype),
+        inline_array=False,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Verified:
+    """An array of a store as Dask takes one: slices are read through the store, which names what is damaged."""
+
+    store: Store
+    name: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As the array's."""
+        return tuple(self.store.array(self.name).shape)
+
+    @property
+    def ndim(self) -> int:
+        """As the array's."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """As the array's."""
+        return self.store.array(self.name).dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.store.read(self.name, index)
