@@ -150,7 +150,7 @@ def test_results_do_not_depend_on_shards_or_order(tmp_path, method):
     assert len(whole) == 1
     assert len(pieces) == 3
     found = "masks" if method in MASKS else "vectors"
-    for stage, array in (("features", "final"), (method, found), (f"regions-{method}", "regions")):
+    for stage, array in (("features", "tokens/final"), (method, found), (f"regions-{method}", "regions")):
         a, b = by_id(whole, stage, array), by_id(pieces, stage, array)
         assert a.keys() == b.keys()
         for name in a:
@@ -166,7 +166,7 @@ def test_results_do_not_depend_on_shards_or_order(tmp_path, method):
 
 def test_batches_change_no_more_than_the_last_bits(tmp_path):
     one, three = (run(tmp_path / str(b), dataset(), batch_images=b) for b in (1, 3))
-    a, b = (by_id(made, "features", "final") for made in (one, three))
+    a, b = (by_id(made, "features", "tokens/final") for made in (one, three))
     for name in a:
         np.testing.assert_allclose(a[name].astype(np.float32), b[name].astype(np.float32), atol=2e-3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from whatwhere.artifacts.store import Store
 if TYPE_CHECKING:
     import dask.array
     import xarray
+    import zarr
 
 #: The axis that shards divide.
 IMAGE = "image"
@@ -41,14 +43,12 @@ def lazy_tree(sizes: Mapping[str, Sequence[Store]]) -> xarray.DataTree:
 def _dataset(stores: Sequence[Store], group: str) -> xarray.Dataset:
     import xarray
 
-    arrays, beside = (_names(stores, kind, group) for kind in ("arrays", "coordinates"))
+    # first of all what lies along the axes: where shards differ, that says so
+    beside = {name.rpartition("/")[2]: _coordinate(stores, name) for name in _names(stores, "coordinates", group)}
+    arrays = {name.rpartition("/")[2]: _joined(stores, name) for name in _names(stores, "arrays", group)}
     known = [store.attributes_of(group) for store in stores]
     common = {key: value for key, value in known[0].items() if all(one.get(key) == value for one in known)}
-    return xarray.Dataset(
-        {name.rpartition("/")[2]: _joined(stores, name) for name in arrays},
-        {name.rpartition("/")[2]: _coordinate(stores, name) for name in beside},
-        common,
-    )
+    return xarray.Dataset(arrays, beside, common)
 
 
 def _names(stores: Sequence[Store], kind: str, group: str) -> list[str]:
@@ -58,17 +58,19 @@ def _names(stores: Sequence[Store], kind: str, group: str) -> list[str]:
 
 
 def _coordinate(stores: Sequence[Store], name: str) -> tuple[list[str], np.ndarray]:
-    dims = stores[0].description["coordinates"][name]["dims"]
-    parts = [store.read(name) for store in stores]
-    if IMAGE in dims:
-        return dims, np.concatenate(parts, dims.index(IMAGE))
-    for store, part in zip(stores, parts, strict=True):
-        if not np.array_equal(part, parts[0]):
+    first = next(store for store in stores if name in store.description["coordinates"])
+    dims, expected = first.description["coordinates"][name]["dims"], first.read(name)
+    parts = []
+    for store in stores:
+        there = name in store.description["coordinates"]
+        if there:
+            parts.append(store.read(name))
+        if not there or (IMAGE not in dims and not np.array_equal(parts[-1], expected)):
             raise InputError(
-                f"store {store.path}: expected the same `{name}` as in {stores[0].path}, got another; "
+                f"store {store.path}: expected the same `{name}` as in {first.path}, got other; "
                 f"run: rm {store.manifest} && snakemake --cores all"
             )
-    return dims, parts[0]
+    return dims, np.concatenate(parts, dims.index(IMAGE)) if IMAGE in dims else expected
 
 
 def _joined(stores: Sequence[Store], name: str) -> tuple[list[str], dask.array.Array]:
@@ -76,27 +78,27 @@ def _joined(stores: Sequence[Store], name: str) -> tuple[list[str], dask.array.A
     import dask.array
 
     there = [store for store in stores if name in store.description["arrays"]]
-    shapes = [store.description["arrays"][name]["shape"] for store in there]
-    dims, fill = there[0].description["arrays"][name]["dims"], there[0].array(name).fill_value
+    dims, like = there[0].description["arrays"][name]["dims"], there[0].array(name)
     if IMAGE not in dims:
         return dims, _on_disk(there[0], name)
-    axis, most = dims.index(IMAGE), np.max(shapes, 0).tolist()
+    axis, most = dims.index(IMAGE), np.max([store.array(name).shape for store in there], 0).tolist()
     parts = []
     for store in stores:
         most[axis] = len(store.ids)
-        part = _on_disk(store, name) if store in there else None
-        parts.append(_filled(part, most, fill, there[0].array(name).dtype))
+        parts.append(_filled(_on_disk(store, name) if store in there else None, most, like))
     return dims, dask.array.concatenate(parts, axis)
 
 
-def _filled(part: dask.array.Array | None, shape: Sequence[int], fill: Any, dtype: np.dtype) -> dask.array.Array:
+def _filled(part: dask.array.Array | None, shape: Sequence[int], like: zarr.Array) -> dask.array.Array:
+    """An array of this shape, or what there is of it with the rest as such a store has it where there is nothing."""
     import dask.array
 
+    nothing = partial(dask.array.full, fill_value=like.fill_value, dtype=like.dtype, chunks=like.shards)
     if part is None:
-        return dask.array.full(tuple(shape), fill, dtype=dtype)
+        return nothing(tuple(shape))
     for axis, size in enumerate(shape):
         if missing := size - part.shape[axis]:
-            gap = dask.array.full((*part.shape[:axis], missing, *part.shape[axis + 1 :]), fill, dtype=dtype)
+            gap = nothing((*part.shape[:axis], missing, *part.shape[axis + 1 :]))
             part = dask.array.concatenate([part, gap], axis)
     return part
 
@@ -107,7 +109,7 @@ def _on_disk(store: Store, name: str) -> dask.array.Array:
     array = store.array(name)
     return dask.array.from_array(
         _Verified(store, name),
-        chunks=array.shards or array.chunks,
+        chunks=array.shards,
         name=f"{store.path}/{name}-{store.description['content']}",
         meta=np.empty((0,) * array.ndim, array.dtype),
         inline_array=False,

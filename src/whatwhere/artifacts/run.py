@@ -60,6 +60,9 @@ class Artifacts(Mapping[str, Any]):
             return _table(entry.files)
         return _json(entry.files[0]) if entry.kind == "JSON" else entry.files[0]
 
+    def __contains__(self, name: object) -> bool:
+        return f"{self._prefix}{name}" in self._found  # a mapping's own would open it
+
     def __iter__(self) -> Iterator[str]:
         return (name.removeprefix(self._prefix) for name in self._found if name.startswith(self._prefix))
 
@@ -111,7 +114,7 @@ def open_run(path: str | Path) -> Run:
 
         from zarr.codecs import Crc32cCodec
 
-        layers = open_run("results/embedded")["features/scenes/zoo-dino/16x16"].to_dataset()
+        layers = whatwhere.open_run("results/embedded")["features/scenes/zoo-dino"]["16x16"].to_dataset()
         copy = layers.chunk(image=-1, layer=1)
         checked = {name: {"compressors": [Crc32cCodec()]} for name in copy.data_vars}
         copy.to_zarr("by-layer.zarr", encoding=checked, consolidated=False)
