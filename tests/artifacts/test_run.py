@@ -86,6 +86,13 @@ def write_solution(run, shard):
     pd.DataFrame({"image": ids, "pixels": [number(name) for name in ids]}).to_parquet(scores)
 
 
+def write_refined(run):
+    """A store of all images, whose one partition has no axis."""
+    along = {"image": NAMES, "partition": 27}
+    with create(run / "refined/scenes/zoo-dino/what.json", {}, {"dataset": "scenes"}, along) as store:
+        store.array("pixels", (len(NAMES), 4, 4), "int16", ("image", "y", "x"), run_images=16)[:] = 1
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A planted run of three shards."""
@@ -94,6 +101,7 @@ def finished(tmp_path_factory):
         write_images(run, shard)
         write_features(run, shard)
         write_solution(run, shard)
+    write_refined(run)
     (run / "images/scenes/native/index.json").write_text(json.dumps({"shards": SHARDS}))
     (run / "tables").mkdir()
     (run / "tables/table1.csv").write_text('Model,"mIoU, K = 3"\ntiny,0.5\n')
@@ -127,6 +135,7 @@ class TestNames:
             "figures/figure3.png",
             "images/scenes/native",
             "images/scenes/native/index.json",
+            "refined/scenes/zoo-dino/what",
             "regions/scenes/zoo-dino/exact",
             "report.html",
             "scores/scenes/zoo-dino/exact",
@@ -142,7 +151,7 @@ class TestNames:
         assert "  features     1 store" in lines
         assert "  images       1 JSON, 1 store" in lines
         assert lines[-1] == "  report.html"
-        assert len(lines) == 9
+        assert len(lines) == 10
         assert repr(run.features).splitlines() == [f"{finished}/features", "  scenes/zoo-dino"]
         assert {"features", "tables", "keys"} <= {*dir(run)}
 
@@ -212,6 +221,11 @@ class TestShards:
         files = sum(len([*(store.path / "16x16/q/c").glob("*/*/*/*/*")]) for store in stores(finished, PLACE))
         assert files == 4 * 6 + 6 == q.data.npartitions
         assert len(q.data.dask) <= 2 * files + len(SHARDS)
+
+    def test_are_not_needed_by_a_store_of_all_images(self, finished):
+        refined = whatwhere.open_run(finished).refined["scenes/zoo-dino/what"]
+        assert refined.pixels.sel(image="scene-000006").sizes == {"y": 4, "x": 4}
+        assert refined.coords["partition"].item() == 27
 
     def test_may_be_sent_to_other_processes(self, finished):
         q = whatwhere.open_run(finished)[PLACE]["16x16"].q

@@ -81,14 +81,14 @@ def describe(store: Path, coordinates: Iterable[str], described: dict[str, Any])
 
 
 def _array(array: zarr.Array) -> dict[str, Any]:
-    names = array.metadata.to_dict().get("dimension_names")
+    names = array.metadata.to_dict().get("dimension_names") or ()
     kind = "str" if array.dtype.kind == "T" else str(array.dtype)
     return {"shape": array.shape, "dtype": kind, "dims": names}
 
 
-def digest(file: Path) -> str:
+def digest(file: Path | str) -> str:
     """Hash of a file's bytes."""
-    with file.open("rb") as opened:
+    with open(file, "rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

@@ -10,6 +10,7 @@ hashed whenever a store is opened.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class Store:
         self.path = self.manifest.with_suffix(".zarr")
         self.description = read_manifest(self.manifest)
         self._check_files()
-        self.root = zarr.open_group(self.path, mode="r", use_consolidated=True)
+        # one array's metadata when it is asked for: all of them at once is what takes time
+        self.root = zarr.open_group(self.path, mode="r", use_consolidated=False)
+        self._arrays: dict[str, zarr.Array] = {}
         self._coordinates: dict[str, list[Any]] = {}
 
     @property
@@ -66,9 +69,11 @@ class Store:
 
     def array(self, name: str) -> zarr.Array:
         """An array as Zarr has it, for its shape, type and chunks; `read` says what is damaged."""
-        array = self.root[name]
-        assert isinstance(array, zarr.Array), name
-        return array
+        if name not in self._arrays:
+            array = self.root[name]
+            assert isinstance(array, zarr.Array), name
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def read(self, name: str, index: Any = ...) -> np.ndarray:
         """`array[index]` into memory. Raises `InputError` where a chunk's checksum does not match."""
@@ -91,9 +96,9 @@ class Store:
             raise self._fault("the store", "no such folder (deleted, or never finished)")
         small = self.description["coordinates"]
         for name, (size, expected) in self.description["files"].items():
-            file = self.path / name
+            file = f"{self.path}/{name}"  # a path of pathlib's takes as long as the rest
             try:
-                found = file.stat().st_size
+                found = os.stat(file).st_size
             except OSError as error:
                 raise self._fault(place(name), "a missing file") from error
             if found != size:
