@@ -130,7 +130,7 @@ def test_show_names_everything(tmp_path, capsys):
             assert word in text
         for word in ("layers: blocks.0.attn", "'steps': 7", "provenance", "intact to the byte"):
             assert word in text
-        assert "along the axes: column 0 … 2, head 0 … 1, image a, row 0 … 1\n" in text
+        assert "along the axes: head 0 … 1, image a, column 0 … 2, row 0 … 1\n" in text
         assert "int32" not in text  # coordinates are not listed as arrays
     with create(tmp_path / "texts.json", {}, {}, {"text": ["cat"]}) as store:  # of no image
         store.array("texts", (1, 2), "float32", ("text", "width"))[:] = 1

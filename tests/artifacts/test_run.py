@@ -173,6 +173,7 @@ class TestNames:
         with pytest.raises(AttributeError, match=r"expected one of features, figures, .*got 'feature'"):
             run.feature  # noqa: B018
         assert "scenes/nobody" not in run.features
+        assert [*pickle.loads(pickle.dumps(run))] == [*run]
 
     @pytest.mark.parametrize(
         ("place", "got"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray
 from PIL import Image
 from pycocotools import mask as run_lengths
 
@@ -245,6 +246,22 @@ def test_noise_samples_are_layers_and_follow_the_image(tmp_path):
     assert not torch.equal(alone.layers[0].query, other.layers[0].query)
     heads, *_ = last_layer(stored, 0)
     assert len(heads["k"]) == 3 * features.layers[-1].key.shape[1]  # all samples of the last layer
+
+
+def test_stored_layers_are_found_by_their_names(tmp_path):
+    write_shard(tmp_path, dataset(range(2)))
+    backbone = load_backbone("zoo-diffusion", options={"t_min": 0, "t_max": 500, "samples": 2})
+    choice = {"values": False, "batch_images": 1, "run_images": 2, "seed": 5, "settings": {}}
+    extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **choice)
+    stored, tree = Store(tmp_path / "f.json"), xarray.open_datatree(tmp_path / "f.zarr")
+    features = read_features(stored, 1)
+    for order, layer in enumerate(features.layers):
+        group = tree["{}x{}".format(*layer.grid)]
+        found = group.q.sel(image=stored.ids[1], layer=layer.name)
+        assert np.array_equal(found.values.astype(np.float32), layer.query[0].numpy())
+        assert (found.order, found["sample"], found.scale) == (order, layer.sample, layer.scale)
+        assert np.array_equal(np.stack([group.row, group.column]), np.indices(layer.grid).reshape(2, -1))
+    assert {layer.sample for layer in features.layers} == {0, 1}
 
 
 def test_instances_and_captions_are_kept(tmp_path):

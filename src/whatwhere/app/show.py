@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.artifacts.store import Store, is_manifest, read_json
+from whatwhere.artifacts.store import AXES, Store, is_manifest, read_json
 
 
 def describe(path: Path, *, verify: bool = False) -> str:
@@ -119,13 +119,15 @@ def _arrays(store: Store, group: str) -> list[str]:
     import xarray
 
     data = xarray.open_zarr(store.path, group=group or None)
+    prefix = f"{group}/" if group else ""
     lines = [f"  group {group}"] if group else []
     for name, array in data.data_vars.items():
         dims = ", ".join(f"{d}: {n}" for d, n in array.sizes.items())
         chunks = " × ".join(str(c[0]) for c in array.chunks or ())
-        lines.append(f"    {name!s:8} {array.dtype!s:8} ({dims})  chunk {chunks}  {array.nbytes / 1e6:.2f} MB")
-    prefix = f"{group}/" if group else ""
-    along = {str(name): store.coordinate(f"{prefix}{name}") for name in data.coords}
+        dtype = store.description["arrays"][f"{prefix}{name}"]["dtype"]
+        lines.append(f"    {name!s:11} {dtype:8} ({dims})  chunk {chunks}  {array.nbytes / 1e6:.2f} MB")
+    known = sorted((str(name) for name in data.coords), key=lambda name: (name not in AXES, name))
+    along = {name: store.coordinate(f"{prefix}{name}") for name in known}
     layers = along.pop("layer", None)
     lines += [f"    layers: {', '.join(layers)}"] if layers else []
     spans = (f"{name} {_span(found)}" for name, found in along.items())

@@ -80,7 +80,9 @@ class Run(Artifacts):
     """
 
     def __getattr__(self, kind: str) -> Artifacts:
-        if kind.startswith("_") or kind not in self._kinds():
+        if kind.startswith("_"):  # asked for by copy and pickle, before there is anything to look it up in
+            raise AttributeError(kind)
+        if kind not in self._kinds():
             raise AttributeError(f"run {self.path}: expected one of {', '.join(self._kinds())}, got {kind!r}")
         return Artifacts(self.path, self._found, f"{kind}/")
 
