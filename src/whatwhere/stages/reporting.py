@@ -15,7 +15,8 @@ import yaml
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.job import Spent, spent
-from whatwhere.artifacts.store import is_manifest, provenance, read_json
+from whatwhere.artifacts.provenance import provenance
+from whatwhere.artifacts.store import is_manifest, read_json
 from whatwhere.publish.claims import judge
 from whatwhere.publish.report import Facts, Judged, write_report
 
