@@ -133,7 +133,7 @@ def assert_orthogonal_and_sorted(X):
 
 
 def assert_equal_stores(found, expected):
-    for name in ("vectors", "values", "history"):
+    for name in ("vectors", "value", "history"):
         np.testing.assert_array_equal(found.read(name), expected.read(name), err_msg=name)
     assert found.attributes["limits"] == expected.attributes["limits"]
 

@@ -167,7 +167,7 @@ class TestTexts:
         np.testing.assert_allclose(np.linalg.norm(store.read("texts"), axis=1), 1, atol=1e-6)
         assert store.description["arrays"]["texts"]["dims"] == ["text", "width"]
         known = store.attributes
-        assert (known["names"], known["known"]) == (["cat", "dog", "bus"], list(KNOWN))
+        assert (store.coordinate("text"), known["known"]) == (["cat", "dog", "bus"], list(KNOWN))
         assert (known["scale"], known["weights"]) == (50.0, "planted weights")
 
     def test_phrases_and_templates_are_ones_own_and_names_stay(self, tmp_path):

@@ -37,6 +37,7 @@ class Store:
         # one array's metadata when it is asked for: all of them at once is what takes time
         self.root = zarr.open_group(self.path, mode="r", use_consolidated=False)
         self._arrays: dict[str, zarr.Array] = {}
+        self._attributes: dict[str, dict[str, Any]] = {}
         self._coordinates: dict[str, list[Any]] = {}
 
     @property
@@ -56,7 +57,9 @@ class Store:
 
     def attributes_of(self, group: str) -> dict[str, Any]:
         """What the stage wrote of a group."""
-        return dict(self.root[group].attrs) if group else self.attributes
+        if group not in self._attributes:
+            self._attributes[group] = dict(self.root[group].attrs) if group else self.attributes
+        return self._attributes[group]
 
     def coordinate(self, name: str) -> list[Any]:
         """What lies along an axis, as a list: `partition`, `16x16/layer`; of one without an axis a single entry.

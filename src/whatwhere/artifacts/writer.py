@@ -87,7 +87,7 @@ class Writer:
             for (axis, n), chunk in zip(sizes.items(), chunks, strict=True)
         )
         described = {"coordinates": " ".join(others)} if others else {}
-        return self._create(name, shape, dtype, dims, chunks, files, fill, described)
+        return self._create(name, shape, dtype, dims, fill=fill, chunks=chunks, shards=files, attributes=described)
 
     def _beside(self, group: str, sizes: Mapping[str, int]) -> dict[str, Along]:
         """The coordinates of an array in a group."""
@@ -105,34 +105,24 @@ class Writer:
             return
         chunks = tuple(max(1, n) for n in values.shape)
         dtype = "str" if values.dtype.kind == "T" else str(values.dtype)
-        self._create(path, values.shape, dtype, axes, chunks, None, None, {})[...] = values
+        self._create(path, values.shape, dtype, axes, chunks=chunks)[...] = values
         self.coordinates[path] = values.shape
 
     def _create(
-        self,
-        name: str,
-        shape: Sequence[int],
-        dtype: str,
-        dims: Sequence[str],
-        chunks: tuple[int, ...],
-        files: tuple[int, ...] | None,
-        fill: Any,
-        attributes: dict[str, Any],
+        self, name: str, shape: Sequence[int], dtype: str, dims: Sequence[str], *, fill: Any = None, **options: Any
     ) -> zarr.Array:
         if fill is None:
             fill = "" if dtype == "str" else np.nan if np.dtype(dtype).kind == "f" else 0
         return self.root.create_array(
             name,
             shape=tuple(shape),
-            chunks=chunks,
-            shards=files,
             dtype=str if dtype == "str" else dtype,
             compressors=[Crc32cCodec()],
             fill_value=fill,
             dimension_names=tuple(dims),
-            attributes=attributes,
             # a chunk that happens to hold only fill values must still exist, or it would look missing
             config={"write_empty_chunks": True},
+            **options,
         )
 
 
