@@ -50,6 +50,38 @@ def hub_file(repository: str, filename: str, *, revision: str, download: bool = 
         raise kind(f"{where}: {text}, or give a local folder as `model`") from error
 
 
+def is_cached(model: str, revision: str) -> bool:
+    """Whether the hub's cache on this machine has a model's configuration and weights of each of its networks.
+
+    `model` is owner/name, or a name of timm's, whose library asks the hub for the weights alone.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    repository = model if "/" in model else _of_timm(model)
+    for described in ("model_index.json", "config.json"):
+        path = try_to_load_from_cache(repository, described, revision=revision)
+        if isinstance(path, str):
+            folder = Path(path).parent
+            networks = [file.parent for file in folder.glob("*/config.json")] or [folder]
+            return all(any(file.suffix in (".safetensors", ".bin") for file in one.iterdir()) for one in networks)
+    return isinstance(try_to_load_from_cache(repository, "model.safetensors", revision=revision), str)
+
+
+def hub_cache() -> str:
+    """The folder that downloads of the hub go to."""
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
+
+
+def _of_timm(model: str) -> str:
+    """Owner and name on the hub of one of timm's models."""
+    import timm
+
+    described = timm.get_pretrained_cfg(model, allow_unregistered=False) if timm.is_model(model) else None
+    return str(getattr(described, "hf_hub_id", None) or f"timm/{model}")
+
+
 def _download(repository: str, filename: str, revision: str) -> None:
     """Brings the file in the hub's cache up to date; what is there stays where nobody can be asked."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache

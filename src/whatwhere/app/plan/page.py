@@ -5,167 +5,138 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from whatwhere.app.plan.machine import CPU_UTILISATION, GPU_UTILISATION
-from whatwhere.app.plan.passes import FEATURES
-from whatwhere.app.plan.rows import Costly, Plan, total
-from whatwhere.app.plan.units import bytes_words, count_words, flop_words, time_words
+from whatwhere.app.plan.gpus import UTILISATION
+from whatwhere.app.plan.known import Number, total
+from whatwhere.app.plan.planning import Plan, Row
+from whatwhere.artifacts.words import bytes_words, time_words
 
 WIDTH = 120
 INDENT = "  "
-CPU = "CPU"
 #: Widest cell of words; a longer one is cut.
-CELL = 44
+CELL = 60
 
 
 def page(plan: Plan) -> str:
     """Sections of what a run does, their totals, and in the last line whether it can start."""
-    sections = [
-        f"run {plan.run}, device {plan.device}: {plan.results}",
-        _section("images", _images(plan)),
-        _section("networks", _networks(plan)),
-        _section("solvers, image by image", _solvers(plan)),
-        _section("solvers, a data set at once", _joint(plan)),
-        _section("on the processor beside", _beside(plan)),
-        _section("time", _time(plan)),
-        _section("disk", _disk(plan)),
-        _section("downloads, made by the run", _downloads(plan)),
-        _section("missing: yours to do", _missing(plan)),
-        _section("empty cells", _bullets(plan.unknown)),
-        _last_line(plan),
-    ]
-    return "\n\n".join(section for section in sections if section)
+    sums = plan.totals
+    downloaded = [[one.what, _bytes(one.bytes), one.into, one.terms] for one in plan.downloads]
+    sections = {
+        "images": _table(["data set", "kind", "images", "files"], "llrl", _data(plan)),
+        "networks": _table(["data set", "backbone", "for", "passes", "work", "writes"], "lllrrr", _networks(plan)),
+        "time": _time(plan),
+        "disk": _table(["stage", "in the end", "needs room", ""], "lrrl", _disk(plan)),
+        "downloads, made by the run": _table(["what", "size", "into", "terms"], "lrll", downloaded),
+        "missing: yours to do": _bullets(f"{one.what}: {one.how}" for one in plan.missing),
+        "unknown": _bullets(plan.unknown),
+    }
+    titled = [f"{title}\n{body}" for title, body in sections.items() if body]
+    last = f"ready; downloads {_bytes(sums['download_bytes'])} first" if plan.downloads else "ready"
+    if plan.missing:
+        last = f"not ready, missing: {'; '.join(one.what for one in plan.missing)}"
+    return "\n\n".join([f"run {plan.run}, device {plan.device}: {plan.results}", *titled, last])
 
 
-def _images(plan: Plan) -> str:
-    rows = [[one.name, one.kind, count_words(one.images), one.state, ", ".join(one.views)] for one in plan.data]
-    return _table(["data set", "kind", "images", "files", "views"], "llrll", rows)
+def _data(plan: Plan) -> list[list[str]]:
+    return [[name, one.kind, _count(one.images), one.state] for name, one in plan.data.items()]
 
 
-def _networks(plan: Plan) -> str:
-    rows = []
-    for one in plan.forward:
-        size = " × ".join(map(str, one.size)) if one.size else ""
-        costs = [*_costs(one), bytes_words(one.store_bytes)]
-        rows.append([one.dataset, one.backbone, one.purpose, size, count_words(one.passes), *costs])
-    stored = total(one.store_bytes for one in plan.forward if one.purpose == FEATURES)
-    sums = [count_words(total(one.passes for one in plan.forward)), *_sums(plan.forward)]
-    rows.append(["total", "", "", "", *sums, bytes_words(stored)])
-    heads = ["data set", "backbone", "for", "size, px", "passes", "work", plan.gpu, CPU, "features"]
-    return _table(heads, "lllrrrrrr", rows)
-
-
-def _solvers(plan: Plan) -> str:
-    rows = [[one.dataset, one.backbone, *_costs(one), ", ".join(one.methods)] for one in plan.solve]
-    if len(rows) > 1:
-        rows.append(["total", "", *_sums(plan.solve), ""])
-    return _table(["data set", "backbone", "work", plan.gpu, CPU, "methods"], "llrrrl", rows)
-
-
-def _joint(plan: Plan) -> str:
-    rows = [
-        [one.dataset, one.backbone, one.method, one.kind, count_words(one.locations), *_costs(one)]
-        for one in plan.joint
-    ]
-    if len(rows) > 1:
-        rows.append(["total", "", "", "", "", *_sums(plan.joint)])
-    heads = ["data set", "backbone", "method", "kind", "locations", "work", plan.gpu, CPU]
-    return _table(heads, "llllrrrr", rows)
-
-
-def _beside(plan: Plan) -> str:
-    rows = [[one.what, count_words(one.images), time_words(one.cpu_s)] for one in plan.beside]
-    return _table(["step", "images", CPU], "lrr", rows)
+def _networks(plan: Plan) -> list[list[str]]:
+    rows = [row for row in plan.rows if row.jobs.stage == "features" or row.jobs.passes]
+    found = []
+    for row in rows:
+        dataset, backbone, *method = row.jobs.place
+        work = [_count(row.jobs.passes), _flop(row.jobs.flop), _bytes(row.bytes)]
+        found.append([dataset, backbone, *(method or ["features"]), *work])
+    return [*found, ["total", "", "", _count(plan.totals["passes"]), _flop(plan.totals["flop"]), ""]]
 
 
 def _time(plan: Plan) -> str:
-    sums = plan.totals
-    partly = "    (of what is known: cells are empty)" if plan.unknown else ""
-    head = f"{plan.gpu}: {time_words(sums['gpu_s'])}    {plan.cpu}: {time_words(sums['cpu_s'])}{partly}"
-    words = (
-        f"Estimates: operations and memory over {GPU_UTILISATION:.0%} of the GPU's published peaks, in float32 unless "
-        f"the backbone says otherwise, and {CPU_UTILISATION:.0%} of what this processor was measured at just now; both "
-        "with what runs on the processor beside. A processor searches more than "
-        "200,000 locations by FAISS, approximately. Left out: reading and writing, Lanczos, sparse matrices, K-means "
-        "over whole sets, names, scores, tables, figures."
-    )
-    return "\n".join([f"{INDENT}{head}", *_wrapped(words, INDENT)])
+    """Seconds by stage, and in sentences all together."""
+    stages: dict[str, list[Row]] = {}
+    for row in plan.rows:
+        stages.setdefault(row.jobs.stage, []).append(row)
+    rows = [[stage, _count(sum(row.jobs.jobs for row in of)), *_seconds(of)] for stage, of in stages.items()]
+    rows.append(["total", _count(plan.totals["jobs"]), *_seconds(plan.rows)[:2], ""])
+    heads = ["stage", "jobs", "at least", "at most", "by"]
+    return "\n".join([_table(heads, "lrrrl", rows), "", *(_wrapped(text, INDENT) for text in _sentences(plan))])
 
 
-def _disk(plan: Plan) -> str:
-    rows = [[one.name, bytes_words(one.kept_bytes), bytes_words(one.peak_bytes), one.note] for one in plan.stages]
-    sums = plan.totals
-    rows.append(["total", bytes_words(sums["kept_bytes"]), bytes_words(sums["peak_bytes"])])
-    rows[-1].append(f"{bytes_words(plan.free_bytes)} free in {plan.results.rpartition('/')[0] or '.'}")
-    return _table(["stage", "in the end", "needs room", ""], "lrrl", rows)
+def _sentences(plan: Plan) -> list[str]:
+    low, high = plan.totals["low_s"], plan.totals["high_s"]
+    partly = " of what is known" if any(row.cost is None for row in plan.rows) else ""
+    said = [
+        f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; on the {plan.cores} cores here by "
+        f"the clock at least {_range(low / plan.cores, high / plan.cores)}. Left out: downloads, and what Snakemake and "
+        "Python take to start a job.",
+        "Measured: a few images by the run's own stages, each job's start once and the rest in proportion; joint solves "
+        "by a part in proportion to the images and one to their square; tables and figures: their imports alone.",
+    ]
+    if plan.gpu:
+        rest = [row for row in plan.rows if not row.jobs.on_device]
+        other = [row.cost for row in plan.rows if row.jobs.on_device and not row.jobs.flop and row.cost]
+        there = f"(here {_range(total(one.low_s for one in other), total(one.high_s for one in other))})"
+        said.append(
+            f"On one {plan.gpu}: networks {time_words(plan.totals['gpu_forward_s'])}, by their operations at "
+            f"{UTILISATION:.0%} of its published peak; on the processor beside, as here, {' to '.join(_seconds(rest)[:2])}; "
+            f"solvers, texts and timings: unknown {there}."
+        )
+    return said
 
 
-def _downloads(plan: Plan) -> str:
-    rows = [[one.what, bytes_words(one.bytes), one.into, one.terms] for one in plan.downloads]
-    if len(rows) > 1:
-        rows.append(["total", bytes_words(plan.totals["download_bytes"]), "", ""])
-    return _table(["what", "size", "into", "terms"], "lrll", rows)
+def _seconds(rows: Sequence[Row]) -> list[str]:
+    """At least, at most, and by what."""
+    costs = [row.cost for row in rows if row.cost]
+    unknown = sum(row.jobs.jobs for row in rows if not row.cost)
+    sources = list(dict.fromkeys(one.source for one in costs)) + [f"{unknown} unknown"] * bool(unknown)
+    sums = [total(one.low_s for one in costs), total(one.high_s for one in costs)] if costs else []
+    return [*(map(time_words, sums) if costs else ("", "")), ", ".join(sources)]
 
 
-def _missing(plan: Plan) -> str:
-    return _bullets(f"{one.what}: {one.how}" for one in plan.missing)
+def _disk(plan: Plan) -> list[list[str]]:
+    rows = [[one.stage, _bytes(one.kept_bytes), _bytes(one.peak_bytes), one.note] for one in plan.stored]
+    rooms = _bytes(total(one.room for one in plan.downloads))
+    rows += [["downloads", rooms, rooms, ""]] if plan.downloads else []
+    free = f"{_bytes(plan.free_bytes)} free in {plan.results.rpartition('/')[0] or '.'}"
+    return [*rows, ["total", _bytes(plan.totals["kept_bytes"]), _bytes(plan.totals["peak_bytes"]), free]]
 
 
-def _last_line(plan: Plan) -> str:
-    if plan.missing:
-        return f"not ready, missing: {'; '.join(one.what for one in plan.missing)}"
-    return "ready" + (f"; downloads {bytes_words(plan.totals['download_bytes'])} first" if plan.downloads else "")
+def _range(low: Number, high: Number) -> str:
+    words = list(dict.fromkeys((time_words(low), time_words(high))))
+    return " to ".join(words)
 
 
-def _costs(one: Costly) -> list[str]:
-    return [flop_words(one.flop), time_words(one.gpu_s), time_words(one.cpu_s)]
+def _count(count: Number | None) -> str:
+    return "" if count is None else f"{count:,.0f}"
 
 
-def _sums(rows: Sequence[Costly]) -> list[str]:
-    sums = [total(getattr(one, key) for one in rows) for key in ("flop", "gpu_s", "cpu_s")]
-    return [flop_words(sums[0]), time_words(sums[1]), time_words(sums[2])]
+def _bytes(size: Number | None) -> str:
+    return "" if size is None else bytes_words(size)
 
 
-def _section(title: str, body: str) -> str:
-    return f"{title}\n{body}" if body else ""
+def _flop(flop: Number | None) -> str:
+    return "" if flop is None else f"{flop / 1e12:,.3g} TFLOP"
 
 
 def _table(heads: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, `l` or `r`; a last column of words goes on below where the line is full."""
-    if not rows:
-        return ""
-    cells = [list(heads), *(list(row) for row in rows)]
-    if sides[-1] == "r":
-        cells = [[_cut(cell) for cell in row] for row in cells]
-        return "\n".join(_line(row, sides, _widths(cells)).rstrip() for row in cells)
-    fixed = _widths([[_cut(cell) for cell in row[:-1]] for row in cells])
-    start = len(INDENT) + sum(fixed) + 2 * len(fixed)
-    lines = []
-    for row in cells:
-        first, *more = textwrap.wrap(row[-1], max(20, WIDTH - start), break_on_hyphens=False) or [""]
-        lines.append((_line([_cut(cell) for cell in row[:-1]], sides, fixed) + INDENT).ljust(start) + first)
-        lines += [" " * start + line for line in more]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _line(row: Sequence[str], sides: str, widths: Sequence[int]) -> str:
-    cells = zip(row, sides, widths, strict=False)
-    return INDENT + "  ".join(cell.rjust(width) if side == "r" else cell.ljust(width) for cell, side, width in cells)
-
-
-def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*cells, strict=True)]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
+    """Columns side by side, `l` or `r`; nothing without rows."""
+    cells = [[textwrap.shorten(cell, CELL, placeholder=" …") for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        INDENT.join(
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, side, width in zip(row, sides, widths, strict=True)
+        )
+        for row in cells
+    ]
+    return "\n".join(f"{INDENT}{line}".rstrip() for line in lines) if rows else ""
 
 
 def _bullets(texts: Iterable[str]) -> str:
-    return "\n".join(line for text in texts for line in _wrapped(text, f"{INDENT}- "))
+    return "\n".join(_wrapped(text, f"{INDENT}- ") for text in texts)
 
 
-def _wrapped(text: str, first: str) -> list[str]:
+def _wrapped(text: str, first: str) -> str:
     rest = " " * len(first)
-    return textwrap.wrap(
+    return textwrap.fill(
         text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
