@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whatwhere.stages.task import Place
+
 if TYPE_CHECKING:
     from whatwhere.artifacts.store import Store
     from whatwhere.backbones.backbone import Backbone
     from whatwhere.config import Config
     from whatwhere.datasets import Dataset
 
-#: The wildcards of a rule but for the shard.
-Place = tuple[str, ...]
 #: Mini-batches that are run in the place of all of a solve.
 BATCHES = 2
 
@@ -101,8 +101,8 @@ def _index(call: Call) -> None:
     from whatwhere.stages.images import write_index
 
     view = View(**_plain(call.config.views[call.place[1]]))
-    choice = {"shard_images": call.config.shard_images, "unreadable": "skip", "settings": {}}
-    write_index(call.dataset(), call.output, view=view, **choice)
+    shard = call.config.shard_images
+    write_index(call.dataset(), call.output, view=view, shard_images=shard, unreadable="skip", settings={})
 
 
 def _images(call: Call) -> None:
@@ -111,9 +111,9 @@ def _images(call: Call) -> None:
 
     found, view = call.dataset(), View(**_plain(call.config.views[call.place[1]]))
     ids = [record.id for record in found.records]
-    choice = {"numbers": {name: number for number, name in enumerate(ids, 1)}, "view": view, "settings": {}}
-    run_images = call.config.features.run_images
-    write_images(found, ids, call.output, call.output.with_suffix(".instances"), **choice, run_images=run_images)
+    choice: dict[str, Any] = {"view": view, "run_images": call.config.features.run_images, "settings": {}}
+    choice["numbers"] = {name: number for number, name in enumerate(ids, 1)}
+    write_images(found, ids, call.output, call.output.with_suffix(".instances"), **choice)
 
 
 def _features(call: Call) -> None:
@@ -179,8 +179,8 @@ def _proposals(call: Call) -> None:
     from whatwhere.stages.proposals import write_proposals
 
     choice = _plain(call.config.proposals)
-    stores = [call.store(name) for name in ("images", "vectors", "regions")]
-    write_proposals(*stores, call.output, crf=choice.pop("crf"), choice=choice)
+    images, vectors, regions = (call.store(name) for name in ("images", "vectors", "regions"))
+    write_proposals(images, vectors, regions, call.output, crf=choice.pop("crf"), choice=choice)
 
 
 def _detections(call: Call) -> None:
@@ -234,7 +234,7 @@ def _coordinates(call: Call) -> None:
     from whatwhere.stages.coordinates import write_coordinates
 
     vectors = [call.store("joint", "vectors")] if len(call.given) > 1 else []
-    choice = {"resamples": call.config.bootstrap, "seed": call.config.seed, "settings": {}}
+    choice: dict[str, Any] = {"resamples": call.config.bootstrap, "seed": call.config.seed, "settings": {}}
     write_coordinates([call.store("images")], vectors, call.output, **choice)
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from whatwhere.artifacts.job import log_of, spent
 from whatwhere.artifacts.store import read_json
 from whatwhere.config import Config
+from whatwhere.stages.task import Place
 
-#: The wildcards of a rule but for the shard.
-Place = tuple[str, ...]
 #: Settings of a data set that say how much of it there is: a job on another part of it is alike.
 PARTS = ("images", "first_seed", "split", "limit")
 
@@ -33,7 +32,7 @@ def took(run: Path, stage: str, place: Place, seen: Place) -> list[tuple[int, fl
 
 
 def made_alike(run: Path, stage: str, place: Place, config: Config) -> bool:
-    """Whether what a stage left in a place was made with the settings of `config`, as far as it is there and says so."""
+    """Whether what a stage left in a place, as far as it is there and says so, was made with these settings."""
     settings = _settings(stage, place, config)
     folder = run.joinpath(stage, *place)
     index = run.joinpath("images", *place, "index.json")

@@ -21,29 +21,28 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from whatwhere.artifacts.job import job
+from whatwhere.stages.task import At, Task
 
 if TYPE_CHECKING:
     from whatwhere.config import Config
 
-#: The wildcards of a rule but for the shard.
-Place = tuple[str, ...]
+#: Stages of which nothing but the start is timed.
+PAGES = ("tables", "figures", "report")
 #: What the script of a stage imports first, where it is not called like the stage.
-MODULES = {"index": "images", "confusion": "named", "detections": "proposals", "refined": "refining"}
-#: The same of stages of which nothing but that is timed.
-PAGES = {"tables": "table_kinds", "figures": "drawing", "report": "reporting"}
+_MODULES = {
+    "index": "images",
+    "confusion": "named",
+    "detections": "proposals",
+    "refined": "refining",
+    "tables": "table_kinds",
+    "figures": "drawing",
+    "report": "reporting",
+}
 
 
-@dataclass(frozen=True)
-class Task:
-    """A stage in a place, and what it reads there."""
-
-    stage: str
-    place: Place
-    after: tuple[tuple[str, Place], ...] = ()
-
-    def output(self, folder: Path, images: int) -> Path:
-        """What it writes of so many images."""
-        return folder.joinpath(str(images), self.stage, *self.place[:-1], f"{self.place[-1]}.json")
+def module_of(stage: str) -> str:
+    """The module of this package that the script of a stage imports first."""
+    return _MODULES.get(stage, stage)
 
 
 @dataclass(frozen=True)
@@ -56,36 +55,38 @@ class Rehearsal:
     config: Config
     folder: Path
     noise: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    few: int = 2
-    more: int = 8
-    patience_s: float = 5.0
+    patience_s: float = 6.0
 
     def timed(
         self, tasks: Sequence[Task], clock: Callable[[], float] = perf_counter
     ) -> Iterator[tuple[int, int, float]]:
-        """Number of the task, images, and seconds: each task twice with `few` images and once with `more`.
+        """Number of the task, images, and seconds: each task twice with few images and once with more.
 
         A task whose inputs are not there is left out, and so is one that fails, with its traceback on standard error.
         """
-        took: dict[int, float] = dict.fromkeys(range(len(tasks)), 0.0)
-        for images in (self.few, self.few, self.more):
+        paces = dict.fromkeys(range(len(tasks)), 0.0)
+        for turn in range(3):
             for number, task in enumerate(tasks):
-                if number in took and took[number] * images / self.few <= self.patience_s:
-                    seconds = self._seconds(task, images, clock)
-                    if seconds is None:
-                        del took[number]
-                    else:
-                        took[number] = seconds
-                        yield number, images, seconds
+                images = task.sizes[turn == 2]
+                if number not in paces or paces[number] * images > self.patience_s:
+                    continue
+                seconds = self._seconds(task, images, clock)
+                if seconds is None:
+                    del paces[number]
+                    continue
+                # the first of all imports what is not imported yet: that says nothing of its second turn
+                paces[number] = seconds / images if turn or number else 0.0
+                yield number, images, seconds
 
     def _seconds(self, task: Task, images: int, clock: Callable[[], float]) -> float | None:
         from whatwhere.stages.calls import STAGES, Call
 
-        given = {stage: Task(stage, place).output(self.folder, images) for stage, place in task.after}
+        given = {before[0]: self._output(before, images) for before in task.after}
         if not all(path.exists() for path in given.values()):
             return None
-        call = Call(self.config, task.place, images, given, task.output(self.folder, images), self.noise)
-        call.output.parent.mkdir(parents=True, exist_ok=True)
+        output = self._output((task.stage, task.place), images)
+        call = Call(self.config, task.place, images, given, output, self.noise)
+        output.parent.mkdir(parents=True, exist_ok=True)
         began = clock()
         try:
             STAGES[task.stage](call)
@@ -93,6 +94,10 @@ class Rehearsal:
             traceback.print_exc()
             return None
         return clock() - began
+
+    def _output(self, at: At, images: int) -> Path:
+        stage, place = at
+        return self.folder.joinpath(str(images), stage, *place[:-1], f"{place[-1]}.json")
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Timed:
-    """What a process answered: seconds of its imports (None: it did not get so far), and what `Rehearsal.timed` does."""
+    """A process's answers: seconds of its imports (None: it did not get so far), and those of `Rehearsal.timed`."""
 
     imports_s: float | None
     tasks: tuple[tuple[int, int, float], ...]

@@ -14,8 +14,8 @@ def add_plan(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "plan",
         help="what a run will take, and what is missing, before anything starts",
-        description="Images, passes through networks, jobs, hours on this machine, disk per stage, downloads, and what\n"
-        "is missing (data, checkpoints, tokens) with how to get it. Starts nothing and downloads nothing.\n\n"
+        description="Images, passes through networks, jobs, hours on this machine, disk per stage, downloads, and\n"
+        "what is missing (data, checkpoints, tokens) with how to get it. Starts nothing, downloads nothing.\n\n"
         "Hours come from the logs of earlier runs under results/; for what they do not tell, the run's own\n"
         "stages are tried on a handful of images, which takes a minute or two.",
         epilog="examples:\n"

@@ -30,9 +30,8 @@ class Stored:
 def stored(known: Known, jobs: Sequence[Jobs]) -> list[Stored]:
     """Every stage that takes room, in order.
 
-    Features are kept, or deleted after their last use. ASSUME: then the largest set that a joint solve reads as a
-    whole lies there, or else a shard of the largest; how many shards wait for their last use at once is the
-    scheduler's, and the note says so.
+    ASSUME: of features that are deleted after their last use the largest set that a joint solve reads as a whole lies
+    there, or else a shard of the largest; how many shards wait for it at once is the scheduler's, and the note says so.
     """
     sizes = {stage: [(one, jobs_bytes(known, one)) for one in jobs if one.stage == stage] for stage in STORING}
     sums = {stage: total(size for _, size in found) for stage, found in sizes.items()}
@@ -83,8 +82,6 @@ def jobs_bytes(known: Known, one: Jobs) -> Number | None:
 
 def _state_bytes(known: Known, one: Jobs) -> Number:
     """What a mini-batch solve keeps until it is done: X, Adam's two moments, and an average where there is one."""
-    dataset, backbone, name = one.place
-    shape, method = known.vectors((dataset, backbone, name)), known.config.methods[name]
-    if not shape or not isinstance(method, Batches):
-        return 0
-    return 4 * (one.images or 0) * shape[0] * (3 + bool(method.average)) * method.vectors
+    shape, method = known.vectors((one.place[0], one.place[1], one.place[2])), known.config.methods[one.place[2]]
+    held = (3 + bool(method.average)) * method.vectors if isinstance(method, Batches) else 0
+    return 4 * (one.images or 0) * (shape[0] if shape else 0) * held

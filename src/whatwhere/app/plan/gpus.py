@@ -25,10 +25,10 @@ GPUS = {
 
 def gpu_called(name: str) -> str:
     """One of `GPUS`, however its name is written. Raises `InputError` for another."""
-    known = {_plain(one): one for one in GPUS}
-    if _plain(name) not in known:
+    found = next((one for one in GPUS if _plain(one) == _plain(name)), None)
+    if not found:
         raise InputError(f"--gpu: expected one of {', '.join(GPUS)}, got {name!r}; choose the nearest")
-    return known[_plain(name)]
+    return found
 
 
 def forward_s(name: str, flop: float, *, half: bool) -> float:

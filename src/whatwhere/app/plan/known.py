@@ -29,7 +29,7 @@ class Known:
         self.config = config
         self.unknown: dict[str, None] = {}
         self.pictures: dict[str, Pictures] = {}
-        self._networks: dict[tuple[str, str], Network | None] = {}
+        self.networks: dict[tuple[str, str], Network | None] = {}
 
     def data(self, dataset: str) -> Pictures:
         """What is known of a data set."""
@@ -50,18 +50,11 @@ class Known:
     def network(self, dataset: str, backbone: str) -> Network | None:
         """A backbone at the size of a data set's images."""
         place, settings = (dataset, backbone), self.config.backbones[backbone]
-        if place not in self._networks:
+        if place not in self.networks:
             size, said = self.size(dataset, settings.view), settings.model_dump(include=OF_SHAPES)
             found = size and self._known(f"backbone {backbone}", lambda: network(height=size[0], width=size[1], **said))
-            self._networks[place] = found or None
-        return self._networks[place]
-
-    def networks(self) -> dict[str, Network | None]:
-        """Every backbone that was asked for, at one of its sizes."""
-        found: dict[str, Network | None] = {}
-        for (_, backbone), one in self._networks.items():
-            found[backbone] = found.get(backbone) or one
-        return found
+            self.networks[place] = found or None
+        return self.networks[place]
 
     def vectors(self, run: Run) -> tuple[int, int] | None:
         """Tokens, and numbers of each, of what a run's method leaves behind of an image; None where that is not known.
@@ -86,12 +79,12 @@ def total(values: Iterable[Number | None]) -> Number:
 
 
 def _left_behind(found: Network, method: Any) -> tuple[int, int]:
+    layers = found.layers
     if isinstance(method, Solver | Joint):
-        layers = found.layers
         read = chosen_layers([a.name for a in layers], [a.grid for a in layers], method.layers)
         tokens = max(a.tokens for a, is_read in zip(layers, read, strict=True) if is_read)
         return tokens, getattr(method, "columns", None) or method.vectors
     if method.kind in ("final", "largest"):
         return found.final_tokens, found.final_channels
-    last = found.layers[-1].tokens if found.layers else found.final_tokens
+    last = layers[-1].tokens if layers else found.final_tokens
     return last, getattr(method, "masks", getattr(method, "vectors", 2))

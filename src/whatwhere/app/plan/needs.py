@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from whatwhere.app.plan.known import MASKED, Known, Number
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones.catalogue import PRESETS, Preset
-from whatwhere.backbones.weights import hub_cache, is_cached
+from whatwhere.backbones.catalogue import Preset, preset_of
+from whatwhere.backbones.weights import hub_cache, is_to_load
 from whatwhere.config import BackboneSettings, Config
 from whatwhere.config.needed import refined
 from whatwhere.datasets.sources import SOURCES
@@ -46,35 +45,41 @@ class Missing:
 
 
 def downloads(known: Known) -> list[Download]:
-    """Archives of data sets, weights of the hub that are not in its cache, and checkpoints that the workflow fetches."""
+    """Archives of data sets, weights of the hub that are not in its cache, checkpoints that the workflow fetches."""
     found: dict[object, Download] = {}
     for data in known.pictures.values():
         for source in data.fetched:
             room = (source.size_bytes or 0) * UNPACKED
             one = Download(source.name, str(data.root), source.size_bytes, room, source.terms)
             found[data.root, source.name] = one
-    for name, network in known.networks().items():
+    for (_, name), network in sorted(known.networks.items(), key=lambda one: one[1] is not None):
         settings = known.config.backbones[name]
-        preset = source_of(settings)
+        preset = _preset(settings)
         size = float(network.parameters * WEIGHT_BYTES) if network else None
-        if _to_load(preset):
+        if is_to_load(preset):
             found[preset.model] = Download(preset.model, hub_cache(), size, size or 0, preset.licence)
-        for manifest in (file for file in _manifests(settings) if not file.is_file()):
-            archive = SOURCES[manifest.stem]
-            into = str(manifest.parent)
-            found[manifest.stem] = Download(archive.name, into, archive.size_bytes, size or 0, archive.terms)
+        for file in _files(settings)[0]:
+            if file.stem in SOURCES and not file.is_file():
+                archive = SOURCES[file.stem]
+                one = Download(archive.name, str(file.parent), archive.size_bytes, size or 0, archive.terms)
+                found[file] = one
     return list(found.values())
 
 
-def missing(known: Known, bytes_short: Number) -> list[Missing]:
+def missing(known: Known, bytes_short: Number, *, has_device: bool) -> list[Missing]:
     """What somebody has to see to, the most costly first."""
+    from huggingface_hub import get_token
+
     config = known.config
     data = ((name, one.missing) for name, one in known.pictures.items() if one.missing)
     lacking = [Missing(f"data set {name}", said.removeprefix(f"data set {name}: ")) for name, said in data]
-    faults = {name: _checkpoint_fault(settings) for name, settings in config.backbones.items()}
+    faults = {name: _files(settings)[1] for name, settings in config.backbones.items()}
     lacking += [Missing(f"weights of backbone {name}", fault) for name, fault in faults.items() if fault]
-    lacking += dict.fromkeys(_gates(known))
-    if config.device.startswith("cuda") and not has_cuda():
+    presets = [_preset(config.backbones[name]) for _, name in known.networks]
+    gated = {one.model: one.note for one in presets if one.note.startswith(GATED) and is_to_load(one)}
+    # a token, set or stored, says that somebody asked
+    lacking += [Missing(f"permission for {model}", note) for model, note in gated.items() if not get_token()]
+    if not has_device:
         how = "torch sees no GPU here; run it where there is one, or set device: cpu"
         lacking.append(Missing(f"device {config.device}", how))
     lacking += _packages(config)
@@ -85,32 +90,8 @@ def missing(known: Known, bytes_short: Number) -> list[Missing]:
     return lacking
 
 
-def source_of(settings: BackboneSettings) -> Preset:
-    """Where a backbone's weights come from: its preset, with what the configuration says over it."""
-    preset = PRESETS.get(settings.model) or Preset(settings.model, "unknown", ("none", 0))
-    return replace(preset, weights=settings.weights or preset.weights, revision=settings.revision or preset.revision)
-
-
-def has_cuda() -> bool:
-    """Whether torch sees a GPU."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _to_load(preset: Preset) -> bool:
-    """Whether weights have to come from the hub."""
-    is_local = preset.model == "stego" or preset.model.startswith("zoo/") or Path(preset.model).is_dir()
-    return preset.weights == "hub" and not is_local and not is_cached(preset.model, preset.revision)
-
-
-def _gates(known: Known) -> Iterator[Missing]:
-    """Models that the hub gives away only to those who asked: a token, set or stored, says they did."""
-    from huggingface_hub import get_token
-
-    for preset in (source_of(known.config.backbones[name]) for name in known.networks()):
-        if preset.note.startswith(GATED) and _to_load(preset) and not get_token():
-            yield Missing(f"permission for {preset.model}", preset.note)
+def _preset(settings: BackboneSettings) -> Preset:
+    return preset_of(settings.model, settings.weights, settings.revision)
 
 
 def _packages(config: Config) -> list[Missing]:
@@ -124,21 +105,13 @@ def _packages(config: Config) -> list[Missing]:
     return [Missing("the package pydensecrf2", f"pip install 'whatwhere[crf]' (wants a compiler), or set {own}")]
 
 
-def _manifests(settings: BackboneSettings) -> list[Path]:
-    """What says that the workflow fetched a checkpoint."""
-    try:
-        return [Path(file) for file in settings.local_files() if Path(file).stem in SOURCES]
-    except InputError:
-        return []
-
-
-def _checkpoint_fault(settings: BackboneSettings) -> str:
-    source = source_of(settings)
-    if source.model == "stego" and source.weights == "hub":
+def _files(settings: BackboneSettings) -> tuple[list[Path], str]:
+    """The files of a checkpoint, or in words why there are none."""
+    if settings.model == "stego" and not settings.weights:
         names = " or ".join(name for name in SOURCES if name.startswith("stego-"))
-        return f"no hub has it; give weights: data/stego/SOURCE/FILE with {names} as SOURCE, which the workflow fetches"
+        how = f"give weights: data/stego/SOURCE/FILE with {names} as SOURCE, which the workflow fetches"
+        return [], f"no hub has it; {how}"
     try:
-        settings.local_files()
+        return [Path(file) for file in settings.local_files()], ""
     except InputError as error:
-        return str(error)
-    return ""
+        return [], str(error)

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from whatwhere.app.plan.calibrate import calibrated
-from whatwhere.app.plan.disk import Stored, free_bytes, jobs_bytes, stored
+from whatwhere.app.plan.disk import Stored, free_bytes, stored
 from whatwhere.app.plan.gpus import forward_s, gpu_called
 from whatwhere.app.plan.jobs import Jobs, counted
 from whatwhere.app.plan.known import Known, Number, total
-from whatwhere.app.plan.needs import Download, Missing, downloads, has_cuda, missing
-from whatwhere.app.plan.rates import Cost, cost, logged
+from whatwhere.app.plan.needs import Download, Missing, downloads, missing
+from whatwhere.app.plan.rates import Curves, calibrated, logged, told
+from whatwhere.artifacts.clock import cores
 from whatwhere.config import Config
-from whatwhere.config.pictures import Pictures
 
 #: The paper's GPU, to reckon with where a configuration asks for one and none is here.
 PAPERS_GPU = "A40"
-
-
-@dataclass(frozen=True)
-class Row:
-    """Jobs of a stage in a place, what they take, and what they write where that is much; None: nobody knows."""
-
-    jobs: Jobs
-    cost: Cost | None
-    bytes: Number | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        told = {key: getattr(self.jobs, key) for key in ("stage", "place", "jobs", "images", "passes", "flop")}
-        cost = asdict(self.cost) if self.cost else dict.fromkeys(("low_s", "high_s", "source"))
-        return {**told, **cost, "bytes": self.bytes}
+#: What JSON has of jobs.
+TOLD = ("stage", "place", "jobs", "images", "passes", "flop", "low_s", "high_s", "source")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. `gpu`: one that is not here, to reckon with; `free_bytes` on the disk of `results`; `unknown`
-    says why something is.
+    """What a run will do. `data`: kind, images and state of each data set; `gpu`: one that is not here, to reckon with,
+    where networks take `gpu_s` of `totals`; `unknown`: why something is; `free_bytes` on the disk of `results`.
     """
 
     run: str
@@ -48,8 +33,8 @@ class Plan:
     results: str
     cores: int
     gpu: str | None
-    data: dict[str, Pictures]
-    rows: tuple[Row, ...]
+    data: Mapping[str, tuple[str, int | None, str]]
+    jobs: tuple[Jobs, ...]
     stored: tuple[Stored, ...]
     downloads: tuple[Download, ...]
     missing: tuple[Missing, ...]
@@ -58,32 +43,21 @@ class Plan:
 
     @property
     def totals(self) -> dict[str, Number]:
-        """Sums over what is known: seconds of all jobs here, and of the networks alone on `gpu`."""
-        jobs, costs = [row.jobs for row in self.rows], [row.cost for row in self.rows if row.cost]
-        on_gpu = (forward_s(self.gpu, one.flop, half=one.half) for one in jobs if self.gpu and one.flop)
-        return {
-            "images": total(one.images for one in self.data.values()),
-            "jobs": sum(one.jobs for one in jobs),
-            "passes": total(one.passes for one in jobs),
-            "flop": total(one.flop for one in jobs),
-            "low_s": total(one.low_s for one in costs),
-            "high_s": total(one.high_s for one in costs),
-            "gpu_forward_s": total(on_gpu),
-            "kept_bytes": total(one.kept_bytes for one in self.stored),
-            "peak_bytes": total(one.peak_bytes for one in self.stored),
-            "download_bytes": total(one.bytes for one in self.downloads),
-        }
+        """Sums over what is known."""
+        found: dict[str, Number] = {"images": total(images for _, images, _ in self.data.values())}
+        for key in ("jobs", "passes", "flop", "low_s", "high_s"):
+            found[key] = total(getattr(one, key) for one in self.jobs)
+        room = total(one.room for one in self.downloads)
+        for key in ("kept_bytes", "peak_bytes"):
+            found[key] = room + total(getattr(one, key) for one in self.stored)
+        run = ((one.network, one.flop) for one in self.jobs if one.network and one.flop)
+        on_gpu = total(forward_s(self.gpu, flop, half=network.half) for network, flop in run) if self.gpu else 0
+        return {**found, "gpu_s": on_gpu, "download_bytes": total(one.bytes for one in self.downloads)}
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as `json.dump` takes it."""
-        plain = {
-            key: getattr(self, key) for key in ("run", "device", "results", "cores", "gpu", "unknown", "free_bytes")
-        }
-        lists = {key: [asdict(one) for one in getattr(self, key)] for key in ("stored", "downloads", "missing")}
-        told = ("kind", "images", "size", "state")
-        data = {name: {key: getattr(one, key) for key in told} for name, one in self.data.items()}
-        jobs = [row.as_dict() for row in self.rows]
-        return {**plain, "totals": self.totals, "data": data, "jobs": jobs, **lists, "ready": not self.missing}
+        jobs = [{key: getattr(one, key) for key in TOLD} for one in self.jobs]
+        return {**asdict(replace(self, jobs=())), "jobs": jobs, "totals": self.totals, "ready": not self.missing}
 
 
 def make_plan(
@@ -100,35 +74,30 @@ def make_plan(
     seconds, which `say` is told before. Networks are reckoned on the `gpu` of this name as well (see `gpus.GPUS`).
     Raises `InputError` for a GPU of another name.
     """
-    is_here = not config.device.startswith("cuda") or has_cuda()
+    import torch
+
+    is_here = not config.device.startswith("cuda") or torch.cuda.is_available()
     called = gpu_called(gpu) if gpu else None if is_here else PAPERS_GPU
-    known, cores = Known(config), _cores()
+    known = Known(config)
     jobs = counted(known)
-    curves = logged(jobs, config, results)
-    unseen = {one.key for one in jobs} - curves.keys()
-    if measure_s and unseen:
-        say(f"measuring on a handful of images what no log tells, for at most {measure_s:.0f} s")
+    curves: Curves = logged(jobs, config, results)
+    if measure_s and {one.key for one in jobs} - curves.keys():
+        say(f"trying on a few images what no log tells: a minute or two, at most {measure_s:.0f} s (--measure 0: not)")
         device = config.device if is_here else "cpu"
-        curves = {**calibrated(known, jobs, curves, device=device, seconds=measure_s, cores=cores), **curves}
-    disk, free = stored(known, jobs), free_bytes(results)
-    fetched = downloads(known)
+        curves = {**curves, **calibrated(known, jobs, curves, device=device, seconds=measure_s)}
+    disk, fetched, free = stored(known, jobs), downloads(known), free_bytes(results)
     short = total(one.peak_bytes for one in disk) + total(one.room for one in fetched) - free
     return Plan(
         run=config.run,
         device=config.device,
         results=str(results / config.run),
-        cores=cores,
+        cores=cores(),
         gpu=called,
-        data=known.pictures,
-        rows=tuple(Row(one, cost(one, curves), jobs_bytes(known, one)) for one in jobs),
+        data={name: (one.kind, one.images, one.state) for name, one in known.pictures.items()},
+        jobs=tuple(told(one, curves) for one in jobs),
         stored=tuple(disk),
         downloads=tuple(fetched),
-        missing=tuple(missing(known, short)),
+        missing=tuple(missing(known, short, has_device=is_here)),
         unknown=tuple(known.unknown),
         free_bytes=free,
     )
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
