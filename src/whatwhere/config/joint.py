@@ -36,7 +36,7 @@ class Joint(Strict):
     graph: Literal["paper", "released"] | GraphSettings = "paper"
     """`paper`: 10 + 10; `released`: 50 + 50, symmetric, cosines above 0.1; or numbers of one's own."""
 
-    def together(self, images: int) -> float:
+    def together(self, images: int) -> int | float:
         """Images that are compared at a time, of a data set of so many."""
         return images
 
@@ -64,7 +64,7 @@ class Batches(Joint):
     processes: Positive = 1
     """Processes that share the batches of an epoch; on GPUs one each."""
 
-    def together(self, images: int) -> float:
+    def together(self, images: int) -> int | float:
         """Those of a batch: an epoch is cut into nearly equal ones."""
         return images / max(1, math.ceil(images / self.batch_images))
 

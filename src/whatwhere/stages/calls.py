@@ -92,8 +92,7 @@ def _noise(name: str, images: int, size: tuple[int, int], classes: tuple[str, ..
 
 
 def _plain(settings: Any, *left_out: str) -> dict[str, Any]:
-    """As values reach a script: of JSON."""
-    return settings.model_dump(mode="json", exclude=set(left_out))
+    return settings.model_dump(exclude=set(left_out))
 
 
 def _index(call: Call) -> None:

@@ -17,7 +17,7 @@ def page(plan: Plan) -> str:
     downloads = [[one.what, bytes_words(one.bytes), one.into, one.terms] for one in plan.downloads]
     sections = {
         "images": _table(["data set", "kind", "images", "files"], "llrl", data),
-        "networks": _table(["data set", "backbone", "for", "passes", "TFLOP"], "lllrr", _networks(plan)),
+        "networks": _table(["data set", "backbone", "for", "passes", "GFLOP"], "lllrr", _networks(plan)),
         "time": "\n".join([_table(["stage", "jobs", "at least", "at most", "by"], "lrrrl", _time(plan)), *_said(plan)]),
         "disk": _table(["stage", "in the end", "needs room", ""], "lrrl", _disk(plan)),
         "room for stages that are not kept": _bullets(f"{one.stage}: {one.note}" for one in plan.stored if one.note),
@@ -42,8 +42,8 @@ def _disk(plan: Plan) -> list[list[str]]:
 
 def _networks(plan: Plan) -> list[list[str]]:
     run = [one for one in plan.jobs if one.stage == "features" or one.network]
-    rows = [[*one.place[:2], (*one.place, "features")[2], _count(one.passes), _tflop(one.flop)] for one in run]
-    return [*rows, ["total", "", "", _count(plan.totals["passes"]), _tflop(plan.totals["flop"])]]
+    rows = [[*one.place[:2], (*one.place, "features")[2], _count(one.passes), _gflop(one.flop)] for one in run]
+    return [*rows, ["total", "", "", _count(plan.totals["passes"]), _gflop(plan.totals["flop"])]]
 
 
 def _time(plan: Plan) -> list[list[str]]:
@@ -92,8 +92,8 @@ def _count(count: Number | None) -> str:
     return "" if count is None else f"{count:,.0f}"
 
 
-def _tflop(flop: Number | None) -> str:
-    return "" if flop is None else f"{flop / 1e12:,.3g}"
+def _gflop(flop: Number | None) -> str:
+    return "" if flop is None else f"{flop / 1e9:,.1f}"
 
 
 def _table(heads: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> str:

@@ -64,7 +64,7 @@ def make_plan(
     config: Config,
     *,
     gpu: str | None = None,
-    measure_s: float = 0,
+    measure_s: int = 0,
     results: Path = Path("results"),
     say: Callable[[str], None] = lambda text: None,
 ) -> Plan:
@@ -82,7 +82,7 @@ def make_plan(
     jobs = counted(known)
     curves: Curves = logged(jobs, config, results)
     if measure_s and {one.key for one in jobs} - curves.keys():
-        say(f"trying on a few images what no log tells: a minute or two, at most {measure_s:.0f} s (--measure 0: not)")
+        say(f"trying on a few images what no log tells: a minute or two, at most {measure_s} s (--measure 0: not)")
         device = config.device if is_here else "cpu"
         curves = {**curves, **calibrated(known, jobs, curves, device=device, seconds=measure_s)}
     disk, fetched, free = stored(known, jobs), downloads(known), free_bytes(results)

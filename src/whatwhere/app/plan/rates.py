@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from whatwhere.app.plan.jobs import Jobs, Like
-from whatwhere.app.plan.known import Known
+from whatwhere.app.plan.known import Known, Number
 from whatwhere.artifacts.clock import cores
 from whatwhere.artifacts.progress import progress
 from whatwhere.backbones.network import Network
@@ -26,7 +26,7 @@ FEW, TOGETHER = (1, 4), (4, 16)
 #: ASSUME: on a processor nobody waits for a network of more operations an image, just for a plan.
 MOST_FLOP = 3e11
 #: Images and seconds of jobs.
-Points = tuple[tuple[float, float], ...]
+Points = tuple[tuple[Number, float], ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Curve:
     points: Points
 
 
-#: By `Jobs.key`.
+#: By `Jobs.key`, and those that very jobs left by their stage and place.
 Curves = Mapping[Like, Sequence[Curve]]
 
 
@@ -46,7 +46,8 @@ def told(one: Jobs, curves: Curves) -> Jobs:
     """The jobs with what they will take, by all that is known of their kind; where a network was not run, by its
     operations at the rates of those that were.
     """
-    found = [(curve.source, seconds) for curve in curves.get(one.key, ()) for seconds in _estimates(one, curve)]
+    known = curves.get((one.stage, one.place)) or curves.get(one.key, ())
+    found = [(curve.source, seconds) for curve in known for seconds in _estimates(one, curve)]
     if not found and one.stage == "features" and one.flop:
         found = [("by operations", one.jobs * curve.start_s + one.flop * pace) for curve, pace in _paces(curves)]
     if not found or one.images is None:
@@ -99,7 +100,9 @@ def logged(jobs: Sequence[Jobs], config: Config, results: Path) -> dict[Like, li
         least[one.stage, run] = min(least[one.stage, run], *(seconds for _, seconds in points))
     curves: dict[Like, list[Curve]] = defaultdict(list)
     for one, (run, points) in found.items():
-        curves[one.key].append(Curve(f"logs of {run.name}", least[one.stage, run], points))
+        curve = Curve(f"logs of {run.name}", least[one.stage, run], points)
+        curves[one.key].append(curve)
+        curves[one.stage, one.place].append(curve)
     return curves
 
 
@@ -114,7 +117,7 @@ def _of_run(run: Path, jobs: Sequence[Jobs], config: Config) -> Iterator[tuple[J
             yield one, tuple((together(images), seconds) for images, seconds in found)
 
 
-def calibrated(known: Known, jobs: Sequence[Jobs], curves: Curves, *, device: str, seconds: float) -> Curves:
+def calibrated(known: Known, jobs: Sequence[Jobs], curves: Curves, *, device: str, seconds: int) -> Curves:
     """Curves of the kinds of jobs that have none, measured for at most so many seconds, a process a core."""
     groups = _groups(_chosen(jobs, curves, MOST_FLOP if device == "cpu" else float("inf")), known)
     noise = {name: one.size for name, one in known.pictures.items() if one.size and (one.fetched or one.missing)}
