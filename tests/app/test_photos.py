@@ -335,7 +335,7 @@ class TestPlan:
         return tmp_path
 
     def test_prints_a_page_of_the_overlaid_configuration(self, here, capsys):
-        main(["plan", "--configfile", "more.yaml", "--gpu", "H100"])
+        main(["plan", "--configfile", "more.yaml", "--gpu", "H100", "--measure", "0"])
         text = capsys.readouterr().out
         for word in ("few", "50", "H100", "dino"):
             assert word in text
@@ -343,9 +343,9 @@ class TestPlan:
         assert {path.name for path in here.iterdir()} == {"config.yaml", "more.yaml"}  # nothing was started
 
     def test_json_is_numbers(self, here, capsys):
-        main(["plan", "--json"])
+        main(["plan", "--json", "--measure", "0"])
         plain = json.loads(capsys.readouterr().out)
-        main(["plan", "--json", "--configfile", "more.yaml"])
+        main(["plan", "--json", "--measure", "0", "--configfile", "more.yaml"])
         more = json.loads(capsys.readouterr().out)
         assert set(plain) == set(more)
         assert plain["data"] != more["data"]

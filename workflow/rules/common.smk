@@ -8,6 +8,7 @@ from pathlib import Path
 import whatwhere.artifacts.codehash
 import whatwhere.config
 import whatwhere.config.methods
+import whatwhere.config.needed
 import whatwhere.config.overlay
 import whatwhere.datasets
 import whatwhere.datasets.sources
@@ -162,10 +163,8 @@ def solver_code(wildcards):
 
 def timed_methods(wildcards):
     """The methods that a table of seconds asks of a backbone on a data set."""
-    tables = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
-    runs = [run for table in tables for run in whatwhere.config.runs(table)]
-    here = (wildcards.dataset, wildcards.backbone)
-    return {method: values(SETTINGS.methods[method]) for *place, method in runs if tuple(place) == here}
+    methods = whatwhere.config.needed.timed(SETTINGS)[wildcards.dataset, wildcards.backbone]
+    return {method: values(SETTINGS.methods[method]) for method in methods}
 
 
 def timing_inputs(wildcards):

@@ -118,18 +118,5 @@ def joint_artifacts():
         found += [path for pattern in rules.images.output for path in shards_of_view(pattern, dataset, view)]
     tables = [table for table in SETTINGS.tables.values() if table.kind in ("matching", "position")]
     found += [of_run(pattern, run) for table in tables for _, pattern, runs in judged(table) for run in runs]
-    found += [
-        of_run(rules.refined.output[0], run) for table in tables if table.kind == "matching" for run in table.refined()
-    ]
-    return found + [of_run(rules.segments.output[0], run) for run in clustered_runs(tables)]
-
-
-def clustered_runs(tables):
-    """Runs whose rows of X are clustered: all but true labels, of tables and of pictures of regions."""
-    runs = [run for table in tables for run in whatwhere.config.runs(table)]
-    pictures = [figure for figure in SETTINGS.figures.values() if figure.kind == "pictures"]
-    columns = [(figure.dataset, column) for figure in pictures for column in figure.columns if column.show == "regions"]
-    runs += [(d, c.backbone, c.method) for d, c in columns if SETTINGS.is_joint(c.method)]
-    drawings = [figure for figure in SETTINGS.figures.values() if figure.kind == "method"]
-    runs += [run for figure in drawings for run in whatwhere.config.runs(figure) if SETTINGS.is_joint(run[2])]
-    return [run for run in dict.fromkeys(runs) if SETTINGS.methods[run[2]].kind != "truth"]
+    found += [of_run(rules.refined.output[0], run) for run in whatwhere.config.needed.refined(SETTINGS)]
+    return found + [of_run(rules.segments.output[0], run) for run in whatwhere.config.needed.clustered(SETTINGS)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -27,6 +28,11 @@ def machine(device: torch.device | str) -> str:
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     gpu = f"{torch.cuda.get_device_name(device)}, " if torch.device(device).type == "cuda" else ""
     return f"{gpu}{(models or [platform.processor() or platform.machine()])[0]}, {torch.get_num_threads()} threads"
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def timed(action: Callable[[], Result]) -> tuple[float, Result]:

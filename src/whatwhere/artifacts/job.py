@@ -56,6 +56,16 @@ def job(log: str, threads: int) -> Iterator[None]:
             sys.exit(1)
 
 
+def log_of(logs: Path, artifact: Path) -> Path:
+    """The log, in a run's folder of `logs`, of the job that wrote an artifact, which is given by its place in the run.
+
+    Of `a.json` and `a.instances.json` it is one.
+    """
+    log = logs / artifact.with_suffix(".log")
+    shorter = log.with_suffix("").with_suffix(".log")
+    return shorter if shorter.exists() and not log.exists() else log
+
+
 def spent(log: Path) -> Spent | None:
     """What the job with this log took; None for one that is not there, or of a job that did not end well."""
     try:

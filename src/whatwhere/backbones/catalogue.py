@@ -7,7 +7,7 @@ what this package ships.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -163,6 +163,12 @@ SHIPPED = {
 }
 
 PRESETS: dict[str, Preset] = PAPER | LATER | SHIPPED
+
+
+def preset_of(model: str, weights: str | None, revision: str | None) -> Preset:
+    """What the catalogue says of a model, or nothing but its name, with these settings over it where they are given."""
+    preset = PRESETS.get(model) or Preset(model, "unknown", ("none", 0))
+    return replace(preset, weights=weights or preset.weights, revision=revision or preset.revision)
 
 
 def near(name: str) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones.catalogue import near
+from whatwhere.backbones.catalogue import Preset, near
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: The hub names a large file by the hash of its content.
@@ -48,6 +48,41 @@ def hub_file(repository: str, filename: str, *, revision: str, download: bool = 
             raise NotCachedError(f"{where}: not in the hub's cache on this machine; load the model once") from error
         kind, text = _what_to_do(error, repository)
         raise kind(f"{where}: {text}, or give a local folder as `model`") from error
+
+
+def is_to_load(preset: Preset) -> bool:
+    """Whether a model's weights are the hub's and not in its cache on this machine, all or in part.
+
+    Of timm's models its library asks for the weights alone, of others their configurations must be there as well.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    model, revision = preset.model, preset.revision
+    if preset.weights != "hub" or model == "stego" or model.startswith("zoo/") or Path(model).is_dir():
+        return False
+    repository = model if "/" in model else _of_timm(model)
+    for described in ("model_index.json", "config.json"):
+        path = try_to_load_from_cache(repository, described, revision=revision)
+        if isinstance(path, str):
+            folder = Path(path).parent
+            networks = [file.parent for file in folder.glob("*/config.json")] or [folder]
+            return not all(any(file.suffix in (".safetensors", ".bin") for file in one.iterdir()) for one in networks)
+    return not isinstance(try_to_load_from_cache(repository, "model.safetensors", revision=revision), str)
+
+
+def hub_cache() -> str:
+    """The folder that downloads of the hub go to."""
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
+
+
+def _of_timm(model: str) -> str:
+    """Owner and name on the hub of one of timm's models."""
+    import timm
+
+    described = timm.get_pretrained_cfg(model, allow_unregistered=False) if timm.is_model(model) else None
+    return str(getattr(described, "hf_hub_id", None) or f"timm/{model}")
 
 
 def _download(repository: str, filename: str, revision: str) -> None:

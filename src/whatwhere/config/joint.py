@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -35,6 +36,10 @@ class Joint(Strict):
     graph: Literal["paper", "released"] | GraphSettings = "paper"
     """`paper`: 10 + 10; `released`: 50 + 50, symmetric, cosines above 0.1; or numbers of one's own."""
 
+    def together(self, images: int) -> int | float:
+        """Images that are compared at a time, of a data set of so many."""
+        return images
+
 
 class Batches(Joint):
     """What the two solvers that go mini-batch after mini-batch share."""
@@ -58,6 +63,10 @@ class Batches(Joint):
     """Of X after Eq. 8 only so many, those of the largest eigenvalues; null keeps all."""
     processes: Positive = 1
     """Processes that share the batches of an epoch; on GPUs one each."""
+
+    def together(self, images: int) -> int | float:
+        """Those of a batch: an epoch is cut into nearly equal ones."""
+        return images / max(1, math.ceil(images / self.batch_images))
 
 
 class MiniBatch(Batches):

@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 
 from whatwhere.artifacts.atomic import replacing
-from whatwhere.artifacts.job import Spent, spent
+from whatwhere.artifacts.job import Spent, log_of, spent
 from whatwhere.artifacts.provenance import provenance
 from whatwhere.artifacts.store import is_manifest, read_json
+from whatwhere.artifacts.words import bytes_words, time_words
 from whatwhere.publish.claims import judge
 from whatwhere.publish.report import Facts, Judged, write_report
 
@@ -171,7 +172,7 @@ def _circumstances(artifacts: Sequence[_Artifact], settings: dict[str, Any]) -> 
     if artifacts:
         first, last = min(a.written for a in artifacts), max(a.written for a in artifacts)
         rows.append(
-            ("artifacts written", f"{_moment(first)} to {_moment(last)}, {_duration(last - first)} with pauses")
+            ("artifacts written", f"{_moment(first)} to {_moment(last)}, {time_words(last - first)} with pauses")
         )
     return Facts("Seed, machine and time", rows)
 
@@ -191,25 +192,18 @@ def _stages(artifacts: Sequence[_Artifact], logs: Path) -> Facts:
         stages.setdefault(artifact.place.parts[0], []).append(artifact)
     rows = []
     for stage, those in stages.items():
-        size = _size(sum(a.size for a in those))
-        jobs = [spent(log) for log in sorted({_log(logs, a.place) for a in those})]
+        taken = bytes_words(sum(a.size for a in those))
+        jobs = [spent(log) for log in sorted({log_of(logs, a.place) for a in those})]
         times = (_moment(those[0].written), _moment(those[-1].written))
         content = sorted(f"{a.place.as_posix()} {a.digest}" for a in those)
         digest = hashlib.blake2b("\n".join(content).encode(), digest_size=16).hexdigest()
-        rows.append((stage, str(len(those)), size, *_took(jobs), *times, digest))
+        rows.append((stage, str(len(those)), taken, *_took(jobs), *times, digest))
     took = ("time of all jobs", "most memory of one")
     return Facts(
         "Artifacts",
         rows,
         ("stage", "artifacts", "size", *took, "first written", "last written", "digest of all contents"),
     )
-
-
-def _log(logs: Path, place: Path) -> Path:
-    """Of the job that wrote an artifact; of `a.json` and `a.instances.json` it is one."""
-    log = logs / place.with_suffix(".log")
-    shorter = log.with_suffix("").with_suffix(".log")
-    return shorter if shorter.exists() and not log.exists() else log
 
 
 def _took(jobs: Sequence[Spent | None]) -> tuple[str, str]:
@@ -219,7 +213,7 @@ def _took(jobs: Sequence[Spent | None]) -> tuple[str, str]:
         return "–", "–"
     part = f" ({len(known)} of {len(jobs)} jobs)" if len(known) < len(jobs) else ""
     most = max(job.megabytes for job in known)
-    return _duration(sum(job.seconds for job in known)) + part, f"{most} MB" if most else "–"
+    return time_words(sum(job.seconds for job in known)) + part, f"{most} MB" if most else "–"
 
 
 def _hashes(paths: Sequence[str]) -> Facts:
@@ -231,15 +225,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
-
-
 def _moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

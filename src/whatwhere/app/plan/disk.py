@@ -1,74 +1,50 @@
-"""What the stages of a run write, by the shapes of their arrays (`whatwhere.stages`): bytes, checksums included."""
+"""What the stages of a run write, by the shapes of their arrays (`whatwhere.stages`), checksums included."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from whatwhere.app.plan.network import Network, chosen
-from whatwhere.app.plan.units import Number
-from whatwhere.config import Config
-from whatwhere.config.methods import Solver
+from whatwhere.app.plan.jobs import Jobs
+from whatwhere.app.plan.known import MASKED, Known, Number, total
+from whatwhere.config.joint import Batches
 
+#: Stages that take room; what others write is small beside them.
+STORING = ("images", "features", "vectors", "regions", "joint", "segments", "refined")
 #: Of each chunk of an array: its checksum, and its place in the file.
 CHUNK_BYTES = 20
-#: Bytes of a weight as it is published.
-WEIGHT_BYTES = 4
-#: Methods that answer masks, not vectors to be clustered.
-MASKED = ("tokencut", "maskcut")
-#: ASSUME: unpacked, an archive of photographs is as large as it was.
-UNPACKED = 2
 
 
-def images_bytes(images: int, height: int, width: int, annotators: int) -> Number:
-    """A store of images and label maps: 8 and 16 bits a pixel."""
-    return images * height * width * (3 + 2 * annotators) + CHUNK_BYTES * images * (1 + bool(annotators))
+@dataclass(frozen=True)
+class Stored:
+    """What a stage leaves on the disk in the end, and the least that must find room while the run goes on."""
+
+    stage: str
+    kept_bytes: Number
+    peak_bytes: Number
+    note: str = ""
 
 
-def features_bytes(network: Network, images: int, *, values: bool, shared: bool) -> Number:
-    """A store of features in 16 bits: Q, K, V where asked for, final features, and those in the space of texts."""
-    arrays = 2 + values
-    final = network.final_tokens * (network.final_channels + shared * network.shared_channels)
-    chunks = arrays * network.samples * len(network.layers) + 1
-    return images * (2 * (network.numbers(arrays) + final) + CHUNK_BYTES * chunks)
+def stored(known: Known, jobs: Sequence[Jobs]) -> list[Stored]:
+    """Every stage that takes room, in order.
 
-
-def vectors_bytes(network: Network, images: int, method: Any) -> Number:
-    """X of each image by itself, or what a method clusters in its place, or its masks."""
-    tokens, width = vector_shape(network, method)
-    history = 4 * getattr(method, "steps", 0)
-    masked = method.kind in MASKED
-    return images * (tokens * width * (2 if masked else 4) + history + CHUNK_BYTES)
-
-
-def regions_bytes(network: Network, images: int, method: Any, candidates: int) -> Number:
-    """The label map of every candidate K; of masks one."""
-    tokens, _ = vector_shape(network, method)
-    partitions = 1 if method.kind in MASKED else candidates
-    return images * (2 * tokens * partitions + CHUNK_BYTES)
-
-
-def joint_bytes(network: Network, images: int, method: Any) -> tuple[Number, Number]:
-    """X of a whole data set, and what a mini-batch solve keeps beside it until it is done."""
-    numbers = images * max(a.tokens for a in chosen(network.layers, method.layers))
-    held = getattr(method, "columns", None) or method.vectors
-    # X and Adam's two moments, and an average where there is one
-    state = (3 + bool(method.average)) * method.vectors if hasattr(method, "batches") else 0
-    return 4.0 * numbers * held, 4.0 * numbers * state
-
-
-def segments_bytes(network: Network, images: int, method: Any, joint: bool) -> Number:
-    """Clusters of every token: as many as classes, and twice as many."""
-    layers = chosen(network.layers, method.layers) if joint else ()
-    tokens = max((a.tokens for a in layers), default=network.final_tokens)
-    return images * (2.0 * tokens * (1 if method.kind == "largest" else 2) + CHUNK_BYTES)
-
-
-def candidates(config: Config) -> int:
-    """Partitions of an image: every K that is tried."""
-    own = config.regions.clusters
-    return len({*config.regions.candidates, *([] if own == "auto" else [own])})
+    ASSUME: of features that are deleted after their last use the largest set that a joint solve reads as a whole lies
+    there, or else a shard of the largest; how many shards wait for it at once is the scheduler's, and the note says so.
+    """
+    sizes = {stage: [(one, jobs_bytes(known, one)) for one in jobs if one.stage == stage] for stage in STORING}
+    sums = {stage: total(size for _, size in found) for stage, found in sizes.items()}
+    found = {stage: Stored(stage, size, size) for stage, size in sums.items() if size}
+    if "features" in found and not known.config.features.keep:
+        whole = {place for one in jobs if one.stage == "joint" for _, place in one.after}
+        at_once = max(size / (1 if one.place in whole else one.jobs) for one, size in sizes["features"] if size)
+        words = "at least: each shard is deleted after its last use, but several may wait for it, or for names, at once"
+        found["features"] = Stored("features", 0, at_once, f"{words}; all together {sums['features'] / 1e9:.3g} GB")
+    if "joint" in found:
+        states = max(_state_bytes(known, one) for one, _ in sizes["joint"])
+        found["joint"] = Stored("joint", sums["joint"], sums["joint"] + states)
+    return list(found.values())
 
 
 def free_bytes(folder: Path) -> Number:
@@ -77,12 +53,35 @@ def free_bytes(folder: Path) -> Number:
     return float(shutil.disk_usage(there).free)
 
 
-def vector_shape(network: Network, method: Any) -> tuple[int, int]:
-    """Tokens, and numbers of each, of what a method leaves behind."""
-    if isinstance(method, Solver):
-        return max(a.tokens for a in chosen(network.layers, method.layers)), method.vectors
-    if method.kind in ("final", "largest"):
-        return network.final_tokens, network.final_channels
-    last = network.layers[-1].tokens if network.layers else network.final_tokens
-    width = {"position": 2, "tokencut": 1}.get(method.kind, 0)
-    return last, getattr(method, "masks", getattr(method, "vectors", width))
+def jobs_bytes(known: Known, one: Jobs) -> Number | None:
+    """What jobs write; None where that is not known, or little."""
+    if one.stage not in STORING:
+        return None
+    config, (dataset, *more) = known.config, one.place
+    each: Number | None = None
+    if one.stage in ("images", "refined"):  # 8 bits a pixel and colour, 16 a label map or cluster
+        view = more[0] if one.stage == "images" else config.segments.view or config.backbones[more[0]].view
+        size, depth = known.size(dataset, view), 3 + 2 * known.data(dataset).annotators
+        each = size and size[0] * size[1] * (depth if one.stage == "images" else 2)
+    elif one.stage == "features":  # 16 bits: Q, K, V where asked for, final features, and those in the space of texts
+        if network := known.network(dataset, more[0]):
+            arrays, shared = 2 + config.keeps_values(dataset, more[0]), config.keeps_joint(dataset, more[0])
+            final = network.final_tokens * (network.final_channels + shared * network.shared_channels)
+            chunks = arrays * network.samples * len(network.layers)
+            each = 2 * (network.numbers(arrays) + final) + CHUNK_BYTES * chunks
+    elif shape := known.vectors((dataset, more[0], more[1])):
+        method, asked, (tokens, width) = config.methods[more[1]], config.regions, shape
+        masked = method.kind in MASKED
+        tried = len({*asked.candidates, *([] if asked.clusters == "auto" else [asked.clusters])})
+        partitions = {"regions": 1 if masked else tried, "segments": 1 if method.kind == "largest" else 2}
+        history = 4 * getattr(method, "steps", 0) if one.stage == "vectors" else 0
+        of_x = tokens * width * (2 if masked else 4) + history
+        each = 2 * tokens * partitions[one.stage] if one.stage in partitions else of_x
+    return None if each is None or one.images is None else one.images * (each + CHUNK_BYTES)
+
+
+def _state_bytes(known: Known, one: Jobs) -> Number:
+    """What a mini-batch solve keeps until it is done: X, Adam's two moments, and an average where there is one."""
+    shape, method = known.vectors((one.place[0], one.place[1], one.place[2])), known.config.methods[one.place[2]]
+    held = (3 + bool(method.average)) * method.vectors if isinstance(method, Batches) else 0
+    return 4 * (one.images or 0) * (shape[0] if shape else 0) * held

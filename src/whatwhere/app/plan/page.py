@@ -2,170 +2,103 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
-from whatwhere.app.plan.machine import CPU_UTILISATION, GPU_UTILISATION
-from whatwhere.app.plan.passes import FEATURES
-from whatwhere.app.plan.rows import Costly, Plan, total
-from whatwhere.app.plan.units import bytes_words, count_words, flop_words, time_words
-
-WIDTH = 120
-INDENT = "  "
-CPU = "CPU"
-#: Widest cell of words; a longer one is cut.
-CELL = 44
+from whatwhere.app.plan.gpus import UTILISATION
+from whatwhere.app.plan.jobs import Jobs
+from whatwhere.app.plan.known import Number, total
+from whatwhere.app.plan.planning import Plan
+from whatwhere.artifacts.words import aligned, bytes_words, time_words, wrapped
 
 
 def page(plan: Plan) -> str:
     """Sections of what a run does, their totals, and in the last line whether it can start."""
-    sections = [
-        f"run {plan.run}, device {plan.device}: {plan.results}",
-        _section("images", _images(plan)),
-        _section("networks", _networks(plan)),
-        _section("solvers, image by image", _solvers(plan)),
-        _section("solvers, a data set at once", _joint(plan)),
-        _section("on the processor beside", _beside(plan)),
-        _section("time", _time(plan)),
-        _section("disk", _disk(plan)),
-        _section("downloads, made by the run", _downloads(plan)),
-        _section("missing: yours to do", _missing(plan)),
-        _section("empty cells", _bullets(plan.unknown)),
-        _last_line(plan),
-    ]
-    return "\n\n".join(section for section in sections if section)
-
-
-def _images(plan: Plan) -> str:
-    rows = [[one.name, one.kind, count_words(one.images), one.state, ", ".join(one.views)] for one in plan.data]
-    return _table(["data set", "kind", "images", "files", "views"], "llrll", rows)
-
-
-def _networks(plan: Plan) -> str:
-    rows = []
-    for one in plan.forward:
-        size = " × ".join(map(str, one.size)) if one.size else ""
-        costs = [*_costs(one), bytes_words(one.store_bytes)]
-        rows.append([one.dataset, one.backbone, one.purpose, size, count_words(one.passes), *costs])
-    stored = total(one.store_bytes for one in plan.forward if one.purpose == FEATURES)
-    sums = [count_words(total(one.passes for one in plan.forward)), *_sums(plan.forward)]
-    rows.append(["total", "", "", "", *sums, bytes_words(stored)])
-    heads = ["data set", "backbone", "for", "size, px", "passes", "work", plan.gpu, CPU, "features"]
-    return _table(heads, "lllrrrrrr", rows)
-
-
-def _solvers(plan: Plan) -> str:
-    rows = [[one.dataset, one.backbone, *_costs(one), ", ".join(one.methods)] for one in plan.solve]
-    if len(rows) > 1:
-        rows.append(["total", "", *_sums(plan.solve), ""])
-    return _table(["data set", "backbone", "work", plan.gpu, CPU, "methods"], "llrrrl", rows)
-
-
-def _joint(plan: Plan) -> str:
-    rows = [
-        [one.dataset, one.backbone, one.method, one.kind, count_words(one.locations), *_costs(one)]
-        for one in plan.joint
-    ]
-    if len(rows) > 1:
-        rows.append(["total", "", "", "", "", *_sums(plan.joint)])
-    heads = ["data set", "backbone", "method", "kind", "locations", "work", plan.gpu, CPU]
-    return _table(heads, "llllrrrr", rows)
-
-
-def _beside(plan: Plan) -> str:
-    rows = [[one.what, count_words(one.images), time_words(one.cpu_s)] for one in plan.beside]
-    return _table(["step", "images", CPU], "lrr", rows)
-
-
-def _time(plan: Plan) -> str:
-    sums = plan.totals
-    partly = "    (of what is known: cells are empty)" if plan.unknown else ""
-    head = f"{plan.gpu}: {time_words(sums['gpu_s'])}    {plan.cpu}: {time_words(sums['cpu_s'])}{partly}"
-    words = (
-        f"Estimates: operations and memory over {GPU_UTILISATION:.0%} of the GPU's published peaks, in float32 unless "
-        f"the backbone says otherwise, and {CPU_UTILISATION:.0%} of what this processor was measured at just now; both "
-        "with what runs on the processor beside. A processor searches more than "
-        "200,000 locations by FAISS, approximately. Left out: reading and writing, Lanczos, sparse matrices, K-means "
-        "over whole sets, names, scores, tables, figures."
-    )
-    return "\n".join([f"{INDENT}{head}", *_wrapped(words, INDENT)])
-
-
-def _disk(plan: Plan) -> str:
-    rows = [[one.name, bytes_words(one.kept_bytes), bytes_words(one.peak_bytes), one.note] for one in plan.stages]
-    sums = plan.totals
-    rows.append(["total", bytes_words(sums["kept_bytes"]), bytes_words(sums["peak_bytes"])])
-    rows[-1].append(f"{bytes_words(plan.free_bytes)} free in {plan.results.rpartition('/')[0] or '.'}")
-    return _table(["stage", "in the end", "needs room", ""], "lrrl", rows)
-
-
-def _downloads(plan: Plan) -> str:
-    rows = [[one.what, bytes_words(one.bytes), one.into, one.terms] for one in plan.downloads]
-    if len(rows) > 1:
-        rows.append(["total", bytes_words(plan.totals["download_bytes"]), "", ""])
-    return _table(["what", "size", "into", "terms"], "lrll", rows)
-
-
-def _missing(plan: Plan) -> str:
-    return _bullets(f"{one.what}: {one.how}" for one in plan.missing)
-
-
-def _last_line(plan: Plan) -> str:
+    data = [[name, kind, _count(images), state] for name, (kind, images, state) in plan.data.items()]
+    downloads = [[one.what, bytes_words(one.bytes), one.into, one.terms] for one in plan.downloads]
+    sections = {
+        "images": _table(["data set", "kind", "images", "files"], "llrl", data),
+        "networks": _table(["data set", "backbone", "for", "passes", "GFLOP"], "lllrr", _networks(plan)),
+        "time": "\n".join([_table(["stage", "jobs", "at least", "at most", "by"], "lrrrl", _time(plan)), *_said(plan)]),
+        "disk": _table(["stage", "in the end", "needs room", ""], "lrrl", _disk(plan)),
+        "room for stages that are not kept": _bullets(f"{one.stage}: {one.note}" for one in plan.stored if one.note),
+        "downloads, made by the run": _table(["what", "size", "into", "terms"], "lrll", downloads),
+        "missing: yours to do": _bullets(f"{one.what}: {one.how}" for one in plan.missing),
+        "unknown": _bullets(plan.unknown),
+    }
+    titled = [f"{title}\n{body}" for title, body in sections.items() if body]
+    last = f"ready; downloads {bytes_words(plan.totals['download_bytes'])} first" if plan.downloads else "ready"
     if plan.missing:
-        return f"not ready, missing: {'; '.join(one.what for one in plan.missing)}"
-    return "ready" + (f"; downloads {bytes_words(plan.totals['download_bytes'])} first" if plan.downloads else "")
+        last = f"not ready, missing: {'; '.join(one.what for one in plan.missing)}"
+    return "\n\n".join([f"run {plan.run}, device {plan.device}: {plan.results}", *titled, last])
 
 
-def _costs(one: Costly) -> list[str]:
-    return [flop_words(one.flop), time_words(one.gpu_s), time_words(one.cpu_s)]
+def _disk(plan: Plan) -> list[list[str]]:
+    rows = [[one.stage, bytes_words(one.kept_bytes), bytes_words(one.peak_bytes), ""] for one in plan.stored]
+    room, free = bytes_words(total(one.room for one in plan.downloads)), bytes_words(plan.free_bytes)
+    rows += [["downloads", room, room, ""]] if plan.downloads else []
+    sums = [bytes_words(plan.totals[key]) for key in ("kept_bytes", "peak_bytes")]
+    return [*rows, ["total", *sums, f"{free} free in {plan.results.rpartition('/')[0] or '.'}"]]
 
 
-def _sums(rows: Sequence[Costly]) -> list[str]:
-    sums = [total(getattr(one, key) for one in rows) for key in ("flop", "gpu_s", "cpu_s")]
-    return [flop_words(sums[0]), time_words(sums[1]), time_words(sums[2])]
+def _networks(plan: Plan) -> list[list[str]]:
+    run = [one for one in plan.jobs if one.stage == "features" or one.network]
+    rows = [[*one.place[:2], (*one.place, "features")[2], _count(one.passes), _gflop(one.flop)] for one in run]
+    return [*rows, ["total", "", "", _count(plan.totals["passes"]), _gflop(plan.totals["flop"])]]
 
 
-def _section(title: str, body: str) -> str:
-    return f"{title}\n{body}" if body else ""
+def _time(plan: Plan) -> list[list[str]]:
+    stages: dict[str, list[Jobs]] = {}
+    for row in plan.jobs:
+        stages.setdefault(row.stage, []).append(row)
+    lines = [[stage, *_seconds(rows)] for stage, rows in stages.items()]
+    return [*lines, ["total", *_seconds(plan.jobs)[:3], ""]]
+
+
+def _seconds(rows: Sequence[Jobs]) -> list[str]:
+    """Jobs, time at least and at most, and by what that is known."""
+    low, high = ([getattr(row, key) for row in rows] for key in ("low_s", "high_s"))
+    times = ["", ""] if not any(low) else [time_words(total(low)), time_words(total(high))]
+    return [_count(sum(row.jobs for row in rows)), *times, ", ".join(dict.fromkeys(row.source for row in rows))]
+
+
+def _said(plan: Plan) -> list[str]:
+    """What the times mean, in sentences."""
+    low, high = plan.totals["low_s"], plan.totals["high_s"]
+    if not high:
+        return ["  No log tells how long jobs take, and nothing was measured."]
+    partly = " (of what is known)" if any(row.low_s is None for row in plan.jobs) else ""
+    said = [
+        f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on {plan.cores} "
+        f"cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes to start them.",
+        "Measured: a few images by the run's own stages, then in proportion (joint solves also with the square); of "
+        "tables, figures and the report their imports alone.",
+    ]
+    if plan.gpu:
+        rest = _seconds([row for row in plan.jobs if row.on_device and not row.network])
+        here = _seconds([row for row in plan.jobs if not row.on_device])
+        said.append(
+            f"On one {plan.gpu}: networks {time_words(plan.totals['gpu_s'])}, by their operations at "
+            f"{UTILISATION:.0%} of its published peak; the processor beside it {' to '.join(here[1:3])}, as here; "
+            f"solvers, texts and timings unknown ({' to '.join(rest[1:3])} here)."
+        )
+    return ["", *(wrapped(text, "  ") for text in said)]
+
+
+def _range(low: Number, high: Number) -> str:
+    return " to ".join(dict.fromkeys((time_words(low), time_words(high))))
+
+
+def _count(count: Number | None) -> str:
+    return "" if count is None else f"{count:,.0f}"
+
+
+def _gflop(flop: Number | None) -> str:
+    return "" if flop is None else f"{flop / 1e9:,.1f}"
 
 
 def _table(heads: Sequence[str], sides: str, rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, `l` or `r`; a last column of words goes on below where the line is full."""
-    if not rows:
-        return ""
-    cells = [list(heads), *(list(row) for row in rows)]
-    if sides[-1] == "r":
-        cells = [[_cut(cell) for cell in row] for row in cells]
-        return "\n".join(_line(row, sides, _widths(cells)).rstrip() for row in cells)
-    fixed = _widths([[_cut(cell) for cell in row[:-1]] for row in cells])
-    start = len(INDENT) + sum(fixed) + 2 * len(fixed)
-    lines = []
-    for row in cells:
-        first, *more = textwrap.wrap(row[-1], max(20, WIDTH - start), break_on_hyphens=False) or [""]
-        lines.append((_line([_cut(cell) for cell in row[:-1]], sides, fixed) + INDENT).ljust(start) + first)
-        lines += [" " * start + line for line in more]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _line(row: Sequence[str], sides: str, widths: Sequence[int]) -> str:
-    cells = zip(row, sides, widths, strict=False)
-    return INDENT + "  ".join(cell.rjust(width) if side == "r" else cell.ljust(width) for cell, side, width in cells)
-
-
-def _widths(cells: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*cells, strict=True)]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
+    return aligned([heads, *rows], sides) if rows else ""
 
 
 def _bullets(texts: Iterable[str]) -> str:
-    return "\n".join(line for text in texts for line in _wrapped(text, f"{INDENT}- "))
-
-
-def _wrapped(text: str, first: str) -> list[str]:
-    rest = " " * len(first)
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
+    return "\n".join(wrapped(text, "  - ") for text in texts)

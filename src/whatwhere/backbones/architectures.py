@@ -1,8 +1,7 @@
-"""Public numbers of the hub's models whose configuration may not be on this machine: enough to count their work.
+"""Public numbers of the hub's models whose configuration may not be on this machine: enough to build them untrained.
 
-What their published `config.json` files say of shapes, in their libraries' words; nothing here is a weight. A plan
-builds a network from them on torch's meta device, which holds no memory. The tokenizer is the zoo's: a prompt of no
-words is as long with any of them.
+What their published `config.json` files say of shapes, in their libraries' words; nothing here is a weight. The
+tokenizer is the zoo's: a prompt of no words is as long with any of them.
 """
 
 from __future__ import annotations
@@ -13,10 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.catalogue import PRESETS
 from whatwhere.zoo import ZOO
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.backbone import Backbone
 
 _CROSS, _PLAIN = "CrossAttnDownBlock2D", "DownBlock2D"
 _CROSS_UP, _PLAIN_UP = "CrossAttnUpBlock2D", "UpBlock2D"
@@ -147,10 +150,36 @@ ARCHITECTURES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+def load_untrained(model: str, *, device: str, **settings: Any) -> Backbone:
+    """The backbone that `load_backbone` makes of `model` with random weights, without asking the hub for anything.
+
+    Where this machine has no configuration of the model, `ARCHITECTURES` stand for it. On torch's `meta` device it
+    takes no memory. Raises `InputError` for a model of neither, and as the loaders do.
+    """
+    from whatwhere.backbones import load_backbone
+    from whatwhere.backbones.weights import NotCachedError
+
+    preset = PRESETS.get(model)
+    own = {key: value for key, value in settings.items() if value is not None}
+    chosen = {**(preset.settings() if preset else {"model": model}), **own}
+    chosen |= {"weights": "random", "device": device, "download": False}
+    where = chosen["model"]
+    try:
+        return load_backbone(model, **chosen)
+    except NotCachedError as error:
+        if where not in ARCHITECTURES:
+            raise InputError(
+                f"model {where}: expected its configuration on this machine, got none, and no numbers of it are known "
+                "here; load the model once, or give a local folder"
+            ) from error
+    with _described(where) as folder:
+        return load_backbone(model, **{**chosen, "model": str(folder), "revision": None})
+
+
 @contextmanager
-def described(model: str) -> Iterator[Path]:
+def _described(model: str) -> Iterator[Path]:
     """A temporary folder with the files of `ARCHITECTURES[model]` and the zoo's tokenizers: no weights."""
-    with TemporaryDirectory(prefix="whatwhere-plan-") as made:
+    with TemporaryDirectory(prefix="whatwhere-model-") as made:
         folder = Path(made)
         for name, content in ARCHITECTURES[model].items():
             (folder / name).parent.mkdir(exist_ok=True)

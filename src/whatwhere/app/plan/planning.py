@@ -1,0 +1,103 @@
+"""A configuration to a plan of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from whatwhere.app.plan.disk import Stored, free_bytes, stored
+from whatwhere.app.plan.gpus import forward_s, gpu_called
+from whatwhere.app.plan.jobs import Jobs, counted
+from whatwhere.app.plan.known import Known, Number, total
+from whatwhere.app.plan.needs import Download, Missing, downloads, missing
+from whatwhere.app.plan.rates import Curves, calibrated, logged, told
+from whatwhere.artifacts.clock import cores
+from whatwhere.config import Config
+
+#: The paper's GPU, to reckon with where a configuration asks for one and none is here.
+PAPERS_GPU = "A40"
+#: What JSON has of jobs.
+TOLD = ("stage", "place", "jobs", "images", "passes", "flop", "low_s", "high_s", "source")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do. `data`: kind, images and state of each data set; `gpu`: one that is not here, to reckon with,
+    where networks take `gpu_s` of `totals`; `unknown`: why something is; `free_bytes` on the disk of `results`.
+    """
+
+    run: str
+    device: str
+    results: str
+    cores: int
+    gpu: str | None
+    data: Mapping[str, tuple[str, int | None, str]]
+    jobs: tuple[Jobs, ...]
+    stored: tuple[Stored, ...]
+    downloads: tuple[Download, ...]
+    missing: tuple[Missing, ...]
+    unknown: tuple[str, ...]
+    free_bytes: Number
+
+    @property
+    def totals(self) -> dict[str, Number]:
+        """Sums over what is known."""
+        found: dict[str, Number] = {"images": total(images for _, images, _ in self.data.values())}
+        for key in ("jobs", "passes", "flop", "low_s", "high_s"):
+            found[key] = total(getattr(one, key) for one in self.jobs)
+        room = total(one.room for one in self.downloads)
+        for key in ("kept_bytes", "peak_bytes"):
+            found[key] = room + total(getattr(one, key) for one in self.stored)
+        run = ((one.network, one.flop) for one in self.jobs if one.network and one.flop)
+        on_gpu = total(forward_s(self.gpu, flop, half=network.half) for network, flop in run) if self.gpu else 0
+        return {**found, "gpu_s": on_gpu, "download_bytes": total(one.bytes for one in self.downloads)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as `json.dump` takes it."""
+        jobs = [{key: getattr(one, key) for key in TOLD} for one in self.jobs]
+        return {**asdict(replace(self, jobs=())), "jobs": jobs, "totals": self.totals, "ready": not self.missing}
+
+
+def make_plan(
+    config: Config,
+    *,
+    gpu: str | None = None,
+    measure_s: int = 0,
+    results: Path = Path("results"),
+    say: Callable[[str], None] = lambda text: None,
+) -> Plan:
+    """What a run of `config` will do; nothing of it is started, and nothing is downloaded.
+
+    Seconds are those of the logs under `results`; what they do not tell is measured here, for at most `measure_s`
+    seconds, which `say` is told before. Networks are reckoned on the `gpu` of this name as well (see `gpus.GPUS`).
+    Raises `InputError` for a GPU of another name.
+    """
+    import torch
+
+    is_here = not config.device.startswith("cuda") or torch.cuda.is_available()
+    called = gpu_called(gpu) if gpu else None if is_here else PAPERS_GPU
+    known = Known(config)
+    jobs = counted(known)
+    curves: Curves = logged(jobs, config, results)
+    if measure_s and {one.key for one in jobs} - curves.keys():
+        say(f"trying on a few images what no log tells: a minute or two, at most {measure_s} s (--measure 0: not)")
+        device = config.device if is_here else "cpu"
+        curves = {**curves, **calibrated(known, jobs, curves, device=device, seconds=measure_s)}
+    disk, fetched, free = stored(known, jobs), downloads(known), free_bytes(results)
+    short = total(one.peak_bytes for one in disk) + total(one.room for one in fetched) - free
+    return Plan(
+        run=config.run,
+        device=config.device,
+        results=str(results / config.run),
+        cores=cores(),
+        gpu=called,
+        data={name: (one.kind, one.images, one.state) for name, one in known.pictures.items()},
+        jobs=tuple(told(one, curves) for one in jobs),
+        stored=tuple(disk),
+        downloads=tuple(fetched),
+        missing=tuple(missing(known, short, has_device=is_here)),
+        unknown=tuple(known.unknown),
+        free_bytes=free,
+    )

@@ -1,0 +1,65 @@
+"""What the tables and figures of a configuration need made, beside what `Config` says itself: for workflow and plan."""
+
+from __future__ import annotations
+
+from whatwhere.config import Config, Run, runs
+
+
+def views(config: Config) -> list[tuple[str, str]]:
+    """Every data set and view that has a store of images; clusters of a whole set meet labels in a view of its own."""
+    shown = [*_computed(config), *((d, b, "") for d, b in timed(config))]
+    pictures = [figure for figure in config.figures.values() if figure.kind == "pictures"]
+    shown += [(figure.dataset, figure.photographs, "") for figure in pictures if figure.photographs]
+    found = [(dataset, config.backbones[backbone].view) for dataset, backbone, _ in shown]
+    found += [(dataset, config.segments.view) for dataset, *_ in config.joint() if config.segments.view]
+    return list(dict.fromkeys(found))
+
+
+def extracted(config: Config) -> list[tuple[str, str]]:
+    """Every data set and backbone with a store of features; true labels read none, but one that is kept is made."""
+    unread = {name for name, method in config.methods.items() if method.kind == "truth" and not config.features.keep}
+    unread |= {name for name in config.methods if config.is_live(name)}
+    return list(dict.fromkeys((d, b) for d, b, method in _computed(config) if method not in unread))
+
+
+def solved(config: Config) -> list[Run]:
+    """Every run with vectors of each image by itself."""
+    whole = [run for run in config.joint() if not config.is_joint(run[2]) and config.methods[run[2]].kind != "truth"]
+    return list(dict.fromkeys([*config.shown(), *whole]))
+
+
+def judged(config: Config, *kinds: str) -> list[Run]:
+    """Every run of tables of these kinds, once each, in order."""
+    tables = [table for table in config.tables.values() if table.kind in kinds]
+    return list(dict.fromkeys(run for table in tables for run in runs(table)))
+
+
+def clustered(config: Config) -> list[Run]:
+    """Every run whose rows of X are clustered: all but true labels, of tables and of pictures of regions."""
+    found = judged(config, "matching", "position")
+    for figure in config.figures.values():
+        if figure.kind == "pictures":
+            columns = [(c.backbone, c.method) for c in figure.columns if c.show == "regions"]
+            found += [(figure.dataset, b, m) for b, m in columns if b and m and config.is_joint(m)]
+        elif figure.kind == "method":
+            found += [run for run in runs(figure) if config.is_joint(run[2])]
+    return [run for run in dict.fromkeys(found) if config.methods[run[2]].kind != "truth"]
+
+
+def refined(config: Config) -> list[Run]:
+    """Every run with a CRF on the clusters of a whole data set."""
+    tables = [table for table in config.tables.values() if table.kind == "matching"]
+    return list(dict.fromkeys(run for table in tables for run in table.refined()))
+
+
+def timed(config: Config) -> dict[tuple[str, str], list[str]]:
+    """By data set and backbone the methods that a table of seconds times on one image (Table 6)."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for dataset, backbone, method in judged(config, "seconds"):
+        found.setdefault((dataset, backbone), []).append(method)
+    return found
+
+
+def _computed(config: Config) -> list[Run]:
+    """Every run, also those whose tokens are named as they are."""
+    return [*config.shown(), *config.joint(), *((d, b, m) for d, b, m, _ in config.named())]
