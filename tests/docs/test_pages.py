@@ -117,11 +117,11 @@ def test_a_block_about_what_there_is_not_is_one_line(docs, old, new, words):
 
 def test_a_run_is_gathered_with_the_figures_that_pages_show(tmp_path):
     run, docs = tmp_path / "results" / "small", tmp_path / "docs"
-    for name in ("tables/t.csv", "claims.csv", "stages.csv", "figures/shown.png", "figures/other.png"):
+    for name in ("tables/t.csv", "claims.csv", "figures/shown.png", "figures/other.png"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
     gather(run, ["![a](docs/small/shown.png) ![b](zoo/else.png)"], docs)
-    assert {path.name for path in (docs / "small").iterdir()} == {"t.csv", "claims.csv", "stages.csv", "shown.png"}
+    assert {path.name for path in (docs / "small").iterdir()} == {"t.csv", "claims.csv", "shown.png"}
     (run / "figures/shown.png").unlink()
     with pytest.raises(InputError, match=r"expected a finished run with shown\.png"):
         gather(run, ["![a](small/shown.png)"], docs)

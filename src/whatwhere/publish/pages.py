@@ -2,7 +2,7 @@
 
     python -m whatwhere.publish.pages results/embedded
 
-copies the run's tables, verdicts, times and the pictures that pages show to `docs/RUN`, and fills every block
+copies the run's tables, verdicts and the pictures that pages show to `docs/RUN`, and fills every block
 
     <!-- numbers: {table: embedded/table1, columns: {Model: backbone}, rows: {Model: [zoo/mae]}} -->
     <!-- /numbers -->
@@ -43,13 +43,13 @@ def fill(text: str, docs: Path = DOCS) -> str:
 
 
 def gather(run: Path, texts: Sequence[str], docs: Path = DOCS) -> None:
-    """Copies of a run's tables, `claims.csv` and `stages.csv`, and of the figures that `texts` show, to `docs/RUN`.
+    """Copies of a run's tables and `claims.csv`, and of the figures that `texts` show, to `docs/RUN`.
 
     Raises `InputError` where the run is not finished or has no such figure.
     """
     shown = [Path(name) for text in texts for name in _PICTURE.findall(text)]
     figures = [run / "figures" / name.name for name in dict.fromkeys(shown) if name.parent.name == run.name]
-    wanted = [*sorted((run / "tables").glob("*.csv")), run / "claims.csv", run / "stages.csv", *figures]
+    wanted = [*sorted((run / "tables").glob("*.csv")), run / "claims.csv", *figures]
     for file in wanted:
         if not file.is_file():
             raise InputError(f"{run}: expected a finished run with {file.name}, found none; run: snakemake --cores all")
