@@ -49,13 +49,14 @@ def module_of(stage: str) -> str:
 class Rehearsal:
     """A configuration, and the folder that everything is written to.
 
-    `noise` as of `calls.Call`. What would take longer than `patience_s` is not run again.
+    `noise` as of `calls.Call`. Where an image takes longer than `patience_s`, or four times that at first, no more are
+    tried.
     """
 
     config: Config
     folder: Path
     noise: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    patience_s: float = 6.0
+    patience_s: float = 1.5
 
     def timed(
         self, tasks: Sequence[Task], clock: Callable[[], float] = perf_counter
@@ -68,7 +69,7 @@ class Rehearsal:
         for turn in range(3):
             for number, task in enumerate(tasks):
                 images = task.sizes[turn == 2]
-                if number not in paces or paces[number] * images > self.patience_s:
+                if number not in paces or paces[number] > self.patience_s * (1 if turn == 2 else 4):
                     continue
                 seconds = self._seconds(task, images, clock)
                 if seconds is None:

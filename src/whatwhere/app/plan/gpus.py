@@ -25,7 +25,7 @@ GPUS = {
 
 def gpu_called(name: str) -> str:
     """One of `GPUS`, however its name is written. Raises `InputError` for another."""
-    found = next((one for one in GPUS if _plain(one) == _plain(name)), None)
+    found = next((one for one in GPUS if one.replace(" ", "") == name.replace(" ", "").replace("-", "").upper()), None)
     if not found:
         raise InputError(f"--gpu: expected one of {', '.join(GPUS)}, got {name!r}; choose the nearest")
     return found
@@ -34,7 +34,3 @@ def gpu_called(name: str) -> str:
 def forward_s(name: str, flop: float, *, half: bool) -> float:
     """Seconds of so many operations of a network, in 16 bits (`half`) or 32."""
     return flop / (UTILISATION * 1e12 * GPUS[name][half])
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())

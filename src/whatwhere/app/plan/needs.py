@@ -24,10 +24,7 @@ GATED = "gated"
 
 @dataclass(frozen=True)
 class Download:
-    """What the run fetches by itself: `bytes` on the way (None: nobody says), to `into`, under `terms`.
-
-    `room` is what it takes there in the end.
-    """
+    """What the run fetches: `bytes` on the way (None: nobody says), `into` where they then take `room`; its `terms`."""
 
     what: str
     into: str
@@ -50,8 +47,7 @@ def downloads(known: Known) -> list[Download]:
     for data in known.pictures.values():
         for source in data.fetched:
             room = (source.size_bytes or 0) * UNPACKED
-            one = Download(source.name, str(data.root), source.size_bytes, room, source.terms)
-            found[data.root, source.name] = one
+            found[source.name, data.root] = Download(source.name, str(data.root), source.size_bytes, room, source.terms)
     for (_, name), network in sorted(known.networks.items(), key=lambda one: one[1] is not None):
         settings = known.config.backbones[name]
         preset = _preset(settings)
@@ -60,9 +56,8 @@ def downloads(known: Known) -> list[Download]:
             found[preset.model] = Download(preset.model, hub_cache(), size, size or 0, preset.licence)
         for file in _files(settings)[0]:
             if file.stem in SOURCES and not file.is_file():
-                archive = SOURCES[file.stem]
-                one = Download(archive.name, str(file.parent), archive.size_bytes, size or 0, archive.terms)
-                found[file] = one
+                one = SOURCES[file.stem]
+                found[file] = Download(one.name, str(file.parent), one.size_bytes, size or 0, one.terms)
     return list(found.values())
 
 
@@ -107,7 +102,7 @@ def _packages(config: Config) -> list[Missing]:
 
 def _files(settings: BackboneSettings) -> tuple[list[Path], str]:
     """The files of a checkpoint, or in words why there are none."""
-    if settings.model == "stego" and not settings.weights:
+    if settings.model == "stego" and settings.weights in (None, "hub"):
         names = " or ".join(name for name in SOURCES if name.startswith("stego-"))
         how = f"give weights: data/stego/SOURCE/FILE with {names} as SOURCE, which the workflow fetches"
         return [], f"no hub has it; {how}"
