@@ -3,13 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run zoo ship-zoo test test-all check clean
+.PHONY: help run zoo ship-zoo test test-all check docs numbers clean
 
 help:
 	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/)"
 	@echo "make test      own environment in $(VENV), then: the tests"
 	@echo "make test-all  the slow tests as well"
-	@echo "make check     linters and type check"
+	@echo "make check     linters, type check, and the docs with every link"
+	@echo "make docs      the site of README's docs/, offline  (build/site/index.html)"
+	@echo "make numbers   puts the tables, verdicts and figures of results/embedded into README and docs/"
 	@echo "make zoo       trains the small backbones again (hours; goes on where it was stopped)  (results/zoo/)"
 	@echo "make ship-zoo  makes what was trained the package's own"
 	@echo "make clean     takes $(VENV) away (results/ stays)"
@@ -38,7 +40,7 @@ zoo: $(VENV)/run.stamp
 ship-zoo:
 	for member in dino mae clip diffusion; do \
 	    rm -rf src/whatwhere/zoo/$$member && cp -r results/zoo/$$member src/whatwhere/zoo/; done
-	rm -rf docs/zoo && cp -r results/zoo/docs/zoo docs/ && cp results/zoo/ZOO.md .
+	rm -rf docs/zoo && cp -r results/zoo/docs/. docs/
 
 # SLOW= (empty) also runs the tests that take minutes
 SLOW ?= not slow
@@ -55,6 +57,13 @@ check: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+docs: $(VENV)/test.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+numbers: $(VENV)/run.stamp
+	$(BIN)/python -m whatwhere.publish.pages results/embedded
 
 clean:
 	rm -rf $(VENV)

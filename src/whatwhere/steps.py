@@ -10,6 +10,7 @@ from whatwhere.method.cluster import cluster
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import random_walk
+from whatwhere.publish.figures import region_overlay
 
 __all__ = [
     "View",
@@ -19,6 +20,7 @@ __all__ = [
     "orthogonalise",
     "random_walk",
     "read_image",
+    "region_overlay",
     "solve",
     "tokens_to_pixels",
     "view_image",

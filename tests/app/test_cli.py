@@ -119,10 +119,8 @@ def test_bad_choices_are_one_line_and_status_2(photos, capsys, case):
 
 
 def test_show_names_everything(tmp_path, capsys):
-    with create(tmp_path / "deep" / "s.json", {"steps": 7}, {"ids": ["a"]}) as store:
-        group = {"layers": ["blocks.0.attn"], "grid": [2, 3]}
-        store.root.create_group("2x3", attributes=group)
-        store.root.attrs["groups"] = {"2x3": group}
+    with create(tmp_path / "deep" / "s.json", {"steps": 7}, {}, {"image": ["a"]}) as store:
+        store.group("2x3", {"grid": [2, 3]}, {"layer": ["blocks.0.attn"]})
         shape = (1, 1, 2, 6, 4)
         store.array("2x3/q", shape, "float16", ("image", "layer", "head", "token", "channel"))[:] = 1
     for path in ("deep/s.zarr", "deep/s.json", "."):
@@ -130,9 +128,11 @@ def test_show_names_everything(tmp_path, capsys):
         text = capsys.readouterr().out
         for word in ("image: 1, layer: 1, head: 2, token: 6, channel: 4", "chunk 1 × 1 × 2 × 6 × 4", "float16"):
             assert word in text
-        for word in ("blocks.0.attn", "'steps': 7", "provenance", "intact to the byte"):
+        for word in ("layers: blocks.0.attn", "'steps': 7", "provenance", "intact to the byte"):
             assert word in text
-    with create(tmp_path / "texts.json", {}, {"names": ["cat"]}) as store:  # of no image
+        assert "along the axes: head 0 … 1, image a, column 0 … 2, row 0 … 1\n" in text
+        assert "int32" not in text  # coordinates are not listed as arrays
+    with create(tmp_path / "texts.json", {}, {}, {"text": ["cat"]}) as store:  # of no image
         store.array("texts", (1, 2), "float32", ("text", "width"))[:] = 1
     main(["show", str(tmp_path / "texts.zarr")])
     assert "texts.zarr  (0.0 MB, intact)" in capsys.readouterr().out
@@ -179,7 +179,7 @@ def test_backbones_lists_presets_and_ones_own(tmp_path, capsys, monkeypatch):
     assert "short side 224, upsampled ×2; 12 × 12 heads: blocks.0.attn … blocks.11.attn" in text
     assert "square 512; layers known once its configuration is in the hub's cache" in text
     assert "dino-vits16" in entries
-    assert "mine" in entries
+    assert re.search(r"^  mine +vit_tiny_patch16_224, weights: random$", text, re.M)
     assert "licence: cc-by-nc-4.0" in entries["mae-vitb16"][0]
     assert not (tmp_path / "nothing").exists()
 
@@ -210,7 +210,15 @@ def test_help_has_examples_and_needs_no_torch():
 
 
 def test_tables_figures_and_reports_need_no_torch():
-    modules = ("tables", "figures", "report", "stages.drawing", "stages.reporting", "stages.scores", "stages.images")
+    modules = (
+        "publish.tables",
+        "publish.figures",
+        "publish.report",
+        "stages.drawing",
+        "stages.reporting",
+        "stages.scores",
+        "stages.images",
+    )
     names = ", ".join(f"whatwhere.{m}" for m in modules)
     code = f"import {names}, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,9 @@ def test_numbers_have_sensible_units():
 
 
 def test_cells_stand_in_columns_and_long_ones_are_cut():
-    text = aligned([["name", "count", ""], ["a", "1,000", "why not"], ["the second of them", "1", ""]], "lrl", widest=12)
+    text = aligned(
+        [["name", "count", ""], ["a", "1,000", "why not"], ["the second of them", "1", ""]], "lrl", widest=12
+    )
     assert text.splitlines() == ["  name          count", "  a             1,000  why not", "  the second …      1"]
 
 

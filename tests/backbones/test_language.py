@@ -303,14 +303,14 @@ def test_a_store_holds_joint_features_beside_the_final_ones_when_asked(original,
         extract(Store(tmp_path / "i.json"), backbone, tmp_path / f"{joint}.json", **choice)
         stored[joint] = Store(tmp_path / f"{joint}.json")
     names = {joint: set(store.description["arrays"]) for joint, store in stored.items()}
-    assert names[True] - names[False] == {"joint"}
-    assert names[False] == {"final", "4x4/q", "4x4/k"}
-    found = stored[True].read("joint", slice(None))
+    assert names[True] - names[False] == {"tokens/joint"}
+    assert names[False] == {"tokens/final", "4x4/q", "4x4/k"}
+    found = stored[True].read("tokens/joint")
     expected = capture(backbone, pictures, joint=True).joint
     assert found.dtype == np.float16
-    assert tuple(stored[True].attributes["final_grid"]) == (4, 4)
+    assert tuple(stored[True].attributes_of("tokens")["grid"]) == (4, 4)
     torch.testing.assert_close(torch.from_numpy(found).float(), expected, atol=1e-2, rtol=1e-2)
-    assert np.array_equal(found[1], stored[True].read("joint", 1))
+    assert np.array_equal(found[1], stored[True].read("tokens/joint", 1))
     assert "(image: 3, token: 16, width: 8)" in describe(tmp_path / "True.zarr")  # which xarray reads as a whole
 
 

@@ -314,7 +314,9 @@ ROW = {"labels": ["x", "y"], "backbone": "nothing", "method": "exact"}
 @pytest.mark.parametrize(
     ("tree", "file", "words"),
     [
-        ({"datasets": {"scenes": None}}, "config/figures.yaml", "figures.figure1.dataset: expected one of"),
+        ({"datasets": {"scenes": None}}, "config/tables.yaml", "tables.table1.rows[0].dataset: expected one of photos"),
+        ({"views": {"photo-448": None}, "only": ["figure4"]}, "config.yaml", "backbones.timed-vits16.view: expected"),
+        ({"datasets": {"photos": None}}, "config/figures.yaml", "figures.figure3_photos.columns[1].dataset: expected"),
         ({"methods": {"exact": {"vectors": 0}}}, "mine.yaml", "methods.exact.vectors: "),
         ({"methods": {"exact": {"vektors": 9}}}, "mine.yaml", "methods.exact: unknown key 'vektors'"),
         ({"sede": 1}, "mine.yaml", "unknown key 'sede'"),

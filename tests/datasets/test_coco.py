@@ -377,9 +377,9 @@ def test_the_stage_states_what_coco_states(root, instances, tmp_path):
     given = {"numbers": index["numbers"], "view": view, "run_images": 2, "settings": {}}
     write_images(dataset, ids, tmp_path / "i.json", tmp_path / "c.json", **given)
     store, written, reference = Store(tmp_path / "i.json"), COCO(str(tmp_path / "c.json")), COCO(str(instances))
-    assert store.attributes["numbers"] == list(NUMBERS)
-    assert store.attributes["sizes"] == [[HEIGHT, WIDTH]] * 3
-    assert store.attributes["captions"][1] == ["A cat on a mat."]
+    assert store.coordinate("number") == list(NUMBERS)
+    assert (store.coordinate("height_px"), store.coordinate("width_px")) == ([HEIGHT] * 3, [WIDTH] * 3)
+    assert store.read("captions")[1:].tolist() == [["A cat on a mat.", ""], ["", ""]]
     assert "labels" not in store.description["arrays"]
     assert sorted(written.getImgIds()) == sorted(reference.getImgIds())
     for number in NUMBERS:

@@ -21,7 +21,7 @@ from whatwhere.evaluate.matching import (
     mean_iou,
     stacked_counts,
 )
-from whatwhere.evaluate.silhouette import mask_scores, silhouette
+from whatwhere.evaluate.silhouette import mask_scores
 
 
 def random_counts(clusters=5, classes=5, seed=0):
@@ -251,21 +251,6 @@ def three_groups(seed=0, channels=5):
     labels = np.repeat([0, 1, 2], [12, 20, 31])
     spread = np.random.default_rng(seed).standard_normal((63, channels))
     return 2 * np.eye(channels)[labels] + spread, labels
-
-
-class TestSilhouette:
-    def test_is_scikit_learns(self):
-        features, labels = three_groups()
-        assert silhouette(features, labels) == pytest.approx(silhouette_score(features, labels), abs=1e-12)
-        labels[0] = 9  # alone in its cluster
-        assert silhouette(features, labels) == pytest.approx(silhouette_score(features, labels), abs=1e-12)
-
-    def test_equal_tokens_are_zero(self):
-        assert silhouette(np.ones((6, 2)), np.array([0, 0, 0, 1, 1, 1])) == 0
-
-    def test_one_cluster_is_one_line(self):
-        with pytest.raises(InputError, match="expected at least two clusters, got 1"):
-            silhouette(np.ones((4, 2)), np.zeros(4, int))
 
 
 def balanced_by_definition(features, mask):

@@ -83,9 +83,9 @@ def heads(grids=GRIDS, *, samples=1, images=IMAGES, seed=0):
 
 def write_pictures(path, numbers, size=(32, 48)):
     """A store of images, each of the shade that is its number."""
-    about = {"ids": [f"image-{number}" for number in numbers], "dataset": "planted"}
-    with create(path, {}, about) as store:
-        array = store.array("image", (len(numbers), *size, 3), "uint8", ("image", "y", "x", "channel"))
+    ids = [f"image-{number}" for number in numbers]
+    with create(path, {}, {"dataset": "planted"}, {"image": ids}) as store:
+        array = store.array("rgb", (len(numbers), *size, 3), "uint8", ("image", "y", "x", "channel"))
         array[:] = np.broadcast_to(np.array(numbers, np.uint8)[:, None, None, None], array.shape)
     return Store(path)
 

@@ -49,8 +49,8 @@ def named_store(folder, ids, grid=GRID):
 def numbered_store(folder, ids, size=SIZE):
     """Images with the numbers that COCO's files have for them."""
     pictures = np.stack([np.full((*size, 3), 40 * NUMBER[name], np.uint8) for name in ids])
-    attributes = {"numbers": [COCO_NUMBER[name] for name in ids]}
-    return write(folder / f"{ids[0]}.json", ids, attributes, image=(("y", "x", "channel"), pictures))
+    along = {"number": ("image", [COCO_NUMBER[name] for name in ids])}
+    return write(folder / f"{ids[0]}.json", ids, {}, along, rgb=(("y", "x", "channel"), pictures))
 
 
 def lines(count, size=SIZE):
@@ -155,10 +155,10 @@ class TestNames:
         labels = np.full((1, 1, *SIZE), IGNORE, np.int16)
         labels[..., :8, :] = 2
         arrays = {
-            "image": (("y", "x", "channel"), np.zeros((1, *SIZE, 3), np.uint8)),
+            "rgb": (("y", "x", "channel"), np.zeros((1, *SIZE, 3), np.uint8)),
             "labels": (("annotator", "y", "x"), labels),
         }
-        photos = write(tmp_path / "i.json", ["a"], {"annotators": [1], "classes": list(CLASSES)}, **arrays)
+        photos = write(tmp_path / "i.json", ["a"], {"classes": list(CLASSES)}, {"annotators": ("image", [1])}, **arrays)
         asks = {"naming": "things", "asked": ["car"]}
         bare = column("truth", stores["without labels"], **asks)
         rows, _ = drawn([column("truth", [photos], **asks), bare], 1)

@@ -23,9 +23,9 @@ SQUARE_SHARDS = (("c", "a"), ("b",))
 NUMBER = {"a": 1, "b": 2, "c": 3}
 
 
-def write(manifest, ids, attributes, **arrays):
-    """A store whose arrays have these axes and values: `name=(dims, array)`."""
-    with create(manifest, {}, {"ids": list(ids), **attributes}) as store:
+def write(manifest, ids, attributes, along=None, **arrays):
+    """A store whose arrays have these axes and values: `name=(dims, array)`, and what lies along the axes."""
+    with create(manifest, {}, attributes, {"image": list(ids), **(along or {})}) as store:
         for name, (dims, array) in arrays.items():
             store.array(name, array.shape, str(array.dtype), ("image", *dims))[:] = array
     return str(manifest)
@@ -34,9 +34,9 @@ def write(manifest, ids, attributes, **arrays):
 def image_store(folder, ids, size, annotators=1):
     pictures = np.stack([np.full((*size, 3), 40 * NUMBER[name], np.uint8) for name in ids])
     labels = np.stack([np.full((1, *size), NUMBER[name] - 1, np.int16) for name in ids])
-    attributes = {"annotators": [annotators] * len(ids), "classes": list(CLASSES)}
-    arrays = {"image": (("y", "x", "channel"), pictures), "labels": (("annotator", "y", "x"), labels)}
-    return write(folder / f"{ids[0]}.json", ids, attributes, **arrays)
+    along = {"annotators": ("image", [annotators] * len(ids))}
+    arrays = {"rgb": (("y", "x", "channel"), pictures), "labels": (("annotator", "y", "x"), labels)}
+    return write(folder / f"{ids[0]}.json", ids, {"classes": list(CLASSES)}, along, **arrays)
 
 
 def vector_store(folder, ids, grid, count=5):
@@ -49,10 +49,9 @@ def region_store(folder, ids, grid):
     """Partitions of 2, 3 and 5 regions by rows of tokens; image a has chosen 3 of them, b 5, c 2."""
     tokens = np.arange(np.prod(grid))
     partitions = np.stack([tokens * k // len(tokens) for k in (2, 3, 5)]).astype(np.int16)
-    chosen = [{"a": 1, "b": 2, "c": 0}[name] for name in ids]
-    attributes = {"grid": grid, "clusters": [2, 3, 5], "chosen": chosen}
+    along = {"partition": [2, 3, 5], "chosen": ("image", [{"a": 3, "b": 5, "c": 2}[name] for name in ids])}
     arrays = {"regions": (("partition", "token"), np.stack([partitions] * len(ids)))}
-    return write(folder / f"{ids[0]}.json", ids, attributes, **arrays)
+    return write(folder / f"{ids[0]}.json", ids, {"grid": grid}, along, **arrays)
 
 
 @pytest.fixture
@@ -135,10 +134,11 @@ class TestPictures:
         labels = np.zeros((1, 1, 16, 24), np.int16)
         labels[..., 8:, :6], labels[..., 8:, -6:], labels[..., 2:4, 2:4] = 1, 1, 2
         arrays = {
-            "image": (("y", "x", "channel"), np.zeros((1, 16, 24, 3), np.uint8)),
+            "rgb": (("y", "x", "channel"), np.zeros((1, 16, 24, 3), np.uint8)),
             "labels": (("annotator", "y", "x"), labels),
         }
-        photos = write(tmp_path / "a.json", ["a"], {"annotators": [1], "classes": list(CLASSES)}, **arrays)
+        along = {"annotators": ("image", [1])}
+        photos = write(tmp_path / "a.json", ["a"], {"classes": list(CLASSES)}, along, **arrays)
         for limits in ({"least_px": 1, "ambiguous": 0.1}, {"least_px": 5, "ambiguous": 0.4}):
             rows, sheet = drawn([column("halves", [photos], halves=limits)], 1)
             (cell,) = rows[0].cells
@@ -157,8 +157,8 @@ class TestPictures:
     def test_k_is_the_number_of_regions_that_there_are(self, drawn, stores, tmp_path):
         # three masks were allowed, one was found
         labels = np.array([[0, 0, 1, 1]], np.int16)[None]
-        attributes = {"grid": (2, 2), "clusters": [4], "chosen": [0]}
-        masks = write(tmp_path / "masks.json", ["a"], attributes, regions=(("partition", "token"), labels))
+        along = {"partition": [4], "chosen": ("image", [4])}
+        masks = write(tmp_path / "masks.json", ["a"], {"grid": (2, 2)}, along, regions=(("partition", "token"), labels))
         rows, _ = drawn([column("image", stores["images"]), column("regions", [masks])], 1)
         assert rows[0].cells[1].note == "K = 2"
 

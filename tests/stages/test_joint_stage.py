@@ -133,7 +133,7 @@ def assert_orthogonal_and_sorted(X):
 
 
 def assert_equal_stores(found, expected):
-    for name in ("vectors", "values", "history"):
+    for name in ("vectors", "value", "history"):
         np.testing.assert_array_equal(found.read(name), expected.read(name), err_msg=name)
     assert found.attributes["limits"] == expected.attributes["limits"]
 
@@ -152,7 +152,7 @@ def test_x_of_a_descent_is_what_eq_8_makes_of_it(tmp_path, shards):
     assert store.read("vectors").shape == (IMAGES, 24, 4)
     assert_orthogonal_and_sorted(X)
     torch.testing.assert_close(X, after_eq8(expected["x"]), atol=1e-6, rtol=1e-4)
-    values = torch.from_numpy(store.read("values")).double()
+    values = torch.from_numpy(store.read("value")).double()
     torch.testing.assert_close(values, X.square().sum(0), atol=1e-5, rtol=0)
     assert float(values.sum()) == pytest.approx(4, abs=1e-5)  # as many as columns of unit length
     history = store.read("history")
@@ -170,7 +170,7 @@ def test_x_of_a_descent_is_what_eq_8_makes_of_it(tmp_path, shards):
 def test_what_the_store_says_of_itself(results, kind, status):
     store = results(kind)
     said = store.attributes
-    assert said["ids"] == [f"image-{i}" for i in range(IMAGES)]
+    assert store.ids == [f"image-{i}" for i in range(IMAGES)]
     assert (said["dataset"], said["grid"], said["settings"]) == ("planted", [4, 6], {"made": "here"})
     assert said["graphs"] == "2 of 4×6, 1 of 2×3"
     assert said["weights"] == "none"  # of `reciting`
@@ -190,7 +190,7 @@ def test_released_x_is_the_softmax_of_the_average(tmp_path, shards):
 def test_columns_are_the_first_of_all(tmp_path, shards, results):
     whole, two = results(), solved(tmp_path / "two.json", shards(), columns=2)
     np.testing.assert_array_equal(two.read("vectors"), whole.read("vectors")[..., :2])
-    np.testing.assert_array_equal(two.read("values"), whole.read("values")[:2])
+    np.testing.assert_array_equal(two.read("value"), whole.read("value")[:2])
     assert two.attributes["limits"] == whole.attributes["limits"][:2]
 
 
@@ -207,7 +207,7 @@ def test_columns_of_all_images_at_once_weigh_as_their_eigenvalues_after_some_tim
     for passed in (0, 2):
         store = solved(tmp_path / f"{passed}.json", shards(), "global", time=passed)
         X = rows(store)
-        np.testing.assert_allclose(store.read("values"), expected.values, rtol=1e-6)
+        np.testing.assert_allclose(store.read("value"), expected.values, rtol=1e-6)
         lengths = torch.from_numpy(expected.values).double() ** passed
         torch.testing.assert_close(X.norm(dim=0), lengths, atol=1e-4, rtol=1e-4)
         turned = torch.from_numpy(expected.vectors).double().flatten(0, 1) * lengths
@@ -224,7 +224,7 @@ def test_results_do_not_depend_on_shards_or_blocks(tmp_path, shards, results, ki
     monkeypatch.setattr(joint, "BLOCK_IMAGES", 2)
     pieces = solved(tmp_path / "pieces.json", shards(9), kind)
     np.testing.assert_allclose(pieces.read("vectors"), whole.read("vectors"), atol=1e-6)
-    np.testing.assert_allclose(pieces.read("values"), whole.read("values"), atol=1e-6)
+    np.testing.assert_allclose(pieces.read("value"), whole.read("value"), atol=1e-6)
     np.testing.assert_allclose(pieces.attributes["limits"], whole.attributes["limits"], atol=1e-6)
 
 
@@ -238,7 +238,7 @@ def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
         tracemalloc.start()
         _, gram = joint._gram(X, True)
         with create(tmp_path / f"{images}.json", {}, {}) as store:
-            joint._write(store, X, np.linalg.eigh(gram)[1], np.ones(16), True)
+            joint._write(store, X, np.linalg.eigh(gram)[1], True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]

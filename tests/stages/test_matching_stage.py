@@ -24,18 +24,19 @@ def image_stores(folder, labels, sizes=None, *, images=None, annotators=None, cl
     count = len(images if labels is None else labels)
     if images is None:
         images = np.zeros((count, *labels.shape[2:], 3), np.uint8)
-    arrays = {"image": images} | ({} if labels is None else {"labels": labels.astype(np.int16)})
+    arrays = {"rgb": images} | ({} if labels is None else {"labels": labels.astype(np.int16)})
     if annotators is None:
         annotators = [0 if labels is None else 1] * count
     ids = ids or names(count)
     sizes, first, stores = sizes or (count,), 0, []
-    dims = {"image": ("y", "x", "channel"), "labels": ("annotator", "y", "x")}
+    dims = {"rgb": ("y", "x", "channel"), "labels": ("annotator", "y", "x")}
     for part in pairwise(np.cumsum([0, *sizes])):
         here = slice(*map(int, part))
-        described = {"dataset": "planted", "classes": list(classes), "annotators": annotators[here], "ids": ids[here]}
+        described = {"dataset": "planted", "classes": list(classes)}
+        along = {"annotators": annotators[here], "image": ids[here]}
         mine = {name: array[here] for name, array in arrays.items()}
         into = folder / f"images-{'-'.join(map(str, sizes))}-{first}"
-        stores += in_stores(into, (here.stop - here.start,), mine, dims, **described)
+        stores += in_stores(into, (here.stop - here.start,), mine, dims, along, **described)
         first = here.stop
     return stores
 
@@ -43,15 +44,10 @@ def image_stores(folder, labels, sizes=None, *, images=None, annotators=None, cl
 def segment_store(path, clusters, *, grid=GRID, ids=None, **arrays):
     """A store of `regions` `[image, partition, token]`, or of refined `pixels` `[image, y, x]`."""
     ((name, array),) = arrays.items()
-    described = {
-        "ids": ids or names(len(array)),
-        "dataset": "planted",
-        "grid": grid,
-        "graphs": "",
-        "clusters": clusters,
-    }
+    described = {"dataset": "planted", "grid": grid, "graphs": ""}
     dims = {"regions": ("partition", "token"), "pixels": ("y", "x")}[name]
-    with create(path, {}, described) as store:
+    along = {"image": ids or names(len(array)), "partition": clusters if name == "regions" else clusters[0]}
+    with create(path, {}, described, along) as store:
         store.array(name, array.shape, "int16", ("image", *dims))[:] = array.astype(np.int16)
     return Store(path)
 

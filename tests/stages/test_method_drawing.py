@@ -25,33 +25,35 @@ IDS = ("a", "b", "c", "d")
 GRIDS = {"4x4": (4, 4), "2x2": (2, 2)}
 UP, DOWN = "unet.up_blocks.1.attentions.0.attn1", "unet.down_blocks.0.attentions.0.attn1"
 MID = "unet.mid_block.attentions.0.attn1"
-COARSE = {"layers": [MID, f"{MID}#2"], "order": [1, 4], "samples": [0, 1]}
+COARSE = {"layer": [MID, f"{MID}#2"], "order": [1, 4], "sample": [0, 1]}
 #: Layers as a store of features has them: two noise samples of down, mid and up, by grid.
 GROUPS = {
-    "4x4": {"layers": [DOWN, UP, f"{DOWN}#2", f"{UP}#2"], "order": [0, 2, 3, 5], "samples": [0, 0, 1, 1]},
+    "4x4": {"layer": [DOWN, UP, f"{DOWN}#2", f"{UP}#2"], "order": [0, 2, 3, 5], "sample": [0, 0, 1, 1]},
     "2x2": COARSE,
 }
 METHOD = {"pathway": "vv", "layers": ["*"], "graph": "paper"}
 
 
-def write(manifest, attributes, settings=None, ids=IDS, **arrays):
-    """A store whose arrays have these axes and values: `name=(dims, array)`."""
-    with create(manifest, settings or {}, {"ids": list(ids), "dataset": "set", **attributes}) as store:
+def write(manifest, attributes, settings=None, ids=IDS, along=None, **arrays):
+    """A store whose arrays have these axes and values: `name=(dims, array)`, and what lies along the axes."""
+    with create(manifest, settings or {}, {"dataset": "set", **attributes}, {"image": ids, **(along or {})}) as store:
         for name, (dims, array) in arrays.items():
             store.array(name, array.shape, str(array.dtype), ("image", *dims))[:] = array
     return str(manifest)
 
 
 def feature_store(manifest, rng, sides="qkv", groups=GROUPS):
-    arrays = {}
-    for group, text in groups.items():
-        rows, columns = GRIDS[group]
-        shape = (len(IDS), len(text["layers"]), 2, rows * columns, 3)
-        for side in sides:
-            numbers = rng.normal(0, 1, shape).astype(np.float16)
-            arrays[f"{group}/{side}"] = (("layer", "head", "token", "channel"), numbers)
-    described = {name: {**text, "grid": GRIDS[name]} for name, text in groups.items()}
-    return write(manifest, {"groups": described}, **arrays)
+    axes = ("image", "layer", "head", "token", "channel")
+    with create(manifest, {}, {"dataset": "set"}, {"image": IDS}) as store:
+        for group, text in groups.items():
+            rows, columns = GRIDS[group]
+            shape = (len(IDS), len(text["layer"]), 2, rows * columns, 3)
+            others = {name: ("layer", values) for name, values in text.items() if name != "layer"}
+            along = {"layer": text["layer"], "scale": ("layer", [0.5] * shape[1]), **others}
+            store.group(group, {"grid": GRIDS[group]}, along)
+            for side in sides:
+                store.array(f"{group}/{side}", shape, "float16", axes)[:] = rng.normal(0, 1, shape)
+    return str(manifest)
 
 
 def vector_store(manifest, rng, pathway=None):
@@ -64,8 +66,8 @@ def vector_store(manifest, rng, pathway=None):
 
 def region_store(manifest, rng):
     labels = rng.integers(0, 3, (len(IDS), 1, 16)).astype(np.int16)
-    attributes = {"grid": (4, 4), "clusters": [3], "chosen": [0] * len(IDS)}
-    return write(manifest, attributes, regions=(("partition", "token"), labels))
+    along = {"partition": [3], "chosen": ("image", [3] * len(IDS))}
+    return write(manifest, {"grid": (4, 4)}, along=along, regions=(("partition", "token"), labels))
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def given(tmp_path, rng):
     """Manifests of everything that a drawing of the method may ask for."""
     pictures = np.stack([np.full((16, 24, 3), 40 * number, np.uint8) for number in range(1, 5)])
     inputs = {
-        "images": write(tmp_path / "images.json", {}, image=(("y", "x", "channel"), pictures)),
+        "images": write(tmp_path / "images.json", {}, rgb=(("y", "x", "channel"), pictures)),
         "features": feature_store(tmp_path / "features.json", rng),
     }
     for method, pathway in (("single", None), ("what", "vv"), ("where", "qk")):
@@ -325,7 +327,7 @@ class TestMethod:
         assert abs(lanes[0].mean.A - lanes[1].mean.A).max() > 0
 
     def test_images_are_found_in_whatever_shard_they_lie(self, given, asked, tmp_path):
-        later = write(tmp_path / "z.json", {}, ids=["z"], image=(("y",), np.zeros((1, 2), np.uint8)))
+        later = write(tmp_path / "z.json", {}, ids=["z"], rgb=(("y",), np.zeros((1, 2), np.uint8)))
         shards = {**given, "images": [later, *given["images"]]}
         method_drawing.draw_method(tmp_path / "a.png", shards, said("overview", ids=["b", "a"]))
         assert asked["draw_overview"][0].id == "b"
@@ -363,9 +365,9 @@ class TestMethod:
 
     def test_a_network_of_many_layers_and_flat_images_has_its_page(self, given, tmp_path, rng):
         order = list(range(40))
-        groups = {"2x2": {"layers": [f"blocks.{i}.attn" for i in order], "order": order, "samples": [0] * 40}}
+        groups = {"2x2": {"layer": [f"blocks.{i}.attn" for i in order], "order": order, "sample": [0] * 40}}
         many = feature_store(tmp_path / "many.json", rng, groups=groups)
-        flat = write(tmp_path / "flat.json", {}, image=(("y", "x", "channel"), np.zeros((4, 8, 32, 3), np.uint8)))
+        flat = write(tmp_path / "flat.json", {}, rgb=(("y", "x", "channel"), np.zeros((4, 8, 32, 3), np.uint8)))
         inputs = {**given, "features": [many], "images": [flat]}
         drawing.draw_figure(tmp_path / "a.png", inputs, said("diagram", images=2))
         height, width, _ = pixels(tmp_path / "a.png").shape

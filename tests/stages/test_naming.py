@@ -61,8 +61,7 @@ def texts_of(path, known=KNOWN, backbone=None, **choice):
 def text_store(path, scale=50.0):
     """A text along an axis for each of `NAMES`."""
     vectors = np.eye(2, 8)
-    attributes = {"names": list(NAMES), "known": list(KNOWN), "scale": scale}
-    with create(path, {}, attributes) as store:
+    with create(path, {}, {"known": list(KNOWN), "scale": scale}, {"text": list(NAMES)}) as store:
         store.array("texts", vectors.shape, "float32", ("text", "width"))[:] = vectors
     return Store(path)
 
@@ -70,15 +69,18 @@ def text_store(path, scale=50.0):
 def feature_store(path, joint, grid=GRID, ids=None):
     """The space shared with texts, `[image, token, channel]`, as a store of features has it."""
     ids = ids or [f"image-{i}" for i in range(len(joint))]
-    arrays = {"joint": (("token", "width"), joint.astype(np.float16))}
-    return Store(write(path, ids, {"dataset": "planted", "final_grid": list(grid)}, **arrays))
+    with create(path, {}, {"dataset": "planted"}, {"image": ids}) as store:
+        store.group("tokens", {"grid": list(grid)})
+        store.array("tokens/joint", joint.shape, "float16", ("image", "token", "width"))[:] = joint
+    return Store(path)
 
 
 def region_store(path, partitions, chosen, grid=GRID):
     ids = [f"image-{i}" for i in range(len(partitions))]
-    attributes = {"grid": list(grid), "clusters": [2] * partitions.shape[1], "chosen": chosen}
+    names = list(range(2, 2 + partitions.shape[1]))
+    along = {"partition": names, "chosen": ("image", [names[number] for number in chosen])}
     arrays = {"regions": (("partition", "token"), partitions.astype(np.int16))}
-    return Store(write(path, ids, attributes, **arrays))
+    return Store(write(path, ids, {"grid": list(grid)}, along, **arrays))
 
 
 def named_of(features, regions, texts, output, **choice):
@@ -95,8 +97,10 @@ def bands_of(*directions, images=1, noise=0.0, seed=0):
 def label_store(path, labels, annotators=1, classes=KNOWN, ids=None):
     """Images with labels `[image, y, x]`."""
     ids = ids or [f"image-{i}" for i in range(len(labels))]
-    attributes = {"dataset": "planted", "classes": list(classes), "annotators": [annotators] * len(labels)}
-    return Store(write(path, ids, attributes, labels=(("annotator", "y", "x"), labels[:, None].astype(np.int16))))
+    attributes, along = {"dataset": "planted", "classes": list(classes)}, {"annotators": [annotators] * len(labels)}
+    along = {name: ("image", values) for name, values in along.items()}
+    arrays = {"labels": (("annotator", "y", "x"), labels[:, None].astype(np.int16))}
+    return Store(write(path, ids, attributes, along, **arrays))
 
 
 def named_store(path, named, grid=GRID, names=NAMES, known=KNOWN):
@@ -163,14 +167,14 @@ class TestTexts:
         np.testing.assert_allclose(np.linalg.norm(store.read("texts"), axis=1), 1, atol=1e-6)
         assert store.description["arrays"]["texts"]["dims"] == ["text", "width"]
         known = store.attributes
-        assert (known["names"], known["known"]) == (["cat", "dog", "bus"], list(KNOWN))
+        assert (store.coordinate("text"), known["known"]) == (["cat", "dog", "bus"], list(KNOWN))
         assert (known["scale"], known["weights"]) == (50.0, "planted weights")
 
     def test_phrases_and_templates_are_ones_own_and_names_stay(self, tmp_path):
         choice = {"classes": ["bus", "cat"], "phrases": {"bus": "red bus"}, "templates": ["a {}!"]}
         store = texts_of(tmp_path / "t.json", **choice)
         np.testing.assert_allclose(store.read("texts"), embed(["a red bus!", "a cat!"]), atol=1e-6)
-        assert store.attributes["names"] == ["bus", "cat"]
+        assert store.coordinate("text") == ["bus", "cat"]
 
     @pytest.mark.parametrize(
         ("change", "fault"),
@@ -205,7 +209,7 @@ class TestNamed:
         assert (store.read("scores")[:, BANDS != 2] > 0.99).all()
         known = store.attributes
         assert known["names"] == ["background", *NAMES]
-        assert (known["known"], known["grid"], known["ids"]) == (list(KNOWN), list(GRID), features.ids)
+        assert (known["known"], known["grid"], store.ids) == (list(KNOWN), list(GRID), features.ids)
 
     def test_what_is_along_no_text_is_background(self, tmp_path, texts):
         features = feature_store(tmp_path / "f.json", bands_of(1, 0, 5, 1))

@@ -57,7 +57,9 @@ def planted_masks(*places):
 def image_store(path, images=None, sizes=SIZES, numbers=NUMBERS):
     images = np.zeros((len(sizes), *VIEW, 3), np.uint8) if images is None else images
     ids = [f"i{number}" for number in numbers]
-    return Store(write(path, ids, {"sizes": sizes, "numbers": numbers}, image=(("y", "x", "channel"), images)))
+    along = {"number": numbers, "height_px": [h for h, _ in sizes], "width_px": [w for _, w in sizes]}
+    along = {name: ("image", values) for name, values in along.items()}
+    return Store(write(path, ids, {}, along, rgb=(("y", "x", "channel"), images)))
 
 
 def found_store(path, **arrays):
@@ -68,9 +70,9 @@ def found_store(path, **arrays):
 
 
 def region_store(path, partitions):
-    attributes = {"grid": list(GRID), "clusters": list(range(2, 2 + partitions.shape[1]))}
+    along = {"partition": list(range(2, 2 + partitions.shape[1]))}
     arrays = {"regions": (("partition", "token"), partitions.astype(np.int16))}
-    return Store(write(path, [f"i{number}" for number in NUMBERS], attributes, **arrays))
+    return Store(write(path, [f"i{number}" for number in NUMBERS], {"grid": list(GRID)}, along, **arrays))
 
 
 def entries_of(folder, found, partitions, images=None, crf=None, **choice):

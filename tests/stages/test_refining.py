@@ -29,16 +29,15 @@ def centres_store(path, centres, spread, images, *, grid, unit_rows=False, ids=N
     """Segments of which only the centres matter; of scores where there are none."""
     found = [] if centres is None else [centres]
     described = {
-        "ids": ids or names(images),
         "dataset": "planted",
         "grid": grid,
         "graphs": "4 graphs",
         "unit_rows": unit_rows,
-        "clusters": [len(c) for c in found] or [3],
         "spreads": [spread for _ in found],
     }
-    with create(path, {}, described) as store:
-        store.array("regions", (images, 1, 1), "int16", ("image", "partition", "token"))[:] = 0
+    along = {"image": ids or names(images), "partition": [len(c) for c in found] or [3]}
+    with create(path, {}, described, along) as store:
+        store.array("regions", (images, 1, grid[0] * grid[1]), "int16", ("image", "partition", "token"))[:] = 0
         for c in found:
             store.array("centres", (1, *c.shape), "float32", ("partition", "cluster", "vector"))[:] = c[None]
     return Store(path)
@@ -91,8 +90,9 @@ class TestRefined:
             rows = rows / np.linalg.norm(rows, axis=1, keepdims=True) if unit_rows else rows
             shares = interpolated(np.exp(Centres(centres, spread).log_probabilities(rows)), self.side)
             np.testing.assert_array_equal(pixels, shares.argmax(0))
-        wanted = {"ids": names(3), "dataset": "planted", "grid": [4, 4], "graphs": "4 graphs", "clusters": [4]}
+        wanted = {"dataset": "planted", "grid": [4, 4], "graphs": "4 graphs"}
         assert wanted.items() <= found.attributes.items()
+        assert (found.ids, found.coordinate("partition")) == (names(3), [4])
         assert found.description["arrays"]["pixels"]["dims"] == ["image", "y", "x"]
 
     def test_a_sure_token_weighs_no_more_than_an_unsure_one(self, tmp_path):

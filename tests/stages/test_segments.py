@@ -15,14 +15,15 @@ GRID = (4, 6)
 DIVISIONS = [(7,), (3, 4), (1, 5, 1), (1,) * 7]
 
 
-def in_stores(folder, sizes, arrays, dims, **attributes):
-    """Stores of so many consecutive images each, of arrays whose first axis is the image."""
+def in_stores(folder, sizes, arrays, dims, along, **attributes):
+    """Stores of so many consecutive images each, of arrays whose first axis is the image, as what lies along it is."""
     stores, first = [], 0
     for number, size in enumerate(sizes):
         images = slice(first, first := first + size)
-        described = {key: value[images] if key == "ids" else value for key, value in attributes.items()}
+        here = {name: ("image", values[images]) for name, values in along.items()}
+        here["image"] = here["image"][1]
         path = folder / f"{'-'.join(map(str, sizes))}.{number}.json"
-        with create(path, {}, described) as store:
+        with create(path, {}, attributes, here) as store:
             for name, array in arrays.items():
                 part = array[images]
                 store.array(name, part.shape, str(array.dtype), ("image", *dims[name]), run_images=size)[:] = part
@@ -32,8 +33,8 @@ def in_stores(folder, sizes, arrays, dims, **attributes):
 
 def vector_stores(folder, X, sizes=None, grid=GRID, ids=None):
     """Stores of X `[image, token, vector]`."""
-    described = {"ids": ids or names(len(X)), "dataset": "planted", "grid": grid, "graphs": "4 graphs"}
-    return in_stores(folder, sizes or (len(X),), {"vectors": X}, {"vectors": ("token", "vector")}, **described)
+    along, described = {"image": ids or names(len(X))}, {"dataset": "planted", "grid": grid, "graphs": "4 graphs"}
+    return in_stores(folder, sizes or (len(X),), {"vectors": X}, {"vectors": ("token", "vector")}, along, **described)
 
 
 def names(images):
@@ -77,7 +78,7 @@ class TestPartitions:
     def test_are_the_planted_clusters_and_their_halves(self, tmp_path, locations):
         X, clusters, halves = planted()
         found = clustered(vector_stores(tmp_path, X), tmp_path / "s.json", fitted_locations=locations)
-        assert found.attributes["clusters"] == [3, 6]
+        assert found.coordinate("partition") == [3, 6]
         for partition, truth in enumerate((clusters, halves)):
             regions = found.read("regions")[:, partition]
             assert adjusted_rand_score(truth.ravel(), regions.ravel()) == 1
@@ -88,9 +89,9 @@ class TestPartitions:
         X, *_ = planted()
         stores = vector_stores(tmp_path, X, (3, 4))
         found = clustered(stores, tmp_path / "s.json", unit_rows=True)
-        wanted = {"ids": names(7), "dataset": "planted", "grid": [4, 6], "graphs": "4 graphs", "unit_rows": True}
+        wanted = {"dataset": "planted", "grid": [4, 6], "graphs": "4 graphs", "unit_rows": True}
         assert wanted.items() <= found.attributes.items()
-        assert found.attributes["chosen"] == [0] * 7
+        assert (found.ids, found.coordinate("chosen")) == (names(7), [found.coordinate("partition")[0]] * 7)
         assert found.description["arrays"]["regions"]["dims"] == ["image", "partition", "token"]
 
     def test_are_the_nearest_of_the_stored_centres(self, tmp_path):
@@ -218,7 +219,7 @@ class TestScores:
         found = clustered(vector_stores(tmp_path, X, (3, 4)), tmp_path / "s.json", scores=True, classes=0)
         np.testing.assert_array_equal(found.read("regions")[:, 0], X.argmax(2))
         assert found.read("regions")[0, 0, 0] == 1
-        assert (found.attributes["clusters"], found.attributes["spreads"]) == ([5], [])
+        assert (found.coordinate("partition"), found.attributes["spreads"]) == ([5], [])
         assert list(found.description["arrays"]) == ["regions"]
 
 

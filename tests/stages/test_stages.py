@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray
 from PIL import Image
 from pycocotools import mask as run_lengths
 
@@ -139,7 +140,7 @@ def test_stored_features_are_the_captured_ones(tmp_path):
 
 def test_values_are_stored_on_demand_only(tmp_path):
     (paths,) = run(tmp_path, dataset(range(1))).values()
-    assert set(Store(paths["features"]).description["arrays"]) == {"4x4/q", "4x4/k", "final"}
+    assert set(Store(paths["features"]).description["arrays"]) == {"4x4/q", "4x4/k", "tokens/final"}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -150,7 +151,7 @@ def test_results_do_not_depend_on_shards_or_order(tmp_path, method):
     assert len(whole) == 1
     assert len(pieces) == 3
     found = "masks" if method in MASKS else "vectors"
-    for stage, array in (("features", "final"), (method, found), (f"regions-{method}", "regions")):
+    for stage, array in (("features", "tokens/final"), (method, found), (f"regions-{method}", "regions")):
         a, b = by_id(whole, stage, array), by_id(pieces, stage, array)
         assert a.keys() == b.keys()
         for name in a:
@@ -166,7 +167,7 @@ def test_results_do_not_depend_on_shards_or_order(tmp_path, method):
 
 def test_batches_change_no_more_than_the_last_bits(tmp_path):
     one, three = (run(tmp_path / str(b), dataset(), batch_images=b) for b in (1, 3))
-    a, b = (by_id(made, "features", "final") for made in (one, three))
+    a, b = (by_id(made, "features", "tokens/final") for made in (one, three))
     for name in a:
         np.testing.assert_allclose(a[name].astype(np.float32), b[name].astype(np.float32), atol=2e-3)
 
@@ -190,15 +191,15 @@ def test_scores_count_every_annotator(tmp_path):
 def test_every_partition_is_kept_and_scored(tmp_path):
     (paths,) = run(tmp_path, dataset(range(3))).values()
     regions, scores = Store(paths["regions-exact"]), pd.read_parquet(paths["scores-exact"])
-    assert regions.attributes["clusters"] == [2, 3, 4, 5]
+    assert regions.coordinate("partition") == [2, 3, 4, 5]
     for i, name in enumerate(regions.ids):
         for number, k in enumerate([2, 3, 4, 5]):
             assert set(regions.read("regions", (i, number))) == set(range(k))
-        silhouettes = regions.attributes["silhouettes"][i]
+        silhouettes = dict(zip([2, 3, 4, 5], regions.read("silhouettes", i), strict=True))
         best = max(silhouettes, key=silhouettes.get)
-        assert [2, 3, 4, 5][regions.attributes["chosen"][i]] == int(best)
+        assert regions.coordinate("chosen")[i] == best
         own = scores[(scores.image == name) & scores.chosen]
-        assert set(own.clusters) == {int(best)}
+        assert set(own.clusters) == {best}
     assert set(scores.clusters) == {2, 3, 4, 5}
     assert set(scores.graphs) == {"6 graphs of 2 layers, 4×4"}
 
@@ -247,11 +248,27 @@ def test_noise_samples_are_layers_and_follow_the_image(tmp_path):
     assert len(heads["k"]) == 3 * features.layers[-1].key.shape[1]  # all samples of the last layer
 
 
+def test_stored_layers_are_found_by_their_names(tmp_path):
+    write_shard(tmp_path, dataset(range(2)))
+    backbone = load_backbone("zoo-diffusion", options={"t_min": 0, "t_max": 500, "samples": 2})
+    choice = {"values": False, "batch_images": 1, "run_images": 2, "seed": 5, "settings": {}}
+    extract(Store(tmp_path / "i.json"), backbone, tmp_path / "f.json", **choice)
+    stored, tree = Store(tmp_path / "f.json"), xarray.open_datatree(tmp_path / "f.zarr")
+    features = read_features(stored, 1)
+    for order, layer in enumerate(features.layers):
+        group = tree["{}x{}".format(*layer.grid)]
+        found = group.q.sel(image=stored.ids[1], layer=layer.name)
+        assert np.array_equal(found.values.astype(np.float32), layer.query[0].numpy())
+        assert (found.order, found["sample"], found.scale) == (order, layer.sample, layer.scale)
+        assert np.array_equal(np.stack([group.row, group.column]), np.indices(layer.grid).reshape(2, -1))
+    assert {layer.sample for layer in features.layers} == {0, 1}
+
+
 def test_instances_and_captions_are_kept(tmp_path):
     (paths,) = run(tmp_path, dataset(range(2))).values()
     coco = json.loads((tmp_path / "64x64-000.coco.json").read_text())
     assert [a["area"] for a in coco["annotations"]] == [int((picture(i)[1] == 1).sum()) for i in range(2)]
-    assert Store(paths["images"]).attributes["captions"] == [["picture 0"], ["picture 1"]]
+    assert Store(paths["images"]).read("captions").tolist() == [["picture 0"], ["picture 1"]]
 
 
 def outlines(coco):
@@ -264,8 +281,8 @@ def outlines(coco):
 def test_instances_are_stated_in_the_photographs_own_pixels(tmp_path, protocol):
     data = dataset(range(2), sizes=((64, 80),))
     store, coco = write_shard(tmp_path, data, view=View(protocol, 32, 16))
-    assert store.attributes["numbers"] == [10, 11]
-    assert store.attributes["sizes"] == [[64, 80]] * 2
+    assert store.coordinate("number") == [10, 11]
+    assert (store.coordinate("height_px"), store.coordinate("width_px")) == ([64] * 2, [80] * 2)
     assert [(i["id"], i["file_name"], i["height"], i["width"]) for i in coco["images"]] == [
         (10, "image-0", 64, 80),
         (11, "image-1", 64, 80),
@@ -286,7 +303,7 @@ def test_a_crop_states_instances_in_the_pixels_seen(tmp_path):
     crowds = (Instance(0, left, crowd=True), Instance(0, middle, crowd=True))
     wide = Dataset("wide", (Record("a", image=lambda: image, instances=lambda: crowds),), ("thing",))
     store, coco = write_shard(tmp_path, wide, view=View("centre_crop", 32, 16))
-    assert store.attributes["sizes"] == [[32, 32]]
+    assert (store.coordinate("height_px"), store.coordinate("width_px")) == ([32], [32])
     assert [(i["height"], i["width"]) for i in coco["images"]] == [(32, 32)]
     ((number, crowd, mask),) = outlines(coco)  # the other is out of sight
     expected = np.zeros((32, 32), bool)
@@ -322,8 +339,8 @@ def test_numbers_go_through_all_stages_whatever_the_shards(tmp_path):
     data = dataset(range(4))
     for shard_images in (1, 3):
         made = run(tmp_path / str(shard_images), data, shard_images=shard_images, methods=())
-        parts = [Store(paths["images"]).attributes for paths in made.values()]
-        assert [n for part in parts for n in part["numbers"]] == [1, 2, 3, 4]
+        parts = [Store(paths["images"]).coordinate("number") for paths in made.values()]
+        assert [n for part in parts for n in part] == [1, 2, 3, 4]
         files = sorted((tmp_path / str(shard_images)).glob("*.coco.json"))
         assert [image["id"] for file in files for image in read_json(file)["images"]] == [1, 2, 3, 4]
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from pycocotools.coco import COCO
 
-from tests.workflow.test_workflow import SMALL, Project
+from tests.workflow.test_workflow import SMALL, Project, opens
 from whatwhere.app.show import describe
 
 pytestmark = pytest.mark.slow
@@ -91,6 +91,16 @@ def finished(tmp_path_factory):
 def rows(project, table):
     with (project.folder / f"results/small/tables/{table}.csv").open() as file:
         return {row["Method"]: row for row in csv.DictReader(file)}
+
+
+def test_everything_opens_from_python(finished):
+    found = opens(finished)
+    assert found["texts/scenes/clip/things"].text.values.tolist() == NAMINGS["things"]["classes"]
+    ids = [f"scene-00000{i}" for i in range(5)]  # in two shards
+    for name in ("named/scenes/clip/exact/things", "features/scenes/clip", "images/scenes/native"):
+        assert found[name].image.values.tolist() == ids
+    assert found["images/scenes/native"].number.sel(image=ids[4]) == 5
+    assert {*found["confusion/scenes/clip/exact/things"].image} == {*ids}
 
 
 def test_everything_is_made_once(finished):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.workflow.test_workflow import SMALL, Project, copy_of
+from tests.workflow.test_workflow import SMALL, Project, copy_of, opens
 from whatwhere.app.show import describe
 
 pytestmark = pytest.mark.slow
@@ -104,6 +104,14 @@ def project(finished, tmp_path):
 def rows(project, table):
     with (project.folder / f"results/small/tables/{table}.csv").open() as file:
         return {row["Method"]: row for row in csv.DictReader(file)}
+
+
+def test_everything_opens_from_python(finished):
+    found = opens(finished)
+    segments, refined = found["segments/scenes/tiny/what"], found["refined/scenes/tiny/what"]
+    assert refined.coords["partition"] == segments.chosen[0] == segments.partition[0]
+    assert found["joint/scenes/tiny/what"].value.dims == ("vector",)
+    assert {"image", "target", "label"} <= {*found["matching/segments/scenes/tiny/what"].columns}
 
 
 def test_everything_is_made_once(finished):

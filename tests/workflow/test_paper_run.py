@@ -12,7 +12,7 @@ from tests.backbones.test_groupvit import write_groupvit
 from tests.backbones.test_language import write_clip
 from tests.backbones.test_repositories import write_diffusion
 from tests.datasets import test_coco, test_cocostuff27, test_voc
-from tests.workflow.test_workflow import Project, shipped
+from tests.workflow.test_workflow import ROOT, Project, shipped
 from whatwhere.zoo.training.words import learn_tokenizer
 
 pytestmark = pytest.mark.slow

@@ -10,13 +10,18 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray
 import yaml
 
+from whatwhere import open_run
 from whatwhere.artifacts.job import spent
+from whatwhere.artifacts.store import Store
 from whatwhere.config.overlay import BASE, PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +160,17 @@ class Project:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def chunks(self, stage):
+        """Hashes of the chunks of a stage's stores: by store, array and chunk."""
+        root = self.folder / "results/small" / stage
+        return {
+            (str(path.relative_to(root)), *file.split("/c")): digest
+            for path in root.rglob("*.json")
+            if path.with_suffix(".zarr").exists()
+            for file, (_, digest) in json.loads(path.read_text())["files"].items()
+            if not file.endswith("zarr.json")
+        }
+
     def contents(self, run="small"):
         """What every artifact holds: content hashes of stores, bytes of tables and figures."""
         root = self.folder / "results" / run
@@ -166,6 +182,34 @@ class Project:
             elif path.suffix in (".csv", ".tex", ".md", ".png", ".parquet"):
                 found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found
+
+
+def opens(project):
+    """Opens everything that the run holds, by names and store by store, without a warning, and compares the two."""
+    root = project.folder / "results/small"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = {**open_run(root)}
+        for name, tree in found.items():
+            if isinstance(tree, xarray.DataTree):
+                files = [root / f"{name}.json"] if (root / f"{name}.json").is_file() else (root / name).glob("*.json")
+                stores = [Store(file) for file in sorted(files) if file.with_suffix(".zarr").exists()]
+                assert_same(tree, stores)
+    return found
+
+
+def assert_same(tree, stores):
+    """Every array and coordinate is that of the shards one after the other."""
+    described = stores[0].description
+    for name, about in (described["arrays"] | described["coordinates"]).items():
+        group, _, own = name.rpartition("/")
+        parts = [xarray.open_zarr(store.path, group=group or None)[own] for store in stores]
+        for part, store in zip(parts, stores, strict=True):
+            np.testing.assert_array_equal(part.values, store.read(name))
+        whole = np.concatenate(parts, about["dims"].index("image")) if "image" in about["dims"] else parts[0]
+        np.testing.assert_array_equal(tree[name].values, whole)
+    for store in stores:
+        assert {name.strip("/") for name in xarray.open_datatree(store.path).groups} == {"", *store.groups}
 
 
 def copy_of(project, folder):
@@ -225,6 +269,19 @@ def test_a_plan_says_what_its_run_then_takes(tmp_path):
     assert by_logs["totals"]["low_s"] == pytest.approx(took) == by_logs["totals"]["high_s"]
 
 
+def test_everything_opens_from_python(finished):
+    found = opens(finished)
+    kinds = ("features", "figures", "images", "regions", "report.html", "scores", "tables", "vectors")
+    assert tuple(dict.fromkeys(name.partition("/")[0] for name in found)) == kinds
+    layers = found["features/scenes/tiny"]["4x4"]
+    assert layers.q.sel(image="scene-000003", layer="blocks.1.attn").sizes == {"head": 3, "token": 16, "channel": 8}
+    regions, scores = found["regions/scenes/tiny/exact"], found["scores/scenes/tiny/exact"]
+    own = scores[scores.chosen].groupby("image").clusters.first()
+    assert regions.chosen.to_series().to_dict() == own.to_dict()
+    assert (regions.silhouettes.idxmax("partition") == regions.chosen).all()
+    assert found["tables/table1"].Images.tolist() == [5] * 5
+
+
 def test_a_second_run_does_nothing(project):
     before = {p: p.stat().st_mtime_ns for p in (project.folder / "results").rglob("*")}
     assert "Nothing to be done" in project.run()
@@ -232,14 +289,15 @@ def test_a_second_run_does_nothing(project):
 
 
 def test_changing_k_reruns_clustering_and_later_only(project):
-    before = project.contents()
+    before, chunks = project.contents(), project.chunks("regions")
     project.configure(regions={**SMALL["regions"], "clusters": 3})
     assert project.planned() == {"regions", "scores", "table", "figure", "report"}
     project.run()
     after = project.contents()
     changed = {name for name in before if before[name] != after[name]}
     # every K was clustered before: what is new is which one is each image's own
-    assert all(name.startswith(("scores", "tables", "figures/figure3")) for name in changed), changed
+    assert all(name.startswith(("regions", "scores", "tables", "figures/figure3")) for name in changed), changed
+    assert {array for (_, array, _), _ in chunks.items() ^ project.chunks("regions").items()} == {"chosen"}
     assert {"tables/table1.csv", "figures/figure3.png"} <= changed
     assert not {name for name in changed if "maskcut" in name}
 

@@ -31,12 +31,12 @@ def test_the_zoo_is_trained_measured_and_described(trained):
         history = json.loads((zoo / stage / "training.json").read_text())
         assert history["recipe"]["steps"] == 2
         assert [step for step, _ in history["validation"]["loss"]] == [2]
-    page = (zoo / "ZOO.md").read_text()
+    page = (zoo / "docs/zoo.md").read_text()
     for title in ("DINO", "MAE", "CLIP", "Latent diffusion"):
         assert title in page
     pictures = re.findall(r"\]\(([^)]+\.png)\)", page)
     assert len(pictures) == 7
-    assert all((zoo / picture).stat().st_size > 1000 for picture in pictures)
+    assert all((zoo / "docs" / picture).stat().st_size > 1000 for picture in pictures)
 
 
 def test_nothing_is_trained_twice_or_with_all(trained):

@@ -212,9 +212,9 @@ def written(path, measured, history=HISTORY):
         dict.fromkeys(families, history),
         dict(zip(families, measured, strict=True)),
         {families[0]: ["zoo/losses.png"]},
-        path / "ZOO.md",
+        path / "zoo.md",
     )
-    return (path / "ZOO.md").read_text("utf-8")
+    return (path / "zoo.md").read_text("utf-8")
 
 
 def test_a_family_below_its_goal_is_said_to_fall_short(tmp_path):

@@ -38,7 +38,9 @@ rule report:
         tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=SETTINGS.tables),
         figures=expand(rules.figure.output[0], figure=SETTINGS.figures),
     output:
-        f"{RESULTS}/report.html",
+        page=f"{RESULTS}/report.html",
+        claims=f"{RESULTS}/claims.csv",
+        stages=f"{RESULTS}/stages.csv",
     log:
         f"{RESULTS}/logs/report.log",
     conda:

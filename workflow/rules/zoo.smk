@@ -3,7 +3,7 @@
 
 rule zoo:
     input:
-        f"{ZOO}/ZOO.md",
+        f"{ZOO}/docs/zoo.md",
 
 
 rule zoo_scenes:
@@ -59,7 +59,7 @@ rule zoo_cards:
         training=expand(rules.zoo_train.output[0], stage=[*FAMILIES, "autoencoder"]),
         evidence=expand(rules.zoo_evidence.output[0], family=FAMILIES),
     output:
-        f"{ZOO}/ZOO.md",
+        f"{ZOO}/docs/zoo.md",
     log:
         f"{ZOO}/logs/cards.log",
     conda:

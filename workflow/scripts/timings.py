@@ -11,6 +11,6 @@ with job(snakemake.log[0], snakemake.threads):
 
     settings, names = snakemake.params.settings, snakemake.wildcards
     backbone = load_backbone(names.backbone, **settings["backbone"], device=settings["device"])
-    image = Store(snakemake.input.images[0]).read("image", 0)
+    image = Store(snakemake.input.images[0]).read("rgb", 0)
     found = time_methods(backbone, image, settings["methods"], regions=settings["regions"])
     write_json(Path(snakemake.output[0]), {**found, "dataset": names.dataset, "backbone": names.backbone})

@@ -1,4 +1,4 @@
-"""ZOO.md and its pictures."""
+"""The zoo's page and its pictures."""
 
 from whatwhere.artifacts.job import job
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from whatwhere.artifacts.errors import InputError
-from whatwhere.artifacts.store import Store, is_manifest, read_json
+from whatwhere.artifacts.store import AXES, Store, is_manifest, read_json
 
 
 def describe(path: Path, *, verify: bool = False) -> str:
@@ -70,8 +72,6 @@ def _entry(name: str, own: dict[str, Any] | None) -> list[str]:
 
 
 def _layer_words(name: str, settings: dict[str, Any]) -> str:
-    import numpy as np
-
     from whatwhere.backbones import PRESETS, load_backbone
     from whatwhere.backbones.capture import capture
     from whatwhere.backbones.weights import NotCachedError
@@ -106,31 +106,41 @@ def _manifests(path: Path) -> list[Path]:
 def _describe(store: Store, verify: bool) -> str:
     if verify:
         store.verify()
-    arrays = store.description["arrays"]
-    groups = sorted({name.rpartition("/")[0] for name in arrays})
-    attributes = {k: v for k, v in store.attributes.items() if k not in ("groups",)}
     size = sum(size for size, _ in store.description["files"].values())
-    images = f"{len(store.ids)} images, " if "ids" in attributes else ""
+    images = f"{len(store.ids)} images, " if "image" in store.description["coordinates"] else ""
     lines = [f"{store.path}  ({images}{size / 1e6:.1f} MB, intact{' to the byte' * verify})"]
-    for group in groups:
+    for group in sorted(store.groups):
         lines += _arrays(store, group)
-    lines += [f"  {key}: {_short(value)}" for key, value in attributes.items()]
+    lines += [f"  {key}: {_short(value)}" for key, value in store.attributes.items()]
     return "\n".join(lines)
 
 
 def _arrays(store: Store, group: str) -> list[str]:
     import xarray
 
-    data = xarray.open_zarr(store.path, group=group or None, consolidated=False)
+    data = xarray.open_zarr(store.path, group=group or None)
+    prefix = f"{group}/" if group else ""
     lines = [f"  group {group}"] if group else []
     for name, array in data.data_vars.items():
         dims = ", ".join(f"{d}: {n}" for d, n in array.sizes.items())
         chunks = " × ".join(str(c[0]) for c in array.chunks or ())
-        lines.append(f"    {name!s:8} {array.dtype!s:8} ({dims})  chunk {chunks}  {array.nbytes / 1e6:.2f} MB")
-    if group:
-        found = store.attributes["groups"][group]
-        lines.append(f"    layers: {', '.join(found['layers'])}")
-    return lines
+        dtype = store.description["arrays"][f"{prefix}{name}"]["dtype"]
+        lines.append(f"    {name!s:11} {dtype:8} ({dims})  chunk {chunks}  {array.nbytes / 1e6:.2f} MB")
+    known = sorted((str(name) for name in data.coords), key=lambda name: (name not in AXES, name))
+    along = {name: store.coordinate(f"{prefix}{name}") for name in known}
+    layers = along.pop("layer", None)
+    lines += [f"    layers: {', '.join(layers)}"] if layers else []
+    spans = (f"{name} {_span(found)}" for name, found in along.items())
+    return [*lines, f"    along the axes: {', '.join(spans)}"] if along else lines
+
+
+def _span(found: list[Any]) -> str:
+    """The least and the greatest of what lies along an axis; of words the first and the last."""
+    numbers = np.ravel(found)
+    words = numbers.dtype.kind in "UO"
+    first, last = (found[0], found[-1]) if words else (numbers.min().item(), numbers.max().item())
+    short = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in (first, last)]
+    return short[0] if first == last else " … ".join(short)
 
 
 def _short(value: Any) -> str:

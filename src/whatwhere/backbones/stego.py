@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+import whatwhere.backbones.vit as vit
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones import vit
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.pickled import read_pickled_tensors
 from whatwhere.backbones.repository import built, moved

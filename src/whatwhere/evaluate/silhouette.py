@@ -1,4 +1,4 @@
-"""Silhouettes (Rousseeuw, 1987): of a partition (section 4.1), and of single masks as proposals (appendix D.2).
+"""Silhouettes (Rousseeuw, 1987) of single masks as proposals (appendix D.2); of a partition see `method.cluster`.
 
 A token's silhouette is `(b − a) / max(a, b)`: a, its mean distance to the other tokens of its cluster; b, that
 to the nearest other cluster. Distances are Euclidean between the features as they are, computed once.
@@ -7,28 +7,10 @@ to the nearest other cluster. Distances are Euclidean between the features as th
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.spatial.distance import cdist
 
 from whatwhere.artifacts.errors import InputError
-
-
-def silhouette(features: Float[np.ndarray, "token channel"], labels: Int[np.ndarray, "token"]) -> float:
-    """Mean silhouette of a partition, from -1 to 1; a token alone in its cluster has 0.
-
-    No step calls it: `cluster.cluster` takes scikit-learn's, on distances computed once for every K. It is the
-    definition above, which tests/test_goldens.py compares with the released code's.
-
-    Raises `InputError` where there are fewer than two clusters.
-    """
-    numbers, member, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    if len(numbers) < 2:
-        raise InputError(f"labels: expected at least two clusters, got {len(numbers)}")
-    own = np.arange(len(numbers)) == member[:, None]
-    sums = cdist(features, features) @ own
-    inside = sums[own] / np.maximum(sizes[member] - 1, 1)
-    outside = np.where(own, np.inf, sums / sizes).min(1)
-    return float(np.where(sizes[member] > 1, _score(inside, outside), 0).mean())
 
 
 def mask_scores(

@@ -11,6 +11,7 @@ from einops import rearrange
 
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store, create
+from whatwhere.backbones.stored import TOKENS, layer_places
 
 Grid = tuple[int, int]
 #: For one image: `vectors` `[token, vector]` to be clustered, or `masks` `[mask, token]`.
@@ -23,10 +24,10 @@ def write_baseline(
     """`vectors` `[image, token, vector]`, or `masks` `[image, mask, token]` for a method that answers masks."""
     find = FINDERS[kind]
     found = [find(features, index, **method) for index in progress(range(len(features.ids)), kind)]
-    grid = features.attributes["final_grid"] if find is final else last_layer(features, 0)[1]
-    attributes = {key: features.attributes[key] for key in ("ids", "dataset", "weights")}
+    grid = features.attributes_of(TOKENS)["grid"] if find is final else last_layer(features, 0)[1]
+    attributes = {key: features.attributes[key] for key in ("dataset", "weights")}
     attributes |= {"grid": grid, "graphs": ""}
-    with create(output, settings, attributes) as store:
+    with create(output, settings, attributes, {"image": features.ids}) as store:
         for name, dims, dtype in (("vectors", ("token", "vector"), "float32"), ("masks", ("mask", "token"), "int16")):
             if name in found[0]:
                 array = np.stack([one[name] for one in found])
@@ -38,17 +39,16 @@ def last_layer(features: Store, index: int) -> tuple[dict[str, np.ndarray], Grid
 
     ASSUME: of several noise samples all enter, as further heads.
     """
-    groups = features.attributes["groups"]
-    order = {(group, i): n for group, text in groups.items() for i, n in enumerate(text["order"])}
-    group, last = max(order, key=lambda place: order[place])
-    names = [name.partition("#")[0] for name in groups[group]["layers"]]
-    same = [i for i, name in enumerate(names) if name == names[last]]
-    stored = {name: features.read(f"{group}/{name}", index)[same].astype(np.float32) for name in "qk"}
+    places = layer_places(features)
+    last = places[-1]
+    alike = [p for p in places if (p.group, p.name.partition("#")[0]) == (last.group, last.name.partition("#")[0])]
+    same = sorted(place.number for place in alike)
+    stored = {name: features.read(f"{last.group}/{name}", index)[same].astype(np.float32) for name in "qk"}
     heads = {
         name: rearrange(array, "sample head token channel -> (sample head) token channel")
         for name, array in stored.items()
     }
-    return heads, tuple(groups[group]["grid"]), groups[group]["scales"][last]
+    return heads, last.grid, last.scale
 
 
 def keys(features: Store, index: int) -> tuple[np.ndarray, Grid]:
@@ -63,7 +63,7 @@ def keys(features: Store, index: int) -> tuple[np.ndarray, Grid]:
 
 def final(features: Store, index: int) -> Found:
     """The backbone's last features."""
-    return {"vectors": features.read("final", index).astype(np.float32)}
+    return {"vectors": features.read(f"{TOKENS}/final", index).astype(np.float32)}
 
 
 def position(features: Store, index: int) -> Found:

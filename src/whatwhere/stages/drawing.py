@@ -116,7 +116,7 @@ def _row(name: str, photos: Shards, columns: Sequence[dict[str, Any]], shards: S
         kind, cell = KINDS[column["show"]]
         shown, place = stores[kind].find(name)
         cells.append(cell(shown, place, column))
-    return Row(name, store.read("image", index), tuple(cells))
+    return Row(name, store.read("rgb", index), tuple(cells))
 
 
 def _heading(column: Mapping[str, Any]) -> str:

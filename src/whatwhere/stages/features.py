@@ -22,6 +22,7 @@ from whatwhere.artifacts.store import Store, Writer, create, read_json
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.capture import capture
 from whatwhere.backbones.features import Attention, Features
+from whatwhere.backbones.stored import TOKENS, layer_groups, layer_places
 
 #: Layers of one shape share arrays with a `layer` axis: rows, columns, heads, channels.
 Shape = tuple[int, int, int, int]
@@ -41,23 +42,23 @@ def extract(
     kept: bool = True,
 ) -> None:
     """A group for each layer shape, named after its grid, with `q`, `k` (and `v`)
-    `[image, layer, head, token, channel]`, and `final` `[image, token, channel]` at the root; with `joint` beside it
-    an array of that name, the tokens in the space that they share with texts. The grid of both is the attribute
-    `final_grid`. Of several noise samples every one is a layer of its own, with its number in the group's attribute
-    `samples`. What an image's noise is follows from `seed` and its id.
+    `[image, layer, head, token, channel]`, and a group `tokens` with `final` `[image, token, channel]`; with `joint`
+    beside it an array of that name, the tokens in the space that they share with texts. The grid is each group's
+    attribute. Of several noise samples every one is a layer of its own, its number the coordinate `sample`; `order` is
+    the place among all calls, `scale` the factor of query·key. What an image's noise is follows from `seed` and its id.
 
     Raises `InputError` where the images do not divide into the backbone's patches, where the disk has no room for the
     features of all images of the data set (where they are not `kept` but deleted after their last use, of these
     images), and for `joint` as `capture` does.
     """
     ids = images.ids
-    height, width = images.description["arrays"]["image"]["shape"][1:3]
+    height, width = images.description["arrays"]["rgb"]["shape"][1:3]
     _check_patches(backbone, height, width)
     seeds = [seed_for(seed, "noise", name) for name in ids]
-    attributes = {"ids": ids, "dataset": images.attributes["dataset"], "weights": backbone.weights}
+    attributes = {"dataset": images.attributes["dataset"], "weights": backbone.weights}
     arrays: dict[tuple[str, str], zarr.Array] = {}
     # one run is written while the next one is captured
-    with create(output, settings, attributes) as store, ThreadPoolExecutor(1) as background:
+    with create(output, settings, attributes, {"image": ids}) as store, ThreadPoolExecutor(1) as background:
         written: list[Future[None]] = []
         for start in progress(range(0, len(ids), run_images), f"{backbone.name} on {len(ids)} images"):
             stop = min(start + run_images, len(ids))
@@ -81,67 +82,67 @@ def _write(arrays: dict[tuple[str, str], zarr.Array], run: list[Features], image
 
 def numbers_per_image(store: Store) -> int:
     """How many numbers of Q, K and V a store holds of each image."""
-    arrays = store.description["arrays"]
-    return sum(math.prod(arrays[name]["shape"][1:]) for name in arrays if "/" in name)
+    groups = layer_groups(store)
+    arrays = store.description["arrays"].items()
+    return sum(math.prod(about["shape"][1:]) for name, about in arrays if name.rpartition("/")[0] in groups)
 
 
 def read_features(store: Store, index: int, device: str = "cpu") -> Features:
     """The stored features of image number `index`, float32 on `device`, layers in their original order."""
-    layers: list[tuple[int, Attention]] = []
-    for group, text in store.attributes["groups"].items():
-        arrays = {
-            name: torch.from_numpy(store.read(f"{group}/{name}", slice(index, index + 1)).astype(np.float32)).to(device)
-            for name in text["arrays"]
-        }
-        for i, (order, name) in enumerate(zip(text["order"], text["layers"], strict=True)):
-            q, k = arrays["q"][:, i], arrays["k"][:, i]
-            v = arrays["v"][:, i] if "v" in arrays else None
-            found = Attention(name, q, k, v, text["scales"][i], tuple(text["grid"]), text["samples"][i])
-            layers.append((order, found))
-    final = torch.from_numpy(store.read("final", slice(index, index + 1)).astype(np.float32))
-    ordered = tuple(layer for _, layer in sorted(layers, key=lambda pair: pair[0]))
-    return Features(ordered, final, tuple(store.attributes["final_grid"]))
+    image = slice(index, index + 1)
+    groups = layer_groups(store)
+    arrays = {
+        name: torch.from_numpy(store.read(name, image).astype(np.float32)).to(device)
+        for name in store.description["arrays"]
+        if name.rpartition("/")[0] in groups
+    }
+    layers = []
+    for place in layer_places(store):
+        q, k = (arrays[f"{place.group}/{side}"][:, place.number] for side in "qk")
+        v = arrays[f"{place.group}/v"][:, place.number] if f"{place.group}/v" in arrays else None
+        layers.append(Attention(place.name, q, k, v, place.scale, place.grid, place.sample))
+    final = torch.from_numpy(store.read(f"{TOKENS}/final", image).astype(np.float32))
+    return Features(tuple(layers), final, tuple(store.attributes_of(TOKENS)["grid"]))
 
 
 def _capture(backbone: Backbone, images: Store, which: range, seeds: list[int], **wanted: bool) -> Features:
     part = slice(which.start, which.stop)
-    return capture(backbone, images.read("image", part), seeds=seeds[part], **wanted)
+    return capture(backbone, images.read("rgb", part), seeds=seeds[part], **wanted)
 
 
 def _allocate(
     store: Writer, like: Features, images: int, run_images: int, values: bool
 ) -> dict[tuple[str, str], zarr.Array]:
     arrays = {}
-    groups: dict[str, dict[str, Any]] = {}
     for group, members in _groups(like).items():
-        heads, tokens, channels = members[0][1].query.shape[1:]
         layers = [layer for _, layer in members]
-        groups[group] = {
-            "grid": layers[0].grid,
-            "layers": [layer.name for layer in layers],
-            "scales": [layer.scale for layer in layers],
-            "samples": [layer.sample for layer in layers],
-            "order": [order for order, _ in members],
-            "arrays": list("qkv" if values else "qk"),
-        }
-        store.root.create_group(group, attributes=groups[group])
-        for name in groups[group]["arrays"]:
-            arrays[group, name] = store.array(
-                f"{group}/{name}",
-                (images, len(layers), heads, tokens, channels),
-                "float16",
-                ("image", "layer", "head", "token", "channel"),
-                run_images=run_images,
-            )
+        store.group(group, {"grid": layers[0].grid}, _along_layers(members))
+        shape = (images, len(layers), *layers[0].query.shape[1:])
+        axes = ("image", "layer", "head", "token", "channel")
+        for name in "qkv" if values else "qk":
+            arrays[group, name] = store.array(f"{group}/{name}", shape, "float16", axes, run_images=run_images)
+    store.group(TOKENS, {"grid": like.final_grid})
     for name, tensor in _of_tokens(like).items():
-        shape, axes = (images, *tensor.shape[1:]), ("image", "token", "channel" if name == "final" else "width")
-        arrays["", name] = store.array(name, shape, "float16", axes, run_images=run_images)
-    store.root.attrs.update({"groups": groups, "final_grid": like.final_grid})
+        of_tokens = ("image", "token", "channel" if name == "final" else "width")
+        array = store.array(
+            f"{TOKENS}/{name}", (images, *tensor.shape[1:]), "float16", of_tokens, run_images=run_images
+        )
+        arrays[TOKENS, name] = array
     return arrays
 
 
+def _along_layers(members: list[tuple[int, Attention]]) -> dict[str, Any]:
+    """What lies along the `layer` axis of a group: names, and of each its place among all calls, scale and sample."""
+    return {
+        "layer": [layer.name for _, layer in members],
+        "order": ("layer", [order for order, _ in members]),
+        "scale": ("layer", [layer.scale for _, layer in members]),
+        "sample": ("layer", [layer.sample for _, layer in members]),
+    }
+
+
 def _of_tokens(features: Features) -> dict[str, Tensor]:
-    """What stands at the root: arrays by name, of the tokens alone."""
+    """What stands beside the layers: arrays by name, of the tokens alone."""
     return {"final": features.final} | ({} if features.joint is None else {"joint": features.joint})
 
 
@@ -162,7 +163,7 @@ def _gather(run: list[Features]) -> dict[tuple[str, str, int | None], np.ndarray
     pieces: dict[tuple[str, str, int | None], list[Tensor]] = defaultdict(list)
     for features in run:
         for name, tensor in _of_tokens(features).items():
-            pieces["", name, None].append(tensor)
+            pieces[TOKENS, name, None].append(tensor)
         for group, members in _groups(features).items():
             for i, (_, layer) in enumerate(members):
                 pieces[group, "q", i].append(layer.query)

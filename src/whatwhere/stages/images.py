@@ -6,7 +6,7 @@ A shard is a run of images of one size, and so of one token grid: everything aft
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import numpy as np
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
-from whatwhere.artifacts.store import create, write_json
+from whatwhere.artifacts.store import Writer, create, write_json
 from whatwhere.datasets import IGNORE, Dataset, Instance, Record
 from whatwhere.datasets.coco_json import coco_json
 from whatwhere.datasets.images import View, view_image, view_labels, view_mask, view_size
@@ -88,49 +88,56 @@ def write_images(
     run_images: int,
     settings: dict[str, Any],
 ) -> None:
-    """The store of one shard: `image` `[image, y, x, channel]` and, where there are any, `labels`
-    `[image, annotator, y, x]` (missing annotators all `IGNORE`); `instances`: COCO JSON.
+    """The store of one shard: `rgb` `[image, y, x, channel]` and, where there are any, `labels`
+    `[image, annotator, y, x]` (missing annotators all `IGNORE`) and `captions` `[image, caption]` (missing ones
+    empty); `instances`: COCO JSON.
 
     Instances are stated in the photograph's own pixels where the view shows all of it, exactly as annotated, and in
-    the pixels seen where it crops. The store's attribute `sizes` has the [height, width] in those pixels of each
-    image, and `numbers` its number, by which the JSON calls it: `numbers` (of at least these ids) as in the index.
+    the pixels seen where it crops. Each image's size in those pixels are the coordinates `height_px` and `width_px`;
+    `number` is that by which the JSON calls it: `numbers` (of at least these ids) as in the index. `annotators` is how
+    many have drawn its labels.
     """
     records = {record.id: record for record in dataset.records}
     chosen = [_viewed(records[name], view) for name in ids]
     stated = Dataset(dataset.name, tuple(_stated(records[name], view) for name in ids), dataset.classes)
     height, width = chosen[0].image().shape[:2]
-    attributes: dict[str, Any] = {
-        "ids": ids,
-        "dataset": dataset.name,
-        "classes": list(dataset.classes),
-        "captions": [list(record.captions()) for record in chosen],
-        "annotators": [len(record.labels()) for record in chosen],
-        "numbers": [numbers[name] for name in ids],
-        "sizes": [list(record.image().shape[:2]) for record in stated.records],
-    }
-    with create(output, settings, attributes) as store:
-        images = store.array(
-            "image",
-            (len(ids), height, width, 3),
-            "uint8",
-            ("image", "y", "x", "channel"),
-            run_images=run_images,
-        )
-        depth = max(attributes["annotators"])
-        labels = depth and store.array(
-            "labels",
-            (len(ids), depth, height, width),
-            "int16",
-            ("image", "annotator", "y", "x"),
-            run_images=run_images,
-        )
+    sizes = {record.id: record.image().shape[:2] for record in stated.records}
+    depth = max(len(record.labels()) for record in chosen)
+    attributes = {"dataset": dataset.name, "classes": list(dataset.classes)}
+    with create(output, settings, attributes, _along_images(chosen, sizes, numbers)) as store:
+        shape, axes = (len(ids), height, width, 3), ("image", "y", "x", "channel")
+        images = store.array("rgb", shape, "uint8", axes, run_images=run_images)
+        shape, axes = (len(ids), depth, height, width), ("image", "annotator", "y", "x")
+        labels = depth and store.array("labels", shape, "int16", axes, run_images=run_images, fill=IGNORE)
+        _write_captions(store, chosen)
         for first in progress(range(0, len(ids), run_images), f"images of {dataset.name}"):
             run = chosen[first : first + run_images]
             images[first : first + len(run)] = np.stack([record.image() for record in run])
             if labels:
                 labels[first : first + len(run)] = np.stack([_padded(record, depth) for record in run])
-        sizes = dict(zip(ids, attributes["sizes"], strict=True))
         write_json(instances, coco_json(stated, numbers=numbers, sizes=sizes))
+
+
+def _along_images(
+    records: Sequence[Record], sizes: Mapping[str, tuple[int, ...]], numbers: Mapping[str, int]
+) -> dict[str, Any]:
+    """What lies along the `image` axis: ids, and of each image its number, its size and how many annotated it."""
+    ids = [record.id for record in records]
+    return {
+        "image": ids,
+        "number": ("image", [numbers[name] for name in ids]),
+        "height_px": ("image", [sizes[name][0] for name in ids]),
+        "width_px": ("image", [sizes[name][1] for name in ids]),
+        "annotators": ("image", [len(record.labels()) for record in records]),
+    }
+
+
+def _write_captions(store: Writer, records: Sequence[Record]) -> None:
+    captions = [record.captions() for record in records]
+    if most := max(map(len, captions)):
+        padded = [[*some, *[""] * (most - len(some))] for some in captions]
+        array = store.array("captions", (len(records), most), "str", ("image", "caption"), run_images=len(records))
+        array[:] = np.array(padded, np.dtypes.StringDType())
 
 
 def _stated(record: Record, view: View) -> Record:

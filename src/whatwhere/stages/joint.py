@@ -48,7 +48,8 @@ def write_joint(
     device: str,
     settings: dict[str, Any],
 ) -> None:
-    """`vectors` `[image, token, vector]`, `values` `[vector]` and, of a descent, `history` `[step]` (its loss).
+    """`vectors` `[image, token, vector]` with the coordinate `value` `[vector]` and, of a descent, `history` `[step]`
+    (its loss).
 
     `inputs` are the manifests of the features of all shards, or of the images where a `backbone` is given, which is
     then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released` or `global`. A
@@ -72,7 +73,6 @@ def write_joint(
     }
     source = open_source(job, device)
     described = {
-        "ids": source.ids,
         "dataset": Store(inputs[0]).attributes["dataset"],
         "weights": source.weights,
         "grid": finest(source.layers),
@@ -101,8 +101,9 @@ def _write_global(
     )
     # diffusion maps: a column weighs as its eigenvalue after `time` steps of the walk
     X = found.vectors * np.maximum(found.values, 0) ** method["time"]
-    with create(output, settings, {**described, "status": found.status}) as store:
-        _write(store, X, np.eye(X.shape[2]), found.values)
+    about, along = {**described, "status": found.status}, _along(source, found.values)
+    with create(output, settings, about, along) as store:
+        _write(store, X, np.eye(X.shape[2]))
 
 
 def _write_batches(
@@ -122,7 +123,7 @@ def _write_batches(
     with alone(folder) as lock:
         state = _prepared(folder, source, job, descent, method["vectors"], described)
         _run({**job, "state": str(folder)}, source, method["processes"], lock)
-        _write_rotated(state, output, descent, method["columns"], described, settings)
+        _write_rotated(state, source, output, descent, method["columns"], described, settings)
         discard(folder)
 
 
@@ -144,6 +145,7 @@ def _prepared(
 
 def _write_rotated(
     state: State,
+    source: Source,
     output: Path,
     descent: Descent,
     columns: int | None,
@@ -161,10 +163,15 @@ def _write_rotated(
     U = rotation(cosines)[:, :columns]
     values = (U * (cosines @ U)).sum(0).numpy()
     status = f"{descent.batches} mini-batches of {descent.steps} steps, loss {state.history[-1, -1]:.4f}"
-    with create(output, settings, {**described, "status": status}) as store:
-        _write(store, X, U.numpy() / lengths[:, None], values, released)
+    with create(output, settings, {**described, "status": status}, _along(source, values)) as store:
+        _write(store, X, U.numpy() / lengths[:, None], released)
         history = np.array(state.history).ravel()
         store.array("history", history.shape, "float32", ("step",))[:] = history
+
+
+def _along(source: Source, values: np.ndarray) -> dict[str, Any]:
+    """What lies along the axes of X: ids, and each vector's value."""
+    return {"image": source.ids, "value": ("vector", values.astype(np.float32))}
 
 
 def _run(job: Job, source: Source, processes: int, lock: Alone) -> None:
@@ -211,7 +218,7 @@ def _blocks(X: np.ndarray, released: bool) -> Iterator[tuple[slice, np.ndarray]]
         yield images, softmax(rows, axis=1) if released else rows
 
 
-def _write(store: Writer, X: np.ndarray, U: np.ndarray, values: np.ndarray, released: bool = False) -> None:
+def _write(store: Writer, X: np.ndarray, U: np.ndarray, released: bool = False) -> None:
     """`X U` block by block: memory does not grow with the images. The largest entry of a column is positive."""
     low, high = np.full(U.shape[1], np.inf), np.full(U.shape[1], -np.inf)
     every, some = max(1, X.shape[0] * X.shape[1] // SCALE_ROWS), []
@@ -225,7 +232,6 @@ def _write(store: Writer, X: np.ndarray, U: np.ndarray, values: np.ndarray, rele
     array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=BLOCK_IMAGES)
     for images, rows in _blocks(X, released):
         array[images] = (rows @ (U * signs)).astype(np.float32).reshape(-1, *shape[1:])
-    store.array("values", values.shape, "float32", ("vector",))[:] = values
     store.root.attrs["limits"] = limits.T.tolist()
 
 

@@ -25,14 +25,14 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
     With an array `pixels` `[image, y, x]` (see `stages.refining`) these are counted, for `what` only; else every
     token's cluster on all its pixels.
     """
-    grid, clusters = segments.attributes["grid"], segments.attributes["clusters"]
+    grid, clusters = segments.attributes["grid"], segments.coordinate("partition")
     refined = "pixels" in segments.description["arrays"]
     frames = [pd.DataFrame(columns=COUNTS)]
     for number, store, index, name in _labelled(images, segments):
         classes = len(store.attributes["classes"])
         labels = store.read("labels", (index, 0))
         truths = {"what": (labels, classes)}
-        if len(clusters) > 1 and not refined:
+        if len(clusters) > 1:
             truths["where"] = (left_right(labels, classes, least_px=least_px, ambiguous=float(ambiguous)), 2 * classes)
         for target, (truth, most) in truths.items():
             partition = PARTITIONS[target]

@@ -63,7 +63,7 @@ def _draw_overview(ids: list[str], stores: Mapping[str, Shards], output: Path, s
         Row(name, _photo(name, stores), tuple(cell for method in solved for cell in _cells(method, name, stores)))
         for name in ids[1:]
     ]
-    clusters = stores["regions_what"].find(ids[0])[0].attributes["clusters"][0]
+    clusters = stores["regions_what"].find(ids[0])[0].coordinate("partition")[0]
     caption = (
         f"Real results: {settings['backbone']} on {settings['dataset']}. On the right, regions are {clusters} clusters "
         f"over all {len(solved['what'].ids)} images, eigenvectors those of one solution for all."
@@ -147,4 +147,4 @@ def _leading(method: str, name: str, stores: Mapping[str, Shards]) -> Heat:
 
 def _photo(name: str, stores: Mapping[str, Shards]) -> Picture:
     store, index = stores["images"].find(name)
-    return store.read("image", index)
+    return store.read("rgb", index)

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store
+from whatwhere.backbones.stored import layer_places
 from whatwhere.method.joint.sparsity import PRESETS, SIDES, Sparsity
 from whatwhere.method.layers import chosen_layers
 from whatwhere.publish.figures.graphs import Graph
@@ -40,15 +41,10 @@ def stored_layers(features: Store) -> list[StoredLayer]:
     """The layers in the order of the network, numbered from 1, of a U-Net with the side. Of several noise samples the
     first.
     """
-    found = sorted(
-        (order, name, tuple(text["grid"]), group, number)
-        for group, text in features.attributes["groups"].items()
-        for number, (order, name, sample) in enumerate(zip(text["order"], text["layers"], text["samples"], strict=True))
-        if sample == 0
-    )
+    found = [place for place in layer_places(features) if place.sample == 0]
     return [
-        StoredLayer(module, f"{place}{_side(module)}", grid, group, number)
-        for place, (_, module, grid, group, number) in enumerate(found, 1)
+        StoredLayer(place.name, f"{number}{_side(place.name)}", place.grid, place.group, place.number)
+        for number, place in enumerate(found, 1)
     ]
 
 

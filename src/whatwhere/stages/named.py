@@ -11,10 +11,12 @@ import pandas as pd
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store, create
+from whatwhere.backbones.stored import TOKENS
 from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
 from whatwhere.evaluate.names import BACKGROUND, in_names
 from whatwhere.evaluate.zeroshot import on_grid, recognise, region_features
+from whatwhere.stages.partitions import own_partition
 from whatwhere.stages.set_images import has_labels
 
 #: Target of the counts of names (see `evaluate.matching`).
@@ -30,25 +32,24 @@ def write_named(
     choice: dict[str, Any],
     settings: dict[str, Any],
 ) -> None:
-    """`named` `[image, token]`: 0 for background, n + 1 for the n-th of the attribute `names`; `scores` likewise.
+    """`named` `[image, token]`: a number for each of the attribute `names`, 0 the background; `scores` likewise.
 
     Without `regions` every token is a region of its own, as in MaskCLIP. `choice` are the threshold and its measure,
     and how many classes compete (`evaluate.zeroshot.recognise`).
 
     ASSUME: where regions have another grid than the features, a token of theirs takes the features at its place.
     """
-    known, words = features.attributes, texts.read("texts")
-    there = tuple(known["final_grid"])
+    words, there = texts.read("texts"), tuple(features.attributes_of(TOKENS)["grid"])
     grid = tuple(regions.attributes["grid"]) if regions else there
-    names = [BACKGROUND, *texts.attributes["names"]]
-    attributes = {"ids": known["ids"], "dataset": known["dataset"], "grid": grid, "names": names}
+    names = [BACKGROUND, *texts.coordinate("text")]
+    attributes = {"dataset": features.attributes["dataset"], "grid": grid, "names": names}
     attributes["known"] = texts.attributes["known"]
     decide = {**choice, "scale": texts.attributes["scale"]}
     found = [
-        _named(on_grid(features.read("joint", i), there, grid), _regions(regions, i), words, decide)
-        for i in progress(range(len(known["ids"])), "naming")
+        _named(on_grid(features.read(f"{TOKENS}/joint", i), there, grid), _regions(regions, i), words, decide)
+        for i in progress(range(len(features.ids)), "naming")
     ]
-    with create(output, settings, attributes) as store:
+    with create(output, settings, attributes, {"image": features.ids}) as store:
         for name, dtype, rows in zip(("named", "scores"), ("int16", "float32"), zip(*found, strict=True), strict=True):
             array = np.stack(rows)
             store.array(name, array.shape, dtype, ("image", "token"), run_images=len(array))[:] = array
@@ -67,7 +68,7 @@ def _regions(regions: Store | None, index: int) -> np.ndarray | None:
     """The image's own partition, numbered without gaps."""
     if regions is None:
         return None
-    return np.unique(regions.read("regions", (index, regions.attributes["chosen"][index])), return_inverse=True)[1]
+    return np.unique(regions.read("regions", (index, own_partition(regions, index))), return_inverse=True)[1]
 
 
 def write_confusion(images: Store, named: Store, output: Path) -> None:

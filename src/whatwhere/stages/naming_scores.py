@@ -50,7 +50,7 @@ def draw_classes(output: Path, given: Mapping[str, Sequence[str]], settings: Map
     groups: dict[str, dict[str, Bar]] = {}
     for number, name in enumerate(settings["namings"]):
         rng = np.random.default_rng(seed_for(settings["seed"], "bootstrap", name))
-        names = [BACKGROUND, *Store(given[f"texts{number}"][0]).attributes["names"]]
+        names = [BACKGROUND, *Store(given[f"texts{number}"][0]).coordinate("text")]
         for label, bar in _bars(given[f"bar{number}"], names, settings["resamples"], rng).items():
             groups.setdefault(label, {})[name] = bar
     caption = f"95 % intervals: bootstrap over images, {settings['resamples']} resamples."

@@ -23,17 +23,17 @@ from whatwhere.evaluate.proposals import from_masks, propose
 def write_proposals(
     images: Store, vectors: Store, regions: Store, output: Path, *, choice: dict[str, Any], crf: dict[str, Any] | None
 ) -> None:
-    """A COCO results JSON: masks in the pixels that the images' `sizes` say, under the images' `numbers`.
+    """A COCO results JSON: masks in the pixels that the images' sizes are stated in, under the images' numbers.
 
     `choice` is `proposals.propose`'s; a method that answers masks itself keeps them, its scores all 1, and with `crf`
     after a dense CRF.
     """
-    known, entries = images.attributes, []
-    for i in progress(range(len(images.ids)), "proposing objects"):
-        height, width = known["sizes"][i]
+    entries: list[dict[str, Any]] = []
+    along = [images.coordinate(name) for name in ("number", "height_px", "width_px")]
+    for i, (number, height, width) in enumerate(progress(zip(*along, strict=True), "proposing objects", len(along[0]))):
         masks, scores = _found(images, vectors, regions, i, choice, crf)
         pixels = [_in_pixels(mask, height, width) for mask in masks]
-        entries += coco_results(known["numbers"][i], np.array(pixels, bool).reshape(-1, height, width), scores)
+        entries += coco_results(number, np.array(pixels, bool).reshape(-1, height, width), scores)
     write_json(output, entries)
 
 
@@ -53,7 +53,7 @@ def _found(
     proposals = from_masks(vectors.read("masks", index) > 0, grid)
     if crf is None or not len(proposals.masks):
         return proposals.masks, proposals.scores
-    masks = refined_masks(proposals.masks, images.read("image", index), CrfSettings(**crf))
+    masks = refined_masks(proposals.masks, images.read("rgb", index), CrfSettings(**crf))
     return masks, np.ones(len(masks))
 
 

@@ -24,7 +24,7 @@ def write_refined(
     crf: dict[str, Any],
     settings: dict[str, Any],
 ) -> None:
-    """`pixels` `[image, y, x]`: the clusters after a dense CRF on each image (Table 3, "+CRF").
+    """`pixels` `[image, y, x]`: the clusters of the first partition after a dense CRF on each image (Table 3, "+CRF").
 
     ASSUME: a cluster's probability at a token is that of `Centres.log_probabilities` (of scores, of the scores
     themselves), interpolated bilinearly to pixels.
@@ -33,14 +33,15 @@ def write_refined(
 
     known = segments.attributes
     stored = iter(progress(places(images, segments), "CRF"))
-    if [name for store in vectors for name in store.ids] != known["ids"]:
+    if [name for store in vectors for name in store.ids] != segments.ids:
         wish = f"expected X of the images of {segments.path} in their order, got others"
         raise InputError(f"store {vectors[0].path}: {wish}; run: rm {segments.manifest} && snakemake --cores all")
-    size = images[0].description["arrays"]["image"]["shape"][1:3]
+    size = images[0].description["arrays"]["rgb"]["shape"][1:3]
     centres = centres_of(segments, 0)
-    attributes = {key: known[key] for key in ("ids", "dataset", "grid", "graphs", "clusters")}
-    with create(output, settings, attributes) as store:
-        shape = (len(known["ids"]), *size)
+    attributes = {key: known[key] for key in ("dataset", "grid", "graphs")}
+    along = {"image": segments.ids, "partition": segments.coordinate("partition")[0]}
+    with create(output, settings, attributes, along) as store:
+        shape = (len(segments.ids), *size)
         array = store.array("pixels", shape, "int16", ("image", "y", "x"), run_images=16)
         for some, X in blocks(vectors, known["unit_rows"]):
             found = []
@@ -48,7 +49,7 @@ def write_refined(
                 shard, index = next(stored)
                 unary = centres.log_probabilities(rows) if centres else rows
                 maps = _interpolated(unary, tuple(known["grid"]), tuple(size))
-                found.append(refine(shard.read("image", index), maps, CrfSettings(**crf)).argmax(0))
+                found.append(refine(shard.read("rgb", index), maps, CrfSettings(**crf)).argmax(0))
             array[some] = np.stack(found).astype(np.int16)
 
 

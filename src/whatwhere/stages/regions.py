@@ -14,7 +14,7 @@ from whatwhere.artifacts.store import Store, create
 from whatwhere.method.cluster import Regions, cluster
 
 #: What is known of a shard and passed on from stage to stage.
-PASSED_ON = ("ids", "dataset", "grid", "graphs")
+PASSED_ON = ("dataset", "grid", "graphs")
 
 
 def write_regions(
@@ -27,28 +27,38 @@ def write_regions(
     seed: int,
     settings: dict[str, Any],
 ) -> None:
-    """`regions` `[image, partition, token]`: a partition for each K of the attribute `clusters`.
+    """`regions` `[image, partition, token]`: a partition for each K that was tried, by which it is called.
 
-    The attribute `chosen` says which partition is each image's own, `silhouettes` those of every K. A method that
-    answers masks has one partition, its label map.
+    The coordinate `chosen` says which of them is each image's own, `silhouettes` `[image, partition]` how good each
+    is (NaN where it cannot be said). A method that answers masks has one partition, its label map, and no silhouettes.
     """
     attributes = {key: vectors.attributes[key] for key in PASSED_ON}
     if "masks" in vectors.description["arrays"]:
         masks = vectors.read("masks")
         labels = _label_maps(masks)[:, None]
-        attributes |= {"clusters": [masks.shape[1] + 1], "chosen": [0] * len(masks), "silhouettes": []}
+        tried, silhouettes = [masks.shape[1] + 1], None
+        chosen = tried * len(masks)
     else:
         choice: dict[str, Any] = {"clusters": clusters, "candidates": candidates, "restarts": restarts}
         named = zip(progress(vectors.read("vectors"), "clustering"), vectors.ids, strict=True)
         found = [_cluster(rows, name, {**choice, "seed": seed_for(seed, "cluster", name)}) for rows, name in named]
         tried = list(found[0].partitions)
         labels = np.stack([np.stack(list(regions.partitions.values())) for regions in found])
-        attributes["clusters"] = tried
-        attributes["chosen"] = [min(tried.index(k) for k in tried if k >= regions.clusters) for regions in found]
-        attributes["silhouettes"] = [{str(k): s for k, s in r.silhouettes.items()} for r in found]
-    with create(output, settings, attributes) as store:
+        chosen = [min(k for k in tried if k >= regions.clusters) for regions in found]
+        silhouettes = np.array([[_silhouette(regions, k) for k in tried] for regions in found])
+    along = {"image": vectors.ids, "partition": tried, "chosen": ("image", chosen)}
+    with create(output, settings, attributes, along) as store:
         array = store.array("regions", labels.shape, "int16", ("image", "partition", "token"), run_images=len(labels))
         array[:] = labels
+        if silhouettes is not None:
+            axes = ("image", "partition")
+            store.array("silhouettes", silhouettes.shape, "float64", axes, run_images=len(labels))[:] = silhouettes
+
+
+def _silhouette(regions: Regions, clusters: int) -> float:
+    """Of the partition called `clusters`, which has fewer where there are not as many different tokens."""
+    scores = regions.silhouettes
+    return scores.get(clusters, scores.get(len(np.unique(regions.partitions[clusters])), np.nan))
 
 
 def _cluster(rows: np.ndarray, name: str, choice: dict[str, Any]) -> Regions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +13,10 @@ from typing import Any
 
 import yaml
 
+from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.job import Spent, log_of, spent
-from whatwhere.artifacts.store import is_manifest, provenance, read_json
+from whatwhere.artifacts.provenance import provenance
+from whatwhere.artifacts.store import is_manifest, read_json
 from whatwhere.artifacts.words import bytes_words, time_words
 from whatwhere.publish.claims import judge
 from whatwhere.publish.report import Facts, Judged, write_report
@@ -26,6 +29,9 @@ _NAMED_AFTER = {
     "timings": "backbones",
     "texts": "namings",
 }
+_CLAIMS = ("claim", "source", "table", "verdict", "intervals", "numbers")
+#: Of what is said of a stage so many columns are what it took; the rest is when, and digests.
+_TOOK = 5
 #: The index of a data set lists its shards; the artifacts are those.
 _INDEX = "index.json"
 
@@ -44,25 +50,30 @@ class _Artifact:
 
 
 def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]) -> None:
-    """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins.
+    """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins;
+    beside it `claims.csv` and `stages.csv`, the verdicts and what each stage took as data.
 
     `output` lies in the folder of the run, whose artifacts' manifests say what versions and weights there are, and
     whose jobs' logs what time and memory they took; nothing else does: written again later, the report is the same.
     """
     captions = {name: figure["title"] for name, figure in settings["figures"].items()}
     artifacts = sorted(_artifacts(output.parent, settings), key=lambda artifact: artifact.place)
+    claims = _judged(settings.get("claims") or (), [Path(table) for table in tables])
+    stages = _stages(artifacts, output.parent / "logs")
+    _write_csv(output.with_name("claims.csv"), _CLAIMS, [_cells(claim) for claim in claims])
+    _write_csv(output.with_name("stages.csv"), stages.header[:_TOOK], [row[:_TOOK] for row in stages.rows])
     write_report(
         output,
         title=f"whatwhere: run {settings['run']}",
         summary=_summary(settings, _counts(output.parent, settings)),
-        claims=_judged(settings.get("claims") or (), [Path(table) for table in tables]),
+        claims=claims,
         tables=[Path(table) for table in tables],
         figures=[(Path(path), captions[Path(path).stem]) for path in figures],
         provenance=[
             _versions(artifacts),
             _circumstances(artifacts, settings),
             _weights(artifacts),
-            _stages(artifacts, output.parent / "logs"),
+            stages,
             _hashes([*tables, *figures]),
         ],
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
@@ -74,6 +85,16 @@ def _judged(claims: Sequence[Mapping[str, Any]], tables: Sequence[Path]) -> list
         {table.stem: read_json(table.with_suffix(".meta.json")).get("rows", []) for table in tables} if claims else {}
     )
     return [Judged(claim["says"], claim["source"], claim["table"], judge(claim, rows)) for claim in claims]
+
+
+def _cells(claim: Judged) -> list[str]:
+    verdict = claim.verdict
+    return [claim.says, claim.source, claim.table, verdict.verdict, verdict.intervals, verdict.words]
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def _summary(settings: dict[str, Any], images: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -21,17 +21,17 @@ OF_PARTITIONS = ["clusters", "chosen", "graphs", "named"]
 def write_scores(images: Store, regions: Store, output: Path) -> None:
     """Oracle counts of every image, annotator and partition; empty without labels."""
     frames = [pd.DataFrame(columns=[*COUNTS, *OF_PARTITIONS])]
-    depths = images.attributes["annotators"]
-    known = regions.attributes
+    depths = images.coordinate("annotators")
+    known, clusters, chosen = regions.attributes, *(regions.coordinate(name) for name in ("partition", "chosen"))
     for i, name in enumerate(progress(images.ids, "scoring")):
         if not depths[i]:
             continue
         truths = images.read("labels", i)[: depths[i]]
         for number, labels in enumerate(regions.read("regions", i)):
             pixels = tokens_to_pixels(labels.reshape(known["grid"]), *truths.shape[1:])
-            of_partition = {"clusters": len(np.unique(labels)), "chosen": known["chosen"][i] == number}
-            if len(known["clusters"]) > 1:
-                of_partition["clusters"] = known["clusters"][number]  # of masks it differs from image to image
+            of_partition = {"clusters": len(np.unique(labels)), "chosen": chosen[i] == clusters[number]}
+            if len(clusters) > 1:
+                of_partition["clusters"] = clusters[number]  # of masks it differs from image to image
             for annotator, truth in enumerate(truths):
                 counts = oracle_counts(pixels, truth).assign(image=name, annotator=annotator, **of_partition)
                 frames.append(counts)

@@ -35,8 +35,9 @@ def write_segments(
     with twice as many (the left and the right half of each class).
 
     `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
-    already, and the largest is taken; they are never brought to unit length. `centres` `[partition, cluster, vector]`
-    are those of each partition, NaN beyond its `clusters`; the spread about them is in the attribute `spreads`.
+    already, and the largest is taken; they are never brought to unit length. A partition is called by its number of
+    clusters; `centres` `[partition, cluster, vector]` are those of each, NaN beyond that number, and the spread about
+    them is in the attribute `spreads`.
 
     Raises `InputError` where there are no classes, more clusters than different rows, and images of several sizes.
     """
@@ -44,7 +45,7 @@ def write_segments(
     _check(vectors, scores or classes)
     unit_rows = unit_rows and not scores
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
-    attributes |= {"ids": [name for store in vectors for name in store.ids], "unit_rows": unit_rows}
+    ids = [name for store in vectors for name in store.ids]
     shape = vectors[0].description["arrays"]["vectors"]["shape"]
     wanted = [shape[2]] if scores else [classes, 2 * classes]
     found: list[Centres] = []
@@ -54,9 +55,10 @@ def write_segments(
             fit_centres(rows, clusters=k, restarts=restarts, seed=seed_for(seed, "segments", str(k)))
             for k in progress(wanted, "clustering the data set")
         ]
-    attributes |= {"clusters": wanted, "chosen": [0] * len(attributes["ids"]), "spreads": [c.spread for c in found]}
-    with create(output, settings, attributes) as store:
-        size = (len(attributes["ids"]), len(wanted), shape[1])
+    attributes |= {"unit_rows": unit_rows, "spreads": [c.spread for c in found]}
+    along = {"image": ids, "partition": wanted, "chosen": ("image", wanted[:1] * len(ids))}
+    with create(output, settings, attributes, along) as store:
+        size = (len(ids), len(wanted), shape[1])
         array = store.array("regions", size, "int16", ("image", "partition", "token"), run_images=BLOCK_IMAGES)
         for images, X in blocks(vectors, unit_rows):
             flat = X.reshape(-1, X.shape[2])
@@ -74,7 +76,7 @@ def centres_of(segments: Store, partition: int) -> Centres | None:
     known = segments.attributes
     if not known["spreads"]:
         return None
-    rows = segments.read("centres", partition)[: known["clusters"][partition]]
+    rows = segments.read("centres", partition)[: segments.coordinate("partition")[partition]]
     return Centres(rows, known["spreads"][partition])
 
 

@@ -25,4 +25,4 @@ def places(images: Sequence[Store], segments: Store) -> list[tuple[Store, int]]:
 
 def has_labels(store: Store, index: int) -> bool:
     """Whether an image of a store of images has labels with names, the same in every image."""
-    return bool(store.attributes["classes"] and store.attributes["annotators"][index])
+    return bool(store.attributes["classes"] and store.coordinate("annotators")[index])

@@ -14,6 +14,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store, read_json
 from whatwhere.evaluate.names import BACKGROUND, asked, in_names
 from whatwhere.publish.figures.cells import Blank, Cell, Eigenvectors, Halves, Instances, Labels, Named, Photo, Regions
+from whatwhere.stages.partitions import own_partition
 
 
 class Shards:
@@ -64,7 +65,7 @@ class Masks:
     def find(self, name: str) -> tuple[Masks, int]:
         """Itself, and the number by which COCO's files know an image."""
         store, index = self._images.find(name)
-        return self, store.attributes["numbers"][index]
+        return self, store.coordinate("number")[index]
 
     def read(self, number: int, most: int | None) -> np.ndarray:
         """Masks `[mask, y, x]` of an image by decreasing score, at most so many."""
@@ -77,7 +78,7 @@ class Masks:
 
 def photo(store: Store, index: int, column: Mapping[str, Any]) -> Photo:
     """The image."""
-    return Photo(store.read("image", index))
+    return Photo(store.read("rgb", index))
 
 
 def eigenvectors(store: Store, index: int, column: Mapping[str, Any]) -> Eigenvectors | Blank:
@@ -102,11 +103,11 @@ def limits_of(store: Store) -> np.ndarray | None:
 
 def regions(store: Store, index: int, column: Mapping[str, Any]) -> Regions:
     """The regions of K = `clusters`, or of the partition that was chosen for the image."""
-    candidates, wanted = store.attributes["clusters"], column.get("clusters")
+    candidates, wanted = store.coordinate("partition"), column.get("clusters")
     if wanted is not None and wanted not in candidates:
         got = ", ".join(map(str, candidates))
         raise InputError(f"{store.manifest}: expected regions with K = {wanted}, got K = {got}; name one of these")
-    partition = store.attributes["chosen"][index] if wanted is None else candidates.index(wanted)
+    partition = own_partition(store, index) if wanted is None else candidates.index(wanted)
     labels = store.read("regions", (index, partition)).reshape(store.attributes["grid"])
     # what is seen: of the masks that a method was allowed, it may have found fewer
     return Regions(labels, f"K = {len(np.unique(labels))}")
@@ -114,7 +115,7 @@ def regions(store: Store, index: int, column: Mapping[str, Any]) -> Regions:
 
 def truth(store: Store, index: int, column: Mapping[str, Any]) -> Labels | Named | Blank:
     """The true labels; with a `naming` only the classes that it asks about, in the colours of their names."""
-    if not store.attributes["annotators"][index]:
+    if not store.coordinate("annotators")[index]:
         return Blank("no ground truth")
     # ASSUME: of several people's drawings the first
     labels, classes = store.read("labels", (index, 0)), tuple(store.attributes["classes"])
@@ -128,7 +129,7 @@ def named(store: Store, index: int, column: Mapping[str, Any]) -> Named:
     """Regions in the colours of the names that texts gave them."""
     known = store.attributes
     labels = store.read("named", index).reshape(known["grid"])
-    return Named(labels, tuple(known["names"]), column.get("notes", {}).get(known["ids"][index], ""))
+    return Named(labels, tuple(known["names"]), column.get("notes", {}).get(store.ids[index], ""))
 
 
 def objects(masks: Masks, number: int, column: Mapping[str, Any]) -> Instances:

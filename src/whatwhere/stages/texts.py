@@ -24,7 +24,7 @@ def write_texts(
     templates: Sequence[str] | None,
     settings: dict[str, Any],
 ) -> None:
-    """`texts` `[text, width]`, a row of unit length for each of the attribute `names`; `known` are all classes.
+    """`texts` `[text, width]`, a row of unit length for each name that is asked about; `known` are all classes.
 
     Raises `InputError` for a backbone that reads no texts, and for phrases of classes that are not asked about.
     """
@@ -38,6 +38,6 @@ def write_texts(
     embed = backbone.language.embed
     words = [phrases.get(name, name) for name in names]
     texts = text_embeddings(lambda some: embed(some).cpu().numpy(), words, templates or TEMPLATES)
-    attributes = {"names": names, "known": list(known), "scale": backbone.language.scale, "weights": backbone.weights}
-    with create(output, settings, attributes) as store:
+    attributes = {"known": list(known), "scale": backbone.language.scale, "weights": backbone.weights}
+    with create(output, settings, attributes, {"text": names}) as store:
         store.array("texts", texts.shape, "float32", ("text", "width"))[:] = texts

@@ -31,8 +31,8 @@ def write_vectors(
     device: str,
     settings: dict[str, Any],
 ) -> None:
-    """`vectors` `[image, token, vector]`, `values` `[image, vector]` (mean quotients, before Eq. 8) and `history`
-    `[image, step]` (the objective; only where there are steps).
+    """`vectors` `[image, token, vector]` with the coordinate `value` `[image, vector]` (mean quotients, before Eq. 8),
+    and `history` `[image, step]` (the objective; only where there are steps). `status` says how each image's went.
 
     `kind` is a solver's name, `method` its settings with `pathway`, `operator` and `layers`.
     """
@@ -47,13 +47,13 @@ def write_vectors(
         walks = [random_walk(read_features(features, index, device), **chosen) for index in run]
         seeds = [seed_for(seed, "solve", ids[index]) for index in run]
         solutions += solve_batch(walks, solver=kind, seeds=seeds, **choice)
-    attributes = {key: features.attributes[key] for key in ("ids", "dataset", "weights")}
-    attributes |= {"grid": solutions[0].grid, "graphs": walks[0].described, "status": [s.status for s in solutions]}
-    with create(output, settings, attributes) as store:
+    attributes = {key: features.attributes[key] for key in ("dataset", "weights")}
+    attributes |= {"grid": solutions[0].grid, "graphs": walks[0].described}
+    values = np.stack([s.values.numpy() for s in solutions]).astype(np.float32)
+    along = {"image": ids, "status": ("image", [s.status for s in solutions]), "value": (("image", "vector"), values)}
+    with create(output, settings, attributes, along) as store:
         X = np.stack([orthogonalise(s.vectors).numpy() for s in solutions])
         store.array("vectors", X.shape, "float32", ("image", "token", "vector"), run_images=len(ids))[:] = X
-        values = np.stack([s.values.numpy() for s in solutions])
-        store.array("values", values.shape, "float32", ("image", "vector"), run_images=len(ids))[:] = values
         history = np.stack([s.history for s in solutions])
         if history.size:
             store.array("history", history.shape, "float32", ("image", "step"), run_images=len(ids))[:] = history

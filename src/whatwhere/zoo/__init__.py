@@ -1,6 +1,6 @@
 """Small backbones trained on rendered scenes, one folder each, in the layouts of their full-size siblings.
 
-ZOO.md says how they were trained and what they learned; `snakemake zoo` trains them again.
+docs/zoo.md says how they were trained and what they learned; `snakemake zoo` trains them again.
 """
 
 from __future__ import annotations

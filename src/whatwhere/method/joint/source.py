@@ -19,6 +19,7 @@ from whatwhere.artifacts.store import Store
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.capture import capture
 from whatwhere.backbones.features import Attention
+from whatwhere.backbones.stored import Place, layer_places
 from whatwhere.method.joint.graph import unit_rows
 from whatwhere.method.joint.search import Rows, sizes
 from whatwhere.method.joint.sparsity import SIDES
@@ -162,7 +163,7 @@ class Live:
         self.weights = backbone.weights
         self._rows = [(store, index) for store in images for index in range(len(store.ids))]
         self.ids = [store.ids[index] for store, index in self._rows]
-        sizes = {tuple(store.description["arrays"]["image"]["shape"][1:3]) for store in images}
+        sizes = {tuple(store.description["arrays"]["rgb"]["shape"][1:3]) for store in images}
         _check_one_size(sizes)
         first = self._captured([0], 0)
         kept = chosen_layers([a.name for a in first], [a.grid for a in first], patterns)
@@ -183,7 +184,7 @@ class Live:
 
     def _captured(self, images: Sequence[int], epoch: int) -> tuple[Attention, ...]:
         """The layers of a few images, with the noise of an epoch."""
-        pixels = np.stack([self._rows[i][0].read("image", self._rows[i][1]) for i in images])
+        pixels = np.stack([self._rows[i][0].read("rgb", self._rows[i][1]) for i in images])
         seeds = [seed_for(self._seed, "noise", self.ids[i], str(epoch)) for i in images]
         return capture(self._backbone, pixels, values=self._pathway == "vv", seeds=seeds).layers
 
@@ -220,14 +221,14 @@ def _places(store: Store) -> dict[Layer, list[tuple[str, int]]]:
 
     Each pass through the network calls the same layers in the same order; they have the names of the first.
     """
-    passes: dict[int, list[tuple[int, Layer, tuple[str, int]]]] = defaultdict(list)
-    for group, text in store.attributes["groups"].items():
-        for number, (order, name, sample) in enumerate(
-            zip(text["order"], text["layers"], text["samples"], strict=True)
-        ):
-            passes[sample].append((order, Layer(name, tuple(text["grid"])), (group, number)))
-    ordered = [sorted(passes[sample], key=lambda one: one[0]) for sample in sorted(passes)]
-    return {calls[0][1]: [place for *_, place in calls] for calls in zip(*ordered, strict=True)}
+    passes: dict[int, list[Place]] = defaultdict(list)
+    for place in layer_places(store):
+        passes[place.sample].append(place)
+    ordered = [passes[sample] for sample in sorted(passes)]
+    return {
+        Layer(calls[0].name, calls[0].grid): [(place.group, place.number) for place in calls]
+        for calls in zip(*ordered, strict=True)
+    }
 
 
 def _grids(places: dict[Layer, list[tuple[str, int]]]) -> str:

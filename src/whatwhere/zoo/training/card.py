@@ -1,4 +1,4 @@
-"""`ZOO.md`: what the four small backbones are, how they were trained, and what they were found to have learned.
+"""`docs/zoo.md`: what the four small backbones are, how they were trained, and what they were found to have learned.
 
 Numbers come from the histories of `loop.train` and from `evidence.measure`; nothing here is measured.
 """

@@ -1,4 +1,4 @@
-"""From what the trainings left on disk to `ZOO.md` and its pictures."""
+"""From what the trainings left on disk to `docs/zoo.md` and its pictures."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from whatwhere.zoo.training.card import TITLES, write_cards
 from whatwhere.zoo.training.pictures import draw_losses, draw_reconstructions, draw_samples
 
 #: Pictures lie here beside the page, and so they do in the repository.
-PICTURES = "docs/zoo"
+PICTURES = "zoo"
 
 
 def write_page(trainings: dict[str, Path], evidence: dict[str, Path], output: Path, *, seed: int, shown: int) -> None:
-    """Writes `output` and, first, its pictures under `docs/zoo` beside it.
+    """Writes `output` and, first, its pictures under `zoo` beside it.
 
     `trainings` and `evidence` are the JSON files of each stage and family; a training's file lies in the folder of
     its network. `shown` is the first seed of the scenes to reconstruct, none of them trained on.
