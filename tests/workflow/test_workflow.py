@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import xarray
 import yaml
 
 from whatwhere import open_run
+from whatwhere.artifacts.job import spent
 from whatwhere.artifacts.store import Store
 from whatwhere.config.overlay import BASE, PARTS
 
@@ -151,6 +153,13 @@ class Project:
     def run(self, *arguments):
         return self.snakemake("--cores", "2", *arguments)
 
+    def plan(self, *arguments):
+        """What `whatwhere plan` says."""
+        command = [sys.executable, "-m", "whatwhere.app.cli", "plan", "--json", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
     def chunks(self, stage):
         """Hashes of the chunks of a stage's stores: by store, array and chunk."""
         root = self.folder / "results/small" / stage
@@ -235,6 +244,29 @@ def test_everything_is_made(finished):
     assert len(rows) == 5
     assert all(0 < float(row["mIoU (ours)"]) <= 1 for row in rows)
     assert [bool(row["mIoU, K = 3"]) for row in rows] == [True] * 4 + [False]  # masks have no K to choose
+
+
+def test_a_plan_says_what_its_run_then_takes(tmp_path):
+    """Every job by name, and the seconds of all jobs together, by a calibration from nothing and by the logs.
+
+    Of single stages a busy machine says too little: most of the time of so small jobs is the start of their libraries.
+    The calibration is done before the run and after it, for others may come and go meanwhile.
+    """
+    project, empty = Project(tmp_path / "p"), Project(tmp_path / "empty")
+    before = project.plan()
+    project.run()
+    after, by_logs = empty.plan(), project.plan("--measure", "0")
+    folder = project.folder / "results/small/logs"
+    logs = {log.relative_to(folder): spent(log) for log in folder.rglob("*.log")}
+    took = sum(job.seconds for job in logs.values())
+    stages = Counter(log.parts[0].removesuffix(".log") for log in logs)
+    for plan in (before, by_logs):
+        assert stages == Counter(stage for job in plan["jobs"] for stage in [job["stage"]] * job["jobs"])
+    measured = sum(plan["totals"][end] for plan in (before, after) for end in ("low_s", "high_s")) / 4
+    assert {job["source"] for plan in (before, after) for job in plan["jobs"]} == {"measured"}
+    assert took / 1.5 < measured < took * 1.5
+    assert {job["source"] for job in by_logs["jobs"]} == {"logs of small"}
+    assert by_logs["totals"]["low_s"] == pytest.approx(took) == by_logs["totals"]["high_s"]
 
 
 def test_everything_opens_from_python(finished):
