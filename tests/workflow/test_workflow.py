@@ -250,7 +250,7 @@ def test_a_plan_says_what_its_run_then_takes(tmp_path):
     """Every job by name, and the seconds of all jobs together, by a calibration from nothing and by the logs.
 
     Of single stages a busy machine says too little: most of the time of so small jobs is the start of their libraries.
-    The calibration is done before the run and after it, and one of three tries counts, for others come and go meanwhile.
+    The calibration is done before the run and after it, and one of three tries counts: others come and go.
     """
     tries = (planned_and_taken(tmp_path / str(number)) for number in range(3))
     assert any(took / 1.5 < measured < took * 1.5 for measured, took in tries)
