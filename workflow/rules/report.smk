@@ -38,9 +38,7 @@ rule report:
         tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=SETTINGS.tables),
         figures=expand(rules.figure.output[0], figure=SETTINGS.figures),
     output:
-        page=f"{RESULTS}/report.html",
-        claims=f"{RESULTS}/claims.csv",
-        stages=f"{RESULTS}/stages.csv",
+        expand(f"{RESULTS}/{{file}}", file=REPORTED),
     log:
         f"{RESULTS}/logs/report.log",
     conda:

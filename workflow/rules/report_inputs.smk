@@ -1,6 +1,7 @@
 """What tables and figures are made of."""
 
 TABLE_KINDS = ("csv", "md", "tex", "meta.json")
+REPORTED = ("report.html", "claims.csv", "stages.csv")  # the page first; verdicts and times as data
 
 
 def table_inputs(wildcards):
