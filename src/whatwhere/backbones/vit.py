@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.catalogue import near
-from whatwhere.backbones.repository import Repository, built, channel_numbers, moved
+from whatwhere.backbones.converted import packaged_tensors
+from whatwhere.backbones.packaged import Packaged
+from whatwhere.backbones.repository import Repository, built, channel_numbers, moved, unwritten
 from whatwhere.backbones.weights import fingerprint, first_line, load_weights, read_tensors
 
 #: Tensors of a classifier, which no backbone needs.
 CLASSIFIER = ("head.", "fc_norm.", "head_dist.")
+#: How learned positions are brought to other image sizes: as timm does, or bicubically and no more.
+POSITIONS = ("antialiased", "bicubic")
 
 
 def load(
@@ -22,7 +30,7 @@ def load(
     *,
     model: str | None = None,
     repository: Repository | None = None,
-    weights: str = "hub",
+    weights: str | Packaged = "hub",
     revision: str = "main",
     seed: int = 0,
     layers: tuple[str, ...] = ("*",),
@@ -33,20 +41,36 @@ def load(
     """A timm vision transformer, ready to capture: by timm's name, or from a `repository` in timm's layout.
 
     `model` is timm's name (`vit_small_patch16_224.dino`); `weights` is `hub` (timm's own repository at
-    `revision`, or `repository`'s file), `random` (initialised from `seed`) or a checkpoint's path; `options`
-    go to the model's constructor. Without `download` only the hub's cache is read. Learned positions are
-    interpolated bicubically to other image sizes (appendix B.1); rotary ones are computed for them.
+    `revision`, or `repository`'s file), `random` (initialised from `seed`), a checkpoint's path or what a
+    distribution of the package index holds; `options` go to the model's constructor, all but `positions`, one of
+    `POSITIONS`. Without `download` only the hub's cache is read. Learned positions are interpolated bicubically to
+    other image sizes (appendix B.1); rotary ones are computed for them.
+
+    ASSUME: antialiased, as timm does it (Keys' kernel with a = -1/2, widened where the grid shrinks), unless
+    `positions` is `bicubic`: torch's plain one (a = -3/4, never widened), which is how DINOv2's authors bring its
+    37 × 37 positions to every other grid. The two differ by up to 0.41 of 8.4 in DINOv2's tokens at 224 px.
 
     Raises `InputError` for an unknown name, a model without a patch grid, or weights that do not fit.
     """
+    options = dict(options or {})
+    plain = _is_plain(name, options.pop("positions", POSITIONS[0]))
     described: dict[str, Any] = repository.read_json("config.json") if repository else {"architecture": model}
-    arguments = {**_section(name, described, "model_args"), **(options or {})}
-    network: Any = built(name, lambda: _create(name, described["architecture"], arguments), seed=seed, device=device)
+    arguments = {**_section(name, described, "model_args"), **options}
+
+    def make() -> nn.Module:
+        """The network, with random weights where none follow."""
+        create = partial(_create, name, described["architecture"], arguments)
+        return (unwritten(create) if weights != "random" else None) or create()
+
+    network: Any = built(name, make, seed=seed, device=device)
     config: dict[str, Any] = {**network.pretrained_cfg, **_section(name, described, "pretrained_cfg")}
     source = f"random (seed {seed})"
     if weights == "hub":
         found = repository or _repository(name, described["architecture"], config, revision, download)
         source = found.origin(found.fill(network, found.file("model.safetensors"), optional=CLASSIFIER))
+    elif isinstance(weights, Packaged):
+        load_weights(network, packaged_tensors(weights), name=name, optional=CLASSIFIER)
+        source = weights.origin()
     elif weights != "random":
         load_weights(network, read_tensors(Path(weights)), name=name, optional=CLASSIFIER)
         source = f"{Path(weights).name} (sha256 {fingerprint(Path(weights))})"
@@ -54,7 +78,7 @@ def load(
     return Backbone(
         name=name,
         model=network,
-        run=lambda pixels, _seeds=None: _final(network, pixels),
+        run=lambda pixels, _seeds=None: _final(network, pixels, plain=plain),
         image_tokens=lambda tokens: slice(prefix_tokens(network), tokens),
         mean=channel_numbers(name, config, "mean"),
         std=channel_numbers(name, config, "std"),
@@ -118,5 +142,23 @@ def _repository(name: str, model: str, config: dict[str, Any], revision: str, do
     return Repository(config["hf_hub_id"], None, revision, download)
 
 
-def _final(network: Any, pixels: Tensor) -> Tensor:
-    return network.forward_features(pixels)[:, prefix_tokens(network) :]
+def _is_plain(name: str, positions: Any) -> bool:
+    if positions not in POSITIONS:
+        raise InputError(
+            f"backbone {name}: expected `positions` {' or '.join(POSITIONS)}, got {positions!r}; correct `options`"
+        )
+    return positions == POSITIONS[1]
+
+
+class _PlainlyBicubic(TorchFunctionMode):
+    """Interpolation without antialiasing, whoever asks for it: of a transformer's forward pass only positions do."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The call itself, but for that one argument."""
+        asked = dict(kwargs or {})
+        return func(*args, **({**asked, "antialias": False} if func is F.interpolate else asked))
+
+
+def _final(network: Any, pixels: Tensor, *, plain: bool) -> Tensor:
+    with _PlainlyBicubic() if plain else nullcontext():
+        return network.forward_features(pixels)[:, prefix_tokens(network) :]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -12,19 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.errors import HubError, InputError, NotCachedError
 from whatwhere.backbones.catalogue import Preset, near
+from whatwhere.backbones.onnx_file import read_onnx
+from whatwhere.backbones.packaged import file_sha256
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 #: The hub names a large file by the hash of its content.
 _CONTENT = re.compile(r"[0-9a-f]{64}")
 
 
-class NotCachedError(InputError):
-    """A file of the hub is not on this machine, and nobody was or could be asked for it."""
-
-
-class NoSuchFileError(InputError):
+class NoSuchFileError(HubError):
     """The repository has no such file."""
 
 
@@ -34,7 +31,7 @@ def hub_file(repository: str, filename: str, *, revision: str, download: bool = 
     Downloaded once; where that breaks off, the next call goes on from there. Without a network the copy that is
     there is used, and without `download` no network is asked.
 
-    Raises `InputError` that says what to do, whatever fails.
+    Raises `HubError` that says what to do, whatever fails.
     """
     from huggingface_hub import hf_hub_download
 
@@ -141,13 +138,13 @@ def _complete(repository: str, filename: str, commit: str, content: str, size: i
                 expected_size=size,
                 displayed_filename=filename,
             )
-        if _sha256(partial) != content:
+        if file_sha256(partial) != content:
             partial.unlink()
             raise OSError("what arrived is not what the hub announced")
         partial.replace(blob)
 
 
-def _what_to_do(error: Exception, repository: str) -> tuple[type[InputError], str]:
+def _what_to_do(error: Exception, repository: str) -> tuple[type[HubError], str]:
     """The kind of a failed download, and what went wrong and what helps, as the middle of a sentence."""
     from huggingface_hub import constants, errors
 
@@ -174,7 +171,7 @@ def _what_to_do(error: Exception, repository: str) -> tuple[type[InputError], st
     elif status in (401, 403):
         text = f"the hub refuses you (status {status}); set HF_TOKEN to a valid token with access, or unset it"
     elif status is not None:
-        kind = NotCachedError if status >= 500 else InputError
+        kind = NotCachedError if status >= 500 else HubError
         return kind, f"the hub answers with status {status}; try again later"
     elif number in (errno.ENOSPC, errno.EDQUOT):
         text = f"the disk of {constants.HF_HUB_CACHE} is full; make room or set HF_HOME to a folder on another"
@@ -183,18 +180,19 @@ def _what_to_do(error: Exception, repository: str) -> tuple[type[InputError], st
     else:
         reason = f"{type(error).__name__}: {first_line(error)}"
         text = f"the download broke off ({reason}); try again, it goes on from there"
-    return InputError, text
+    return HubError, text
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a checkpoint (`.safetensors`, or a torch file read without executing it).
+    """The named tensors of a checkpoint (`.safetensors`, `.onnx`, or a torch file read without executing it).
 
     Raises `InputError` where the file is missing, damaged, or holds anything but tensors.
     """
     if not path.is_file():
         raise InputError(f"weights {path}: expected a checkpoint file, found none; correct the path")
+    readers = {".safetensors": _read_safetensors, ".onnx": read_onnx}
     try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        return readers.get(path.suffix, _read_torch)(path)
     except InputError:
         raise
     except Exception as error:
@@ -229,17 +227,12 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], *, name: str, opt
 
 def fingerprint(path: Path) -> str:
     """Content hash of a checkpoint, for provenance."""
-    return _sha256(path)[:16]
+    return file_sha256(path)[:16]
 
 
 def first_line(error: Exception) -> str:
     """What a library's error says, short enough for one of ours."""
     return (str(error).strip() or type(error).__name__).split("\n")[0][:160]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

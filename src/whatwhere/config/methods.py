@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones.catalogue import PRESETS
+from whatwhere.backbones.catalogue import preset_of
+from whatwhere.backbones.packaged import Packaged
 from whatwhere.config.base import Name, Patterns, Positive, Share, Strict
 from whatwhere.config.joint import Global, MiniBatch, ReleasedMiniBatch
 from whatwhere.datasets.sources import SOURCES
@@ -19,14 +20,31 @@ from whatwhere.zoo import folder_of
 CHECKPOINTS = (".json", ".safetensors", ".bin", ".txt")
 
 
+def _weights(given: Any) -> Any:
+    """A mapping as the distribution's file that it says; its faults in one line, not one for each kind of weights."""
+    if given is None or isinstance(given, str | Packaged):
+        return given
+    try:
+        return TypeAdapter(Packaged).validate_python(given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        at = ".".join(map(str, fault["loc"])) or "it"
+        words = (
+            "expected hub, random, a path, or distribution, version, member, sha256 and size_bytes, got "
+            f"{given!r:.60} ({at}: {fault['msg']})"
+        )
+        raise PydanticCustomError("values", "{words}", {"words": words}) from error
+
+
 class BackboneSettings(Strict):
     """A model and the view of the images that it is shown. What is not said here is as the catalogue has it."""
 
     model: str
     """A name of `whatwhere backbones`, timm's name (vit_small_patch16_224.dino), or a repository in timm's,
     transformers' or diffusers' layout: zoo/dino, a folder, or owner/name on the hub."""
-    weights: str | None = None
-    """`hub` (the repository's own, the default), `random`, or for `stego` and timm's names the path of a checkpoint."""
+    weights: Annotated[str | Packaged | None, BeforeValidator(_weights)] = None
+    """`hub` (the repository's own, the default where the catalogue has nothing else), `random`, for `stego` and timm's
+    names the path of a checkpoint, or for timm's names a file in an installed distribution of the package index."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
     seed: int = 0
@@ -41,18 +59,26 @@ class BackboneSettings(Strict):
     view: Name
     """One of `views`."""
 
+    def weights_here(self) -> str | Packaged:
+        """What is loaded on this machine: of a preset's distribution that is not installed, the hub's."""
+        return preset_of(self.model, self.weights, self.revision).weights
+
     def local_files(self) -> list[str]:
         """The checkpoint and its descriptions, where they are files of this machine.
 
         For a checkpoint where `fetch` puts it (`ROOT/SOURCE/FILE`) the manifest of its source, which says that it came.
-        Raises `InputError` where the configuration names a place and nothing is there.
+        Raises `InputError` where the configuration names a place and nothing is there, and for a distribution's file
+        that is not as it was pinned.
         """
-        preset = PRESETS.get(self.model)
-        model, weights = preset.model if preset else self.model, self.weights or (preset.weights if preset else "hub")
+        found = preset_of(self.model, self.weights, self.revision)
+        model, weights = found.model, found.weights
         if "/" in model:
             folder = folder_of(model)
             files = [] if folder is None else [file for file in folder.rglob("*") if file.suffix in CHECKPOINTS]
             return sorted(map(str, files))
+        if isinstance(weights, Packaged):
+            weights.file()
+            return []
         if weights in ("hub", "random"):
             return []
         if Path(weights).parent.name in SOURCES:

@@ -28,6 +28,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _LABEL_STEP = {"L;2": 85, "L;4": 17}
 #: A view with more pixels is a mistake (a strip of 2 × 20,000 asked for at short side 448), not a wish.
 _MOST_VIEW_PX = 2**27
+#: Pixels whose shares are held at once: 2 MB, which a cache holds; all shares of a large image would fill a memory.
+_PIXELS_AT_ONCE = 2**18
 #: A token grid whose aspect differs from the image's by more than this factor is not the image's grid.
 _WORST_ASPECT = 1.2
 
@@ -271,13 +273,15 @@ def tokens_to_pixels(regions: Int[np.ndarray, "row column"], height_px: int, wid
     if present[0] < np.iinfo(np.int16).min or present[-1] > np.iinfo(np.int16).max:
         raise InputError(f"regions: expected numbers of 16 bits, got up to {present[-1]}; number them from 0")
     down = _interpolation(regions.shape[0], height_px)
-    across = _interpolation(regions.shape[1], width_px).T
+    indicators = (regions == present[:, None, None]) @ _interpolation(regions.shape[1], width_px).T
     pixels = np.full((height_px, width_px), present[0], dtype=np.int16)
-    most = np.zeros((height_px, width_px))
-    for region in present:  # one at a time: all indicators of a large image would not fit
-        share = down @ (regions == region) @ across
-        won = share > most
-        pixels[won], most[won] = region, share[won]
+    for first in range(0, height_px, step := max(1, _PIXELS_AT_ONCE // width_px)):
+        rows = slice(first, first + step)
+        most = down[rows] @ indicators[0]
+        for region, across in zip(present[1:], indicators[1:], strict=True):
+            share = down[rows] @ across
+            pixels[rows][share > most] = region
+            np.maximum(most, share, out=most)
     return pixels
 
 

@@ -63,15 +63,26 @@ def _kmeans(rows: np.ndarray, clusters: int, restarts: int, seed: int) -> np.nda
 
 def _silhouettes(rows: np.ndarray, fits: dict[int, np.ndarray]) -> dict[int, float]:
     """Mean silhouette of each partition; distances are computed once for all of them."""
-    from sklearn.metrics import pairwise_distances, silhouette_score
+    from sklearn.metrics import pairwise_distances
 
     distances = pairwise_distances(rows)
     np.fill_diagonal(distances, 0)
-    return {
-        k: float(silhouette_score(distances, labels, metric="precomputed"))
-        for k, labels in fits.items()
-        if 1 < len(np.unique(labels)) < len(rows)
-    }
+    return {k: _silhouette(distances, labels) for k, labels in fits.items() if 1 < labels.max() + 1 < len(rows)}
+
+
+def _silhouette(distances: Float[np.ndarray, "token token"], labels: Int16[np.ndarray, "token"]) -> float:
+    """(b - a) / max(a, b), a token's mean distance to its own cluster and to the nearest other; 0 for one by itself.
+
+    As scikit-learn's, by one product of matrices instead of a loop over tokens.
+    """
+    own = labels[:, None] == np.arange(labels.max() + 1)
+    sizes = own.sum(0)
+    sums = distances @ own.astype(distances.dtype)
+    within = sums[own] / np.maximum(sizes[labels] - 1, 1)
+    nearest = np.where(own, np.inf, sums / sizes).min(1)
+    widest = np.maximum(within, nearest)
+    worth = np.divide(nearest - within, widest, out=np.zeros(len(labels)), where=(sizes[labels] > 1) & (widest > 0))
+    return float(worth.mean())
 
 
 def _by_size(labels: np.ndarray) -> Int16[np.ndarray, "token"]:

@@ -75,12 +75,13 @@ class LayerWalk:
         Every block lies where the one before it lay: use it up before asking for the next.
         """
         step = min(self.heads, max(1, BLOCK // self.tokens**2))
-        source = self.source * self.scale
+        # in rows one after the other: slices of what a network projects at once multiply a quarter slower
+        source, target = (self.source * self.scale).contiguous(), self.target.contiguous()
         logits, P = source.new_empty(2, step, self.tokens, self.tokens)
         for first in range(0, self.heads, step):
             count = min(step, self.heads - first)
             heads = slice(first, first + count)
-            torch.bmm(source[heads], self.target[heads].transpose(-1, -2), out=logits[:count])
+            torch.bmm(source[heads], target[heads].transpose(-1, -2), out=logits[:count])
             yield torch.softmax(logits[:count], dim=-1, out=P[:count])
 
     def quotients(self, X: Float[Tensor, "token vector"]) -> Float[Tensor, "head vector"]:

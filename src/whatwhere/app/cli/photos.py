@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from whatwhere.app.cli.arguments import cluster_count, complain, positive_number, share, whole_number
-from whatwhere.artifacts.errors import InputError
-
-#: Backbones of one's own photographs where none is named: for regions, and for regions with names.
-SILENT, SPEAKING = "zoo-dino", "zoo-clip"
+from whatwhere.app.eyes import SEEING, SHIPPED, SPEAKING
+from whatwhere.artifacts.errors import HubError, InputError
 
 
 def add_photo_commands(commands: argparse._SubParsersAction) -> None:
@@ -58,9 +57,9 @@ def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
     command.add_argument(
         "--backbone",
         help="a name of `whatwhere backbones`, any ViT of timm, a folder, or owner/name on the hub "
-        f"({SILENT}, and with prompts {SPEAKING}: small, they come with the package)",
+        f"({SEEING}; with prompts {SPEAKING}, which is small and comes with the package)",
     )
-    command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of the hub's; or: random")
+    command.add_argument("--weights", metavar="FILE", help="a checkpoint instead of its own; or: hub, random")
     command.add_argument("--vectors", type=whole_number, default=10, metavar="C", help="eigenvectors (10)")
     command.add_argument(
         "--size",
@@ -87,30 +86,34 @@ def _segment(options: argparse.Namespace) -> None:
             "name what may be in the photos, or leave it out"
         )
     asked = {"clusters": options.clusters, "prompts": options.prompts, "threshold": options.threshold or 0.0}
-    _over(segment_photos, options, SPEAKING if options.prompts else SILENT, **asked)
+    _over(segment_photos, options, SPEAKING if options.prompts else SEEING, **asked)
 
 
 def _instances(options: argparse.Namespace) -> None:
     from whatwhere.app.instances import detect_photos
 
-    _over(detect_photos, options, SILENT, most=options.most, shown=options.shown, threshold=options.threshold)
+    _over(detect_photos, options, SEEING, most=options.most, shown=options.shown, threshold=options.threshold)
 
 
 def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) -> None:
     """What both commands pass on; complains of each photo that could not be read."""
-    failures = work(
-        options.photos,
-        options.out,
-        backbone=options.backbone or backbone,
-        backbone_settings={"weights": options.weights} if options.weights else {},
-        vectors=options.vectors,
-        size_px=options.size,
-        pathway=options.pathway,
-        solver=options.solver,
-        seed=options.seed,
-        report=print,
-        **choice,
-    )
+    asked: dict[str, Any] = {
+        "backbone": options.backbone or backbone,
+        "backbone_settings": {"weights": options.weights} if options.weights else {},
+        "vectors": options.vectors,
+        "size_px": options.size,
+        "pathway": options.pathway,
+        "solver": options.solver,
+        "seed": options.seed,
+        "report": partial(print, flush=True),
+        "warn": complain,
+    }
+    try:
+        failures = work(options.photos, options.out, **asked, **choice)
+    except HubError as error:
+        if options.backbone:
+            raise
+        raise HubError(f"{error}; or, at once: --backbone {SHIPPED}, which knows rendered scenes only") from error
     for failure in failures:
         complain(failure)
     if failures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import nn
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.diffusion.family import Family
+from whatwhere.backbones.repository import unwritten
 
 #: Which library's folder each class is in; nothing else in a pipeline is ever looked at.
 LIBRARIES = {
@@ -80,20 +80,7 @@ def _create(kind: str, config: dict[str, Any], precision: torch.dtype, blank: bo
         """The part, with random weights."""
         return (_diffusers if LIBRARIES[kind] == "diffusers" else _transformers)(kind, config)
 
-    return (_blank(make, precision) if blank else None) or _as(precision, make())
-
-
-def _blank(make: Callable[[], nn.Module], precision: torch.dtype) -> nn.Module | None:
-    """A network whose memory is not yet written: billions of numbers need not be drawn, nor held in float32.
-
-    None where it computes some of its buffers, which no checkpoint would replace.
-    """
-    with torch.device("meta"):
-        network = make()
-    stored = network.state_dict()
-    if any(name not in stored for name, _ in network.named_buffers()):
-        return None
-    return _as(precision, network).to_empty(device="cpu")
+    return (unwritten(lambda: _as(precision, make())) if blank else None) or _as(precision, make())
 
 
 def _as(precision: torch.dtype, network: nn.Module) -> nn.Module:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
@@ -16,6 +18,7 @@ Limits = Float[np.ndarray, "vector 2"]
 
 #: Grey of an eigenvector that is constant or does not exist, and the stripes of pixels that are not scored.
 MID_GREY, IGNORED = 128, np.array([238, 208], np.uint8)
+_PIXELS_AT_ONCE = 2**17
 #: How much of white is in the shades of labels on the left, and of black in those on the right.
 SHADES = (0.5, 0.35)
 
@@ -84,15 +87,27 @@ def region_overlay(image: Picture, regions: Int[np.ndarray, "y x"], alpha: float
     """
     if regions.min(initial=0) < 0:
         raise InputError(f"regions: expected numbers from 0, got {regions.min()}; number them from 0")
-    picture = np.rint(greyed(image) * (1 - alpha) + PALETTE[regions % len(PALETTE)] * alpha).astype(np.uint8)
+    picture, colours = np.empty_like(image), PALETTE * alpha
+    for rows in bands(image):
+        mixed = greyed(image[rows]) * (1 - alpha) + colours[regions[rows] % len(PALETTE)]
+        picture[rows] = np.rint(mixed, out=mixed)
     picture[outlines(regions, 5)] = 255
     picture[outlines(regions, 3)] = 38
     return picture
 
 
+def bands(image: Picture) -> Iterator[slice]:
+    """Rows of an image, as many at once as a cache holds in floats: those of a whole photograph would fill a memory."""
+    step = max(1, _PIXELS_AT_ONCE // image.shape[1])
+    return (slice(first, first + step) for first in range(0, image.shape[0], step))
+
+
 def greyed(image: Picture) -> Float[np.ndarray, "y x 1"]:
     """The photograph in grey, lightened: colours over it would drown in its shadows."""
-    return 64 + 0.75 * (image @ np.array([0.299, 0.587, 0.114]))[:, :, None]
+    grey = np.empty((*image.shape[:2], 1))
+    for rows in bands(image):
+        grey[rows, :, 0] = 64 + 0.75 * (image[rows] @ np.array([0.299, 0.587, 0.114]))
+    return grey
 
 
 def line_px(image: Picture) -> int:

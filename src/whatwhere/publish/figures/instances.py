@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.publish.figures.colours import PALETTE, Picture, greyed, line_px
+from whatwhere.publish.figures.colours import PALETTE, Picture, bands, greyed, line_px
 
 #: The weight of a mask's colour over the photograph.
 STRENGTH = 0.55
@@ -54,8 +54,9 @@ def _paint(
     from scipy.ndimage import maximum_filter, minimum_filter
 
     near = _around(mask, 2 * width)
-    inside, part = mask[near], picture[near]
-    part[inside] = np.rint(grey[near][inside] * (1 - STRENGTH) + colour * STRENGTH)
+    inside, part, shades = mask[near], picture[near], grey[near] * (1 - STRENGTH)
+    for rows in bands(part):
+        part[rows][inside[rows]] = np.rint(shades[rows][inside[rows]] + colour * STRENGTH)
     part[maximum_filter(inside, width + 2) & ~inside] = 255
     part[inside & ~minimum_filter(inside, 2 * width + 1)] = np.rint(colour * 0.8)
 
