@@ -15,7 +15,7 @@ from whatwhere.datasets.record import Dataset, Instance, Record
 from whatwhere.datasets.scenes import load
 from whatwhere.scenes.caption import NOUNS, STUFF_SHARE, THING_SHARE, caption
 from whatwhere.scenes.render import majority, render
-from whatwhere.scenes.world import CLASSES, THINGS
+from whatwhere.scenes.world import CLASSES, THINGS, Visible
 
 SEEDS = range(100)
 WATER = CLASSES.index("water")
@@ -208,7 +208,7 @@ def test_a_caption_counts_what_is_large_enough():
     labels = np.full((100, 100), CLASSES.index("grass"), np.int16)
     masks = np.zeros((3, 100, 100), bool)
     masks[0, 40:60, 5:15], masks[1, 40:60, 20:30], masks[2, 0:2, 0:2] = True, True, True
-    cars = tuple(Instance(CLASSES.index("car"), mask) for mask in masks)
+    cars = tuple(Visible(CLASSES.index("car"), mask) for mask in masks)
     words = caption(labels, cars, "at dusk", rng=np.random.default_rng(0))
     assert "two cars" in words
     assert "on the grass" in words

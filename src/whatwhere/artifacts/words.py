@@ -8,7 +8,7 @@ from collections.abc import Sequence
 _UNITS = (("TB", 12), ("GB", 9), ("MB", 6))
 
 
-def time_words(seconds: float) -> str:
+def time_words(seconds: float | int) -> str:
     """`35 s`, `5 min 2 s`, `3 h 25 min`, `4.2 days`."""
     if seconds >= 48 * 3600:
         return f"{seconds / 86400:.1f} days"
@@ -17,7 +17,7 @@ def time_words(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def bytes_words(count: float | None) -> str:
+def bytes_words(count: float | int | None) -> str:
     """`12.3 kB`, `1.9 GB`: of so many bytes, in units of 1000; nothing for what is not known."""
     if count is None:
         return ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int16
+from jaxtyping import Float, Int16, Integer
 from threadpoolctl import threadpool_limits
 
 from whatwhere.artifacts.errors import InputError
@@ -70,7 +70,7 @@ def _silhouettes(rows: np.ndarray, fits: dict[int, np.ndarray]) -> dict[int, flo
     return {k: _silhouette(distances, labels) for k, labels in fits.items() if 1 < labels.max() + 1 < len(rows)}
 
 
-def _silhouette(distances: Float[np.ndarray, "token token"], labels: Int16[np.ndarray, "token"]) -> float:
+def _silhouette(distances: Float[np.ndarray, "token token"], labels: Integer[np.ndarray, "token"]) -> float:
     """(b - a) / max(a, b), a token's mean distance to its own cluster and to the nearest other; 0 for one by itself.
 
     As scikit-learn's, by one product of matrices instead of a loop over tokens.

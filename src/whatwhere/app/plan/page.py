@@ -64,22 +64,25 @@ def _seconds(rows: Sequence[Jobs]) -> list[str]:
 def _said(plan: Plan) -> list[str]:
     """What the times mean, in sentences."""
     low, high = plan.totals["low_s"], plan.totals["high_s"]
-    if not high:
-        return ["  No log tells how long jobs take, and nothing was measured."]
-    partly = " (of what is known)" if any(row.low_s is None for row in plan.jobs) else ""
-    said = [
-        f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on {plan.cores} "
-        f"cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes to start them.",
-        "Measured: a few images by the run's own stages, then in proportion (joint solves also with the square); of "
-        "tables, figures and the report their imports alone.",
-    ]
+    said = ["No log tells how long jobs take, and nothing was measured."]
+    if high:
+        partly = " (of what is known)" if any(row.low_s is None for row in plan.jobs) else ""
+        said = [
+            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on {plan.cores} "
+            f"cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes to start them.",
+            "Measured: a few images by the run's own stages, then in proportion (joint solves also with the square); "
+            "of tables, figures and the report their imports alone.",
+        ]
     if plan.gpu:
         rest = _seconds([row for row in plan.jobs if row.on_device and not row.network])
         here = _seconds([row for row in plan.jobs if not row.on_device])
+        beside = (
+            f"; the processor beside it {' to '.join(here[1:3])}, as here; solvers, texts and timings unknown "
+            f"({' to '.join(rest[1:3])} here)"
+        )
         said.append(
             f"On one {plan.gpu}: networks {time_words(plan.totals['gpu_s'])}, by their operations at "
-            f"{UTILISATION:.0%} of its published peak; the processor beside it {' to '.join(here[1:3])}, as here; "
-            f"solvers, texts and timings unknown ({' to '.join(rest[1:3])} here)."
+            f"{UTILISATION:.0%} of its published peak{beside if high else ''}."
         )
     return ["", *(wrapped(text, "  ") for text in said)]
 
