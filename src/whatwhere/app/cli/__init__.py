@@ -15,7 +15,7 @@ from whatwhere.artifacts.errors import InputError
 
 EPILOGUE = """examples:
   whatwhere segment photo.jpg
-  whatwhere segment *.jpg --backbone zoo-mae --clusters 6 --out regions
+  whatwhere segment *.jpg --backbone dino-vits16 --clusters 6 --out regions
   whatwhere segment --prompts "a red car, a tree, sky" photo.jpg
   whatwhere instances photo.jpg
   whatwhere plan --configfile config/paper.yaml
