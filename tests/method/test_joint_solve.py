@@ -787,6 +787,22 @@ def test_all_images_at_once_is_dense_eigh(shards, operator, patterns, samples):
     np.testing.assert_array_equal(again.vectors, found.vectors)
 
 
+@pytest.mark.parametrize(("patterns", "samples"), [("*", 3), ("grid:4x6", 1)])
+def test_the_mean_of_all_walks_is_normalised_as_one_graph(shards, patterns, samples):
+    """X solves `S x = λ D x` for the mean S of the walks' symmetric parts, D regularised, and is orthonormal under D."""
+    cached = opened(shards(samples), patterns=[patterns])
+    found = solve_whole(cached, vectors=5, sparsity=GRAPH, operator="regularised", grid=FINE, tolerance=1e-6)
+    S = dense_operator(cached, GRAPH, "walk", FINE)
+    D = torch.diag(S.sum(1) + 0.3 * S.sum(1).mean())
+    X = torch.from_numpy(found.vectors).flatten(0, 1).double()
+    torch.testing.assert_close(S @ X, D @ X * torch.from_numpy(found.values).double(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(X.T @ D @ X, torch.eye(5, dtype=torch.float64), atol=1e-3, rtol=0)
+    half = D.diag().rsqrt()
+    every = torch.linalg.eigvalsh(half[:, None] * S * half)
+    np.testing.assert_allclose(found.values, every[-5:].flip(0), atol=1e-4)
+    assert float(every.abs().max()) <= 1
+
+
 @pytest.mark.parametrize(
     ("most", "search_by", "inter", "expected"),
     [

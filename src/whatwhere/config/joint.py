@@ -91,6 +91,8 @@ class Global(Joint):
     """Eq. 3 over the whole set at once: leading eigenvectors of one sparse operator."""
 
     kind: Literal["global"]
+    operator: Literal["normalised", "walk", "regularised"] = "walk"
+    """`regularised` takes the mean of the walks of all layers and normalises it as a whole, with regularised degrees."""
     search: Literal["auto", "exact", "faiss"] = "auto"
     """How neighbours in other images are found; `auto` is exact on a GPU, and below 200,000 locations."""
     time: Annotated[float, Field(ge=0)] = 2

@@ -7,6 +7,7 @@ exact the answer is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -15,19 +16,24 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
-from whatwhere.method.joint.graph import Operator, affinity, operator_of
+from whatwhere.method.joint.graph import affinity, operator_of
 from whatwhere.method.joint.search import Search, is_exact
 from whatwhere.method.joint.source import Cached, finest
 from whatwhere.method.joint.sparsity import Sparsity
 from whatwhere.method.objective import resampling_matrix
 
 Grid = tuple[int, int]
+WholeOperator = Literal["normalised", "walk", "regularised"]
+#: Of the mean degree, added to every degree of the `regularised` operator.
+#: ASSUME: as in regularised spectral clustering; without it a location that few others choose weighs as much as many.
+REGULARISATION = 0.3
 
 
 @dataclass(frozen=True)
 class Whole:
     """X of all images, its columns orthonormal over the set, with the eigenvalue of each.
 
+    Of the `regularised` operator, `U` of its eigenvectors, X is `D^-½ U`: the vectors of the walk itself.
     `status`: the largest residual, and whether all neighbours were found by an exact search.
     """
 
@@ -41,13 +47,16 @@ def solve_whole(
     *,
     vectors: int,
     sparsity: Sparsity,
-    operator: Operator,
+    operator: WholeOperator,
     grid: Grid,
     search: Search = "auto",
     tolerance: float = 1e-4,
     seed: int = 0,
 ) -> Whole:
     """The `vectors` leading eigenvectors of the mean of `gᵀ M g` over layers and noise samples, by Lanczos.
+
+    With the operator `regularised` that mean, of the walks' symmetric parts, is normalised as a whole (`regularised`),
+    where `normalised` does so with every layer's graph by itself.
 
     Raises `InputError` for as many vectors as there are locations, where no cosine passes the threshold, and where
     the vectors do not converge.
@@ -56,12 +65,15 @@ def solve_whole(
     if vectors >= locations:
         raise InputError(f"vectors: expected fewer than the {locations} locations, got {vectors}; take fewer")
     graphs = whole_graphs(source, sparsity, operator, search)
+    scale = np.ones((locations, 1), np.float32)
     if not any(graph.nnz for graph in graphs.values()):
         raise InputError(
             f"graph: expected cosines above {sparsity.threshold}, got none in {len(source.layers)} layers; "
             "lower the threshold"
         )
     M = joint_operator(graphs, images, grid)
+    if operator == "regularised":
+        M, scale = regularised(M)
     first = np.random.default_rng(seed).standard_normal(locations, np.float32)
     basis = min(locations, 2 * vectors + 20)
     try:
@@ -75,7 +87,7 @@ def solve_whole(
     values, X = values[order], np.ascontiguousarray(X[:, order])
     residual = float(np.linalg.norm(M @ X - X * values, axis=0).max())
     status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search)}"
-    return Whole(X.reshape(images, -1, vectors), values.astype(np.float32), status)
+    return Whole((scale * X).reshape(images, -1, vectors), values.astype(np.float32), status)
 
 
 def _search_words(source: Cached, sparsity: Sparsity, search: Search) -> str:
@@ -87,14 +99,17 @@ def _search_words(source: Cached, sparsity: Sparsity, search: Search) -> str:
 
 
 def whole_graphs(
-    source: Cached, sparsity: Sparsity, operator: Operator, search: Search
+    source: Cached, sparsity: Sparsity, operator: WholeOperator, search: Search
 ) -> dict[Grid, sparse.csr_array]:
-    """For each grid the sum of its graphs' operators, divided by the number of all graphs."""
+    """For each grid the sum of its graphs' operators, divided by the number of all graphs; `regularised` is a matter of
+    their mean, so here it is the walks' symmetric parts.
+    """
+    own = "walk" if operator == "regularised" else operator
     graphs = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
     found: dict[Grid, sparse.csr_array] = {}
     for layer, sample in progress(graphs, f"graphs over {len(source.ids)} images"):
         pair = source.whole(layer, sample)
-        M = operator_of(affinity(pair.source, pair.target, sparsity, search), operator, sparsity.slack)
+        M = operator_of(affinity(pair.source, pair.target, sparsity, search), own, sparsity.slack)
         found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
     return {grid: (1 / len(graphs) * M).tocsr() for grid, M in found.items()}
 
@@ -115,6 +130,28 @@ def joint_operator(graphs: dict[Grid, sparse.csr_array], images: int, grid: Grid
 
     locations = images * grid[0] * grid[1]
     return LinearOperator((locations, locations), matvec=apply, matmat=apply, dtype=np.float32)
+
+
+def regularised(
+    S: LinearOperator | sparse.csr_array,
+) -> tuple[LinearOperator | sparse.csr_array, Float[np.ndarray, "location 1"]]:
+    """`D^-½ S D^-½` of a symmetric S without negative entries, and `D^-½`; the spectrum lies in [-1, 1].
+
+    D are the sums of the rows of S and, for each, `REGULARISATION` of their mean. Degrees of the mean over layers are
+    far more even than those of one layer, in which a hub may be the neighbour of thousands and an island of none.
+    """
+    degrees = S @ np.ones(S.shape[0], np.float32)
+    scale = (1 / np.sqrt(degrees + REGULARISATION * degrees.mean())).astype(np.float32)[:, None]
+    if sparse.issparse(S):
+        D = sparse.diags_array(scale[:, 0])
+        return (D @ S @ D).tocsr(), scale
+
+    def apply(X: np.ndarray) -> np.ndarray:
+        """D^-½ S D^-½ X."""
+        columns = X.reshape(len(X), -1)
+        return (scale * (S @ (scale * columns))).reshape(X.shape)
+
+    return LinearOperator(S.shape, matvec=apply, matmat=apply, dtype=np.float32), scale
 
 
 def _through(M: sparse.csr_array, rows: np.ndarray, columns: np.ndarray, maps: np.ndarray) -> np.ndarray:
