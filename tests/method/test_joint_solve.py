@@ -789,7 +789,7 @@ def test_all_images_at_once_is_dense_eigh(shards, operator, patterns, samples):
 
 @pytest.mark.parametrize(("patterns", "samples"), [("*", 3), ("grid:4x6", 1)])
 def test_the_mean_of_all_walks_is_normalised_as_one_graph(shards, patterns, samples):
-    """X solves `S x = λ D x` for the mean S of the walks' symmetric parts, D regularised, and is orthonormal under D."""
+    """X solves `S x = λ D x` for the mean S of the symmetric walks and D regularised, and is orthonormal under D."""
     cached = opened(shards(samples), patterns=[patterns])
     found = solve_whole(cached, vectors=5, sparsity=GRAPH, operator="regularised", grid=FINE, tolerance=1e-6)
     S = dense_operator(cached, GRAPH, "walk", FINE)

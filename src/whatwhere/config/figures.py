@@ -146,6 +146,8 @@ class Drawing(Strict):
     images: Annotated[int, Field(ge=2)] = 6
     ids: tuple[str, ...] | None = None
     """These images, not the first."""
+    first: Positive = 1
+    """The first of three vectors of the data set that are shown; 2 leaves out a leading one that is constant."""
     location: tuple[Share, Share] = (0.5, 0.5)
     """Of a diagram: whose connections are drawn, down and across the middle image."""
 

@@ -92,7 +92,7 @@ class Global(Joint):
 
     kind: Literal["global"]
     operator: Literal["normalised", "walk", "regularised"] = "walk"
-    """`regularised` takes the mean of the walks of all layers and normalises it as a whole, with regularised degrees."""
+    """`regularised` normalises the mean of all layers' walks as one graph, its degrees regularised."""
     search: Literal["auto", "exact", "faiss"] = "auto"
     """How neighbours in other images are found; `auto` is exact on a GPU, and below 200,000 locations."""
     time: Annotated[float, Field(ge=0)] = 2
@@ -117,6 +117,8 @@ class CrfSettings(Strict):
 class SegmentSettings(Strict):
     """K-means over the rows of X of a whole data set, with as many clusters as there are classes, and its scores."""
 
+    clusters: Positive = 8
+    """Of a data set whose classes have no names: there is nothing to score, but regions to look at."""
     view: Name | None = None
     """Labels and clusters meet in the pixels of this view, the same for all rows; null: of each backbone's own.
 

@@ -207,8 +207,8 @@ def _segments(call: Call) -> None:
     from whatwhere.stages.segments import write_segments
 
     config, kind = call.config, call.config.methods[call.place[2]].kind
-    classes = len(call.store("images").attributes["classes"])
-    choice = _plain(config.segments, "view", "least_px", "ambiguous", "crf", "unit_rows")
+    classes = len(call.store("images").attributes["classes"]) or config.segments.clusters
+    choice = _plain(config.segments, "clusters", "view", "least_px", "ambiguous", "crf", "unit_rows")
     choice |= {"unit_rows": config.segments.unit_rows and kind not in ("position", "largest"), "seed": config.seed}
     write_segments(
         [call.store("joint", "vectors")], call.output, classes=classes, scores=kind == "largest", settings={}, **choice

@@ -39,6 +39,7 @@ def draw_method(output: Path, given: Mapping[str, Sequence[str]], settings: Mapp
     `regions_single` of a method for one image (`overview`), `vectors_what`, `regions_what`, `vectors_where` and
     `regions_where` of a V-V and of a Q-K method for the data set, `features` that the graphs are made of (`diagram`).
     Drawn are the images `ids` of the settings, or the first `images`: in an overview one by itself, then the others.
+    Of X of the data set three vectors from `first` (from 1) on are drawn.
     A diagram shows the connections of `location`, down and across from 0 to 1, in the middle one of its images.
 
     Raises InputError for missing inputs, for fewer than two images, for methods of the other pathway and of no data
@@ -60,7 +61,11 @@ def _draw_overview(ids: list[str], stores: Mapping[str, Shards], output: Path, s
     solved = {method: _solved(method, ids[0], stores) for method in PATHWAYS}
     single = Row(ids[0], _photo(ids[0], stores), tuple(_cells("single", ids[0], stores)))
     several = [
-        Row(name, _photo(name, stores), tuple(cell for method in solved for cell in _cells(method, name, stores)))
+        Row(
+            name,
+            _photo(name, stores),
+            tuple(cell for method in solved for cell in _cells(method, name, stores, _first(settings))),
+        )
         for name in ids[1:]
     ]
     clusters = stores["regions_what"].find(ids[0])[0].coordinate("partition")[0]
@@ -68,7 +73,7 @@ def _draw_overview(ids: list[str], stores: Mapping[str, Shards], output: Path, s
         f"Real results: {settings['backbone']} on {settings['dataset']}. On the right, regions are {clusters} clusters "
         f"over all {len(solved['what'].ids)} images, eigenvectors those of one solution for all."
     )
-    draw_overview(single, several, output, title=settings["title"], caption=caption)
+    draw_overview(single, several, output, title=settings["title"], caption=caption, first=_first(settings))
 
 
 def _draw_diagram(ids: list[str], stores: Mapping[str, Shards], output: Path, settings: Mapping[str, Any]) -> None:
@@ -80,12 +85,13 @@ def _draw_diagram(ids: list[str], stores: Mapping[str, Shards], output: Path, se
     drawn = Layers(
         tuple(layer.name for layer in layers), tuple(layer.grid for layer in layers), tuple(map(bool, enter))
     )
-    rows = []
+    rows, first = [], _first(settings)
     for name in ids:
-        cells = [(*_cells(method, name, stores), _leading(method, name, stores)) for method in PATHWAYS]
+        cells = [(*_cells(method, name, stores, first), _leading(method, name, stores, first)) for method in PATHWAYS]
         ordered = [cell for vectors, regions, leading in cells for cell in (vectors, leading, regions)]
         rows.append(Row(name, _photo(name, stores), tuple(ordered)))
-    draw_diagram(rows, drawn, (lanes[0], lanes[1]), output, title=settings["title"], caption=_caption(lanes, settings))
+    words = {"title": settings["title"], "caption": _caption(lanes, settings)}
+    draw_diagram(rows, drawn, (lanes[0], lanes[1]), output, **words, first=first)
 
 
 def _caption(lanes: Sequence[Lane], settings: Mapping[str, Any]) -> str:
@@ -129,20 +135,26 @@ def _solved(method: str, name: str, stores: Mapping[str, Shards]) -> Store:
     return store
 
 
-def _cells(method: str, name: str, stores: Mapping[str, Shards]) -> list[Cell]:
-    """Eigenvectors and regions."""
+def _first(settings: Mapping[str, Any]) -> int:
+    """The first vector of X of the data set that is shown, from 1."""
+    return settings.get("first", 1)
+
+
+def _cells(method: str, name: str, stores: Mapping[str, Shards], first: int = 1) -> list[Cell]:
+    """Three eigenvectors from `first` on, and regions."""
     cells = [
-        KINDS[show][1](*stores[f"{KINDS[show][0]}_{method}"].find(name), {}) for show in ("eigenvectors", "regions")
+        KINDS[show][1](*stores[f"{KINDS[show][0]}_{method}"].find(name), {"first": first})
+        for show in ("eigenvectors", "regions")
     ]
     # K is of the image alone; how many clusters of a data set occur in an image says little
     return [replace(cell, note="") if isinstance(cell, Regions) and method in PATHWAYS else cell for cell in cells]
 
 
-def _leading(method: str, name: str, stores: Mapping[str, Shards]) -> Heat:
+def _leading(method: str, name: str, stores: Mapping[str, Shards], first: int) -> Heat:
     store, index = stores[f"vectors_{method}"].find(name)
     limits = limits_of(store)
     assert limits is not None  # or `_solved` would have refused it
-    return Heat(on_grid(store, index)[:, :, 0], (float(limits[0, 0]), float(limits[0, 1])))
+    return Heat(on_grid(store, index)[:, :, first - 1], (float(limits[first - 1, 0]), float(limits[first - 1, 1])))
 
 
 def _photo(name: str, stores: Mapping[str, Shards]) -> Picture:

@@ -22,7 +22,7 @@ LAYER_STEP_PX, LAYER_PX, DOWN_PX = 50, 42, 44
 #: Connections drawn of the one location, inside its image and again as many across; the most matrices, the least size.
 LINKS, MATRICES, MATRIX_PX = 10, 3, 110
 #: The columns of a lane.
-HEADS = ("one location", "affinities A", "X, vectors 1–3", "leading vector", "regions")
+HEADS = ("one location", "affinities A", "X, vectors {}–{}", "leading vector", "regions")
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,20 @@ class _Layout:
 
 
 def draw_diagram(
-    rows: Sequence[Row], layers: Layers, lanes: tuple[Lane, Lane], output: Path, *, title: str, caption: str = ""
+    rows: Sequence[Row],
+    layers: Layers,
+    lanes: tuple[Lane, Lane],
+    output: Path,
+    *,
+    title: str,
+    caption: str = "",
+    first: int = 1,
 ) -> None:
     """A PNG file as wide as a two-column page; the same numbers give the same bytes.
 
     `rows` are images of one shape with six cells each: eigenvectors as colours, the leading one and regions of the V-V
-    graphs, the same of the Q-K graphs; `lanes` are V-V and Q-K.
+    graphs, the same of the Q-K graphs; the colours are three eigenvectors from `first` (from 1) on, the leading one is
+    the first of them. `lanes` are V-V and Q-K.
 
     Raises InputError without images, for other numbers of cells, and for images of several shapes.
     """
@@ -89,7 +97,7 @@ def draw_diagram(
         canvas = Canvas(layout.height)
         _draw_network(canvas, rows, layers, layout)
         for number, (lane, pathway) in enumerate(zip(lanes, PATHWAYS, strict=True)):
-            _draw_lane(canvas, rows, number, lane, pathway, layout)
+            _draw_lane(canvas, rows, number, lane, pathway, layout, first)
         strip = canvas.strip()
     save_titled(strip, output, title=title, caption=caption)
 
@@ -155,7 +163,9 @@ def _draw_layers(
         canvas.words((centre, upper + 28), text, size_pt=6.5, colour=letters, align="center", room=room)
 
 
-def _draw_lane(canvas: Canvas, rows: Sequence[Row], number: int, lane: Lane, pathway: Pathway, layout: _Layout) -> None:
+def _draw_lane(
+    canvas: Canvas, rows: Sequence[Row], number: int, lane: Lane, pathway: Pathway, layout: _Layout, first: int
+) -> None:
     """One location's connections, graphs as matrices, X, its leading eigenvector, regions."""
     _, ground, links, matrices, *solved = layout.lefts
     (height, width), top = layout.cell, layout.top(number)
@@ -163,7 +173,7 @@ def _draw_lane(canvas: Canvas, rows: Sequence[Row], number: int, lane: Lane, pat
     canvas.panel((ground, top - HEAD_PX), STRIP_PX - ground, layout.lane, colour=pathway.tint)
     draw_head(canvas, (links, top - HEAD_PX + 36), pathway)
     for left, head in zip((links, matrices, *solved), HEADS, strict=True):
-        _draw_title(canvas, left, top, head)
+        _draw_title(canvas, left, top, head.format(first, first + 2))
     for place, row in enumerate(rows):
         upper = top + place * (height + GAP_PX)
         canvas.picture((links, upper), Photo(row.photo).draw(row.photo, height, width))

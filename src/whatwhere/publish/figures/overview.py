@@ -20,7 +20,7 @@ PAD_PX, APART_PX, HEAD_PX, PATHWAY_PX = INDENT_PX, 28, 92, 50
 STEP_PX, GUTTER_PX, NAMES_PX = 96, 40, 40
 #: What stands in the left panel under the image, and in the two rows of a pathway.
 STEPS = (("Eigenvectors 1–3", "of this image alone"), ("Regions", "by K-means"))
-NAMES = ("eigenvectors 1–3", "regions")
+NAMES = ("eigenvectors {}–{}", "regions")
 #: The heads of the panels.
 SINGLE = ("One image", "graphs of its own")
 SEVERAL = ("A whole data set", "graphs across all its images: a colour means the same in every one")
@@ -50,11 +50,14 @@ class _Layout:
         return self.top(1) + self.pathway + PAD_PX // 2
 
 
-def draw_overview(single: Row, several: Sequence[Row], output: Path, *, title: str, caption: str = "") -> None:
+def draw_overview(
+    single: Row, several: Sequence[Row], output: Path, *, title: str, caption: str = "", first: int = 1
+) -> None:
     """A PNG file as wide as a two-column page; the same rows give the same bytes.
 
     `single` has two cells, eigenvectors and regions of the image alone; each of `several` has four, eigenvectors and
-    regions of the V-V graphs ("what") and of the Q-K graphs ("where") of its data set, whose images have one shape.
+    regions of the V-V graphs ("what") and of the Q-K graphs ("where") of its data set, whose images have one shape;
+    its eigenvectors are three from `first` (from 1) on.
 
     Raises InputError without images, for other numbers of cells, and for images of several shapes.
     """
@@ -66,7 +69,7 @@ def draw_overview(single: Row, several: Sequence[Row], output: Path, *, title: s
     with style.context("default"):  # not what the user's own matplotlibrc says
         canvas = Canvas(layout.height)
         _draw_single(canvas, single, layout)
-        _draw_several(canvas, several, layout)
+        _draw_several(canvas, several, layout, first)
         strip = canvas.strip()
     save_titled(strip, output, title=title, caption=caption)
 
@@ -100,7 +103,7 @@ def _draw_single(canvas: Canvas, row: Row, layout: _Layout) -> None:
         canvas.picture((PAD_PX, top), cell.draw(row.photo, *layout.one))
 
 
-def _draw_several(canvas: Canvas, rows: Sequence[Row], layout: _Layout) -> None:
+def _draw_several(canvas: Canvas, rows: Sequence[Row], layout: _Layout, first: int) -> None:
     """All images beside each other; under them the rows of both pathways."""
     height, width = layout.many
     canvas.panel((layout.panel, 0), STRIP_PX - layout.panel, layout.height, colour=GROUND)
@@ -119,7 +122,7 @@ def _draw_several(canvas: Canvas, rows: Sequence[Row], layout: _Layout) -> None:
         for place, name in enumerate(NAMES):
             upper = top + PATHWAY_PX + place * (height + GAP_PX)
             look: dict[str, Any] = {"size_pt": 6.5, "colour": "dimgrey", "align": "center", "turned": True}
-            canvas.words((layout.cells - 12, upper + height / 2), name, **look, room=height)
+            canvas.words((layout.cells - 12, upper + height / 2), name.format(first, first + 2), **look, room=height)
             for left, row in zip(lefts, rows, strict=True):
                 canvas.picture((left, upper), row.cells[2 * number + place].draw(row.photo, height, width))
 
