@@ -181,9 +181,3 @@ class TestMatching:
             matched(stores, segments, tmp_path / "m.parquet")
         assert "\n" not in str(caught.value)
         assert not list(tmp_path.glob("*m.parquet*"))
-
-    def test_classes_without_names_are_one_line(self, tmp_path):
-        stores = image_stores(tmp_path, random_labels(), classes=())
-        segments = segment_store(tmp_path / "s.json", [3, 6], regions=random_regions())
-        with pytest.raises(InputError, match="data set planted: expected classes with names, .* got none"):
-            matched(stores, segments, tmp_path / "m.parquet")

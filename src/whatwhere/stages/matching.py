@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from whatwhere.artifacts.atomic import replacing
-from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store
 from whatwhere.datasets.images import tokens_to_pixels
@@ -24,18 +23,13 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
     """Counts of every image (Parquet, `COUNTS`); empty without labels.
 
     With an array `pixels` `[image, y, x]` (see `stages.refining`) these are counted, for `what` only; else every
-    token's cluster on all its pixels. Raises `InputError` where labels are segments without names.
+    token's cluster on all its pixels.
     """
     grid, clusters = segments.attributes["grid"], segments.coordinate("partition")
     refined = "pixels" in segments.description["arrays"]
     frames = [pd.DataFrame(columns=COUNTS)]
     for number, store, index, name in _labelled(images, segments):
         classes = len(store.attributes["classes"])
-        if not classes:
-            wish = "expected classes with names, for clusters to be matched with, got segments without"
-            raise InputError(
-                f"data set {store.attributes['dataset']}: {wish}; give it `classes`, or leave out its rows"
-            )
         labels = store.read("labels", (index, 0))
         truths = {"what": (labels, classes)}
         if len(clusters) > 1:
