@@ -216,7 +216,7 @@ def judged(verdict, says="regions beat <tokens>", table="table1", words="holds o
 
 
 class TestClaims:
-    def test_stand_before_everything_with_words_and_colours(self, tmp_path, material):
+    def test_stand_behind_the_first_figure_with_words_and_colours(self, tmp_path, material):
         claims = [
             judged("reproduced here"),
             judged("not reproduced here", "second", intervals="within the intervals"),
@@ -224,8 +224,10 @@ class TestClaims:
         ]
         page = render(tmp_path, **material, claims=claims)
         heading = "What the paper claims, and what this run says"
-        assert page.words("h2")[0] == heading
-        assert page.text.index(heading) < page.text.index("<nav") < page.text.index('class="results"')
+        assert page.words("h2")[:2] == ["What was found", heading]
+        found = page.text.index('id="figure-figure3"')
+        assert found < page.text.index(heading) < page.text.index("<nav") < page.text.index('class="results"')
+        assert page.text.count('id="figure-figure3"') == 1
         marks = [a["class"] for a in page.all("strong") if "verdict" in a.get("class", "")]
         assert marks == ["verdict yes", "verdict no", "verdict open"]
         words = [text for path, text in page.texts if path[-1] == "strong"]

@@ -92,8 +92,8 @@ def write_report(
 
     `summary` are (label, value) pairs on what was run on what; `tables` CSV files whose first line is the
     header, each with an optional `NAME.meta.json` beside it (`title`, `source`, `notes`); `figures` PNG
-    files with their captions; `settings` the resolved configuration as YAML. Written beside `output` and
-    renamed.
+    files with their captions, of which the first opens the page; `settings` the resolved configuration as YAML. Written
+    beside `output` and renamed.
 
     Raises InputError for a table or picture that is missing or damaged.
     """
