@@ -113,8 +113,8 @@ DAMAGED = {
     "not a checkpoint": "readable checkpoint of tensors",
     "another depth": r"unexpected \(blocks\.2.*belongs to another model",
     "another width": r"of another shape \(.*instead of",
-    "live pickle": "readable checkpoint of tensors",
-    "old pickle": "torch zip checkpoint",
+    "live pickle": "expected tensors such as cls_token, got 'state'",
+    "old pickle": "a torch checkpoint of tensors, got neither",
     "missing": "expected a checkpoint file, found none",
 }
 

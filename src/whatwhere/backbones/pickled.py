@@ -24,12 +24,28 @@ from whatwhere.backbones.weights import first_line
 
 
 def read_pickled_tensors(path: Path) -> dict[str, Tensor]:
-    """The dense tensors of the `state_dict` in a torch zip checkpoint, by name, on the CPU; nothing is executed.
+    """The dense tensors of the `state_dict` in a torch zip checkpoint, by name (see `read_pickled`).
 
-    Tensors that shared a storage share it again. What else the file holds is left out.
+    Raises `InputError` where there is no `state_dict` with tensors in it.
+    """
+    content = read_pickled(path)
+    entries = content.get("state_dict")
+    found = {k: v for k, v in (entries if isinstance(entries, dict) else {}).items() if isinstance(v, Tensor)}
+    if not found:
+        keys = ", ".join(map(repr, content))[:80] or "nothing that is named"
+        raise InputError(
+            f"weights {path}: expected a training checkpoint with tensors under `state_dict`, got {keys}; "
+            "give the file that the training wrote"
+        )
+    return found
 
-    Raises `InputError` where the file is missing, damaged, of the format before torch 1.6, of another byte order, or
-    has no `state_dict` with tensors in it.
+
+def read_pickled(path: Path) -> dict[str, Any]:
+    """The dense tensors in a torch zip checkpoint, in their mappings, by name, on the CPU; nothing is executed.
+
+    Tensors that shared a storage share it again. Keys of what else the file holds stay, without it.
+
+    Raises `InputError` where the file is missing, damaged, of the format before torch 1.6 or of another byte order.
     """
     if not path.is_file():
         raise InputError(f"weights {path}: expected a checkpoint file, found none; correct the path")
@@ -40,7 +56,7 @@ def read_pickled_tensors(path: Path) -> dict[str, Tensor]:
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            return _tensors(path, archive)
+            return _tensors(archive)
     except InputError:
         raise
     except Exception as error:  # a damaged or hostile file can make the readers raise anything
@@ -50,21 +66,23 @@ def read_pickled_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _tensors(path: Path, archive: zipfile.ZipFile) -> dict[str, Tensor]:
+def _tensors(archive: zipfile.ZipFile) -> dict[str, Any]:
     folder = _folder(archive)
     content = _Reader(io.BytesIO(_record(archive, f"{folder}/data.pkl"))).load()
-    content = content if isinstance(content, dict) else {}
-    entries = content.get("state_dict")
-    found = {k: v for k, v in (entries if isinstance(entries, dict) else {}).items() if isinstance(v, _Dense)}
-    if not found:
-        keys = ", ".join(map(repr, content))[:80] or "nothing that is named"
-        raise InputError(
-            f"weights {path}: expected a training checkpoint with tensors under `state_dict`, got {keys}; "
-            "give the file that the training wrote"
-        )
     storage = cache(lambda kept: _flat(archive, folder, kept))
-    return {str(name): dense.tensor(storage(dense.storage)) for name, dense in found.items()}
 
+    def made(value: Any, depth: int) -> Any:
+        if isinstance(value, _Dense):
+            return value.tensor(storage(value.storage))
+        if isinstance(value, dict) and depth < _DEEPEST:
+            return {str(key): made(inner, depth + 1) for key, inner in value.items()}
+        return None
+
+    return made(content, 0) if isinstance(content, dict) else {}
+
+
+#: Mappings in mappings that are looked into: a training's, a network's, its parts'.
+_DEEPEST = 4
 
 # What a pickle may name. Setting the state of anything changes nothing: neither an object nor, as pickles also could,
 # the class itself.

@@ -17,7 +17,8 @@ from whatwhere.backbones.catalogue import near
 from whatwhere.backbones.converted import packaged_tensors
 from whatwhere.backbones.packaged import Packaged
 from whatwhere.backbones.repository import Repository, built, channel_numbers, moved, unwritten
-from whatwhere.backbones.weights import fingerprint, first_line, load_weights, read_tensors
+from whatwhere.backbones.weights import fingerprint, first_line, load_weights, read_checkpoint
+from whatwhere.backbones.wrapped import encoder
 
 #: Tensors of a classifier, which no backbone needs.
 CLASSIFIER = ("head.", "fc_norm.", "head_dist.")
@@ -72,8 +73,10 @@ def load(
         load_weights(network, packaged_tensors(weights), name=name, optional=CLASSIFIER)
         source = weights.origin()
     elif weights != "random":
-        load_weights(network, read_tensors(Path(weights)), name=name, optional=CLASSIFIER)
+        part = encoder(read_checkpoint(Path(weights)), network, name=name)
+        load_weights(network, dict(part.tensors), name=name, optional=CLASSIFIER)
         source = f"{Path(weights).name} (sha256 {fingerprint(Path(weights))})"
+        source += f", {words}" if (words := part.words()) else ""
     moved(network, name, device)
     return Backbone(
         name=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import re
 import zipfile
 from pathlib import Path
@@ -184,9 +185,18 @@ def _what_to_do(error: Exception, repository: str) -> tuple[type[HubError], str]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a checkpoint (`.safetensors`, `.onnx`, or a torch file read without executing it).
+    """The named tensors of a checkpoint (see `read_checkpoint`), those of a training under their usual key."""
+    content = read_checkpoint(path)
+    for key in ("state_dict", "model", "teacher"):  # what public training scripts wrap their tensors in
+        content = inner if isinstance(inner := content.get(key), dict) else content
+    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
 
-    Raises `InputError` where the file is missing, damaged, or holds anything but tensors.
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, tensors under names and groups of them under keys (`.safetensors`, `.onnx`, or a torch
+    file read without executing it; what else a training left in it is left out or stays what it is).
+
+    Raises `InputError` where the file is missing, damaged, or no checkpoint.
     """
     if not path.is_file():
         raise InputError(f"weights {path}: expected a checkpoint file, found none; correct the path")
@@ -241,13 +251,22 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    if not zipfile.is_zipfile(path):
+def _read_torch(path: Path) -> dict[str, Any]:
+    from whatwhere.backbones.pickled import read_pickled
+
+    zipped = zipfile.is_zipfile(path)
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)  # also of a torch before 1.6
+    except pickle.UnpicklingError as error:  # a trainer's own classes stand beside the tensors
+        if zipped:
+            return read_pickled(path)
         raise InputError(
-            f"weights {path}: expected a safetensors file or a torch zip checkpoint, got neither; "
-            "fetch it again or convert it to safetensors"
+            f"weights {path}: expected a safetensors file or a torch checkpoint of tensors, got neither; "
+            "fetch it again, or if it is of a torch before 1.6 and you trust it, save its tensors again: "
+            'torch.save(torch.load(FILE, weights_only=False)["state_dict"], NEW)'
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"weights {path}: expected tensors under names, got {type(content).__name__}; give a state_dict"
         )
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    for key in ("state_dict", "model", "teacher"):  # what public training scripts wrap their tensors in
-        content = content.get(key, content)
-    return {k: v for k, v in content.items() if isinstance(v, Tensor)}
+    return content
