@@ -187,12 +187,16 @@ def test_a_missing_key_is_named():
         parse(tree)
 
 
+OWN = {"kind": "oracle", "datasets": ["scenes"], "backbones": ["zoo-dino", "zoo-mae"], "methods": ["exact", "final"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "keys"),
     [
         ({"datasets": {"d": {"kind": "folder"}}, "backbones": {"b": {}}}, ["datasets.d.root", "b.model", "b.view"]),
         ({"tables": {"mine": {"kind": "oracle"}}}, ["mine.datasets", "tables.mine.backbones", "tables.mine.methods"]),
         ({"tables": {"mine": {"kind": "oracle", "methods": ["exact"]}}}, ["mine.datasets", "mine.backbones"]),
+        ({"tables": {"mine": {**OWN, "backbones": [], "methods": []}}}, ["mine.backbones", "mine.methods"]),
         ({"tables": {"mine": {}}}, ["mine.kind (one of oracle, ", "mine.datasets", "mine.backbones", "mine.methods"]),
         ({"figures": {"f": {"kind": "pictures"}}}, ["figures.f.dataset", "figures.f.columns"]),
     ],
@@ -212,9 +216,6 @@ def test_a_fault_beside_missing_keys_is_counted():
         parse(merged(SHIPPED, {"datasets": {"x": "photos"}, "tables": {"mine": {"kind": "oracle"}}}))
     with pytest.raises(InputError, match=r": tables\.mine\.datasets: expected a value, .* \(and 1 more\)$"):
         parse(merged(SHIPPED, {"tables": {"mine": {"kind": "oracle", "backbones": "b", "methods": ["exact"]}}}))
-
-
-OWN = {"kind": "oracle", "datasets": ["scenes"], "backbones": ["zoo-dino", "zoo-mae"], "methods": ["exact", "final"]}
 
 
 def test_a_table_of_ones_own_is_four_keys():

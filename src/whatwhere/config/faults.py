@@ -84,7 +84,7 @@ def _absent(faults: Sequence[Any], tree: Any) -> list[tuple[Any, str]]:
     for fault in filter(_is_absent, faults):
         *place, key = [*fault["loc"], "kind"] if fault["type"] == _NO_KIND else fault["loc"]
         inside = _followed(place, tree)[1]
-        keys = [other for other in _INSTEAD.get(key, (key,)) if other not in (inside or {})]
+        keys = [other for other in _INSTEAD.get(key, (key,)) if not inside.get(other)]
         found += [(fault, f"{_followed(place, tree)[0]}.{each}".removeprefix(".")) for each in keys]
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from whatwhere.config import Config, Run, runs
 
 
@@ -58,6 +60,32 @@ def timed(config: Config) -> dict[tuple[str, str], list[str]]:
     for dataset, backbone, method in judged(config, "seconds"):
         found.setdefault((dataset, backbone), []).append(method)
     return found
+
+
+def used(config: Config) -> dict[str, Any]:
+    """The configuration as plain values, as far as this run depends on it: of data sets, views, backbones, methods and
+    namings those that its tables and figures ask for, and the claims about its tables.
+    """
+    tree = config.model_dump(mode="json", exclude={"zoo"})
+    asked = [run for shown in (*config.tables.values(), *config.figures.values()) for run in runs(shown)]
+    pictures = [figure for figure in config.figures.values() if figure.kind == "pictures"]
+    needed = {
+        "datasets": {*(dataset for dataset, *_ in asked), *(figure.dataset for figure in pictures)},
+        "backbones": {*(backbone for _, backbone, _ in asked), *(figure.photographs for figure in pictures)},
+        "methods": {method for *_, method in asked},
+        "views": {view for _, view in views(config)},
+        "namings": {naming for *_, naming in config.named()} | {c.naming for f in pictures for c in f.columns},
+    }
+    for section, names in needed.items():
+        tree[section] = {name: entry for name, entry in tree[section].items() if name in names}
+    tree["claims"] = [claim for claim in tree["claims"] if claim["table"] in config.tables]
+    halves = any(column.show == "halves" for figure in pictures for column in figure.columns)
+    idle = {
+        "segments": not (config.joint() or halves),
+        "proposals": not config.detected(),
+        "namings": not tree["namings"],
+    }
+    return {section: value for section, value in tree.items() if not idle.get(section)}
 
 
 def _computed(config: Config) -> list[Run]:

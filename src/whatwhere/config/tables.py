@@ -89,7 +89,7 @@ class _Table(Strict):
             words = "expected `rows`, or `backbones` and `methods`, got both; leave one out (`rows: null` those below)"
             raise PydanticCustomError("row", "{words}", {"words": words})
         filled = {key: value for key, value in given.items() if key != "rows" or value is not None}
-        if "backbones" in filled and "methods" in filled:
+        if filled.get("backbones") and filled.get("methods"):
             filled["rows"] = _each_with_each(filled)
         named = list(_COLUMNS)[: 3 if given.get("kind") == "zeroshot" else 2]
         filled.setdefault("columns", [_COLUMNS[key] for key in named])
