@@ -7,7 +7,7 @@ import yaml
 
 from whatwhere.artifacts.leaves import leaves
 from whatwhere.config import parse
-from whatwhere.config.needed import used
+from whatwhere.config.needed import cautions, crops, out_of_depth, used
 from whatwhere.config.overlay import BASE, PARTS, merged
 
 ROOT = Path(__file__).parents[2]
@@ -58,3 +58,23 @@ def test_a_changed_setting_is_the_one_value_that_differs():
 def test_what_is_not_used_may_change():
     other = {"methods": {"gradient": {"steps": 3}}, "zoo": {"scenes": 7}, "proposals": {"most": 3}}
     assert used(of_one()) == used(of_one(**other))
+
+
+def test_photographs_seen_by_the_zoo_and_what_a_view_cuts_away_are_said():
+    config = parse({**SHIPPED, "only": ["figure3_photos"]})
+    assert set(crops(config)) == {("photos", "photo"), ("photos", "photo-half")}
+    backbones = {backbone for _, backbone in out_of_depth(config)}
+    assert backbones == {name for name in backbones if SHIPPED["backbones"][name]["model"].startswith("zoo/")} != set()
+    first = cautions(config)[0]
+    assert first.startswith("photos through ")
+    assert all(name in first for name in backbones)
+    assert "photos through view photo: of each image the square in its middle" in cautions(config)
+
+
+def test_of_rendered_scenes_there_is_nothing_to_say():
+    assert cautions(of_one()) == cautions(parse({**SHIPPED, "only": ["table4", "figure5"]})) == []
+
+
+def test_untrained_ones_of_the_zoo_know_nothing_to_be_cautioned_of():
+    own = {**OWN, "datasets": ["photos"], "backbones": ["untrained-vit", "timed-vits16"]}
+    assert out_of_depth(parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": own}}))) == []

@@ -24,6 +24,7 @@ def page(plan: Plan) -> str:
         "downloads, made by the run": _table(["what", "size", "into", "terms"], "lrll", downloads),
         "missing: yours to do": _bullets(f"{one.what}: {one.how}" for one in plan.missing),
         "unknown": _bullets(plan.unknown),
+        "to know": _bullets(plan.cautions),
     }
     titled = [f"{title}\n{body}" for title, body in sections.items() if body]
     last = f"ready; downloads {bytes_words(plan.totals['download_bytes'])} first" if plan.downloads else "ready"
@@ -68,8 +69,9 @@ def _said(plan: Plan) -> list[str]:
     if high:
         partly = " (of what is known)" if any(row.low_s is None for row in plan.jobs) else ""
         said = [
-            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on {plan.cores} "
-            f"cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes to start them.",
+            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on "
+            f"{plan.cores} cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes "
+            "to start them.",
             "Measured: a few images by the run's own stages, then in proportion (joint solves also with the square); "
             "of tables, figures and the report their imports alone.",
         ]
