@@ -58,6 +58,9 @@ def a_tree(**changes):
     return merged(tree, changes)
 
 
+REGIONS = {"show": "regions", "heading": "h", "backbone": "dino", "method": "exact"}
+
+
 def a_plan(results=Path("nowhere"), **changes):
     return make_plan(whatwhere.config.parse(a_tree(**changes)), results=results)
 
@@ -514,6 +517,26 @@ def test_the_page_fits_a_terminal_and_ends_with_one_line(tmp_path):
     assert again["totals"]["passes"] == 36 + 12
     unknown = {one["stage"] for one in again["jobs"] if one["low_s"] is None}
     assert unknown == {"joint", "vectors", "segments", "matching", "tables"}
+
+
+def test_what_figures_leave_out_and_whose_eyes_are_new_to_photographs_is_said():
+    shown = {"kind": "pictures", "dataset": "few", "images": 5, "columns": [{"show": "image", "heading": "h"}]}
+    figures = {
+        "part": {**shown, "photographs": "dino"},
+        "whole": {**shown, "photographs": "dino", "images": 12},
+        "photos": {**shown, "dataset": "own", "columns": [REGIONS]},
+    }
+    more = {"datasets": {"own": {"kind": "photos"}}, "views": {"native": {"protocol": "centre_crop", "size_px": 64}}}
+    plan = a_plan(figures=figures, **more)
+    count = plan.data["own"][1]
+    assert set(plan.cautions) == {
+        "own through dino: made for rendered scenes, which see little in photographs",
+        "own through view native: of each image the square in its middle",
+        "figure part: 5 of 12 images of few",
+        f"figure photos: 5 of {count} images of own",
+    }
+    assert "to know\n  - own through dino" in page(plan)
+    assert "to know" not in page(a_plan())
 
 
 def test_a_page_without_hours_says_so():

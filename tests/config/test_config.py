@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from whatwhere.artifacts.errors import InputError
 from whatwhere.config import parse, schema
 from whatwhere.config.claims import references
-from whatwhere.config.overlay import BASE, PARTS, configured, merged
+from whatwhere.config.overlay import BASE, PARTS, configured, configured_run, merged
 
 ROOT = Path(__file__).parents[2]
 FILES = {str(name): yaml.safe_load((ROOT / name).read_text()) for name in (BASE, *PARTS)}
@@ -59,7 +59,7 @@ WRONG = {
         "exakt",
         r"figures\.figure3_scenes\.columns\[1\]\.method: .*nearest: 'exact'",
     ),
-    "no such data set of a table": (["tables", "table2", "datasets"], ["scene"], r"dataset: .*nearest: 'scenes'"),
+    "no such data set of a table": (["tables", "table2", "datasets"], ["scene"], r"datasets: .*nearest: 'scenes'"),
     "regions of nothing": (
         ["figures", "figure10", "columns", 2],
         {"show": "regions", "heading": "h"},
@@ -101,6 +101,74 @@ WRONG = {
         {"labels": ["m", "s", "d"]},
         r"rows\[0\]|rows\.0",
     ),
+    "words where names are asked for": (
+        ["only"],
+        "table1",
+        r": only: expected a list, got 'table1'; write \[table1\]$",
+    ),
+    "keys where names are asked for": (
+        ["only"],
+        {"table1": 1},
+        r": only: expected a list, got \{'table1': 1\}; correct",
+    ),
+    "a name of no words": (["only"], [["table1"]], r": only\[0\]: expected words, got \['table1'\]"),
+    "words where entries are": (["datasets"], "x", r": datasets: expected keys and values, got 'x'; correct it"),
+    "words where tables are": (["tables"], "x", r": tables: expected keys and values, got 'x'"),
+    "words where an entry is": (
+        ["datasets", "x"],
+        "photos",
+        r": datasets\.x: expected .*, got 'photos'; write \{kind: …\}",
+    ),
+    "words where a backbone is": (
+        ["backbones", "x"],
+        "zoo/dino",
+        r": backbones\.x: expected keys and values, got 'zoo/",
+    ),
+    "one where there may be several": (
+        ["tables", "table1", "datasets"],
+        "scenes",
+        r": tables\.table1\.datasets: expected a list, got 'scenes'; write \[scenes\]",
+    ),
+    "none where there must be one": (
+        ["regions", "candidates"],
+        [],
+        r": regions\.candidates: expected at least 1 in it",
+    ),
+    "a number for words": (
+        ["tables", "table1", "title"],
+        3,
+        r"table1\.title: expected words, got 3; write '3', in quotes",
+    ),
+    "neither of two types": (["regions", "clusters"], "ten", r": regions\.clusters: .* integer or 'auto', got 'ten'"),
+    "a choice misspelt": (["views", "native", "protocol"], "squar", r"protocol: .*got 'squar' \(nearest: 'square'\)"),
+    "no number": (["seed"], None, r": seed: expected a valid integer, got null; give it one, or leave the key out"),
+    "no path": (["datasets", "x"], {"kind": "folder", "root": 3}, r": datasets\.x\.root: expected a path, got 3"),
+    "neither true nor false": (["features", "keep"], "maybe", r"features\.keep: expected true or false, got 'maybe'"),
+    "a run of two words": (["run"], "my run", r": run: expected a name of letters, .*, got 'my run'; write my-run$"),
+    "a name of two words": (["datasets", "my set"], {"kind": "photos"}, r": datasets\.my set: .*; write my-set$"),
+    "a name that is a number": (["methods", 3], {"kind": "final"}, r": methods\.3: expected words, got 3; write '3'"),
+    "the zoo's folder": (["run"], "zoo", r": run: expected another name, got 'zoo'"),
+    "no kind": (
+        ["methods", "mine"],
+        {"vectors": 3},
+        r": methods\.mine\.kind: expected one of exact, .*, got none; add the",
+    ),
+    "rows twice": (
+        ["tables", "table1", "backbones"],
+        ["zoo-dino"],
+        r"table1: expected `rows`, or .* got both; leave one",
+    ),
+    "taken away, and needed": (
+        ["datasets", "scenes"],
+        None,
+        r": datasets\.scenes: expected it to stay, for tables\.table1, tables\.table2, .* and \d+ more, got null; keep",
+    ),
+    "a view taken away": (
+        ["views", "native"],
+        None,
+        r": views\.native: expected it to stay, for backbones\.zoo-dino, got",
+    ),
+    "a naming taken away": (["namings", "things"], None, r": namings\.things: expected it to stay, for tables\.table7"),
 }
 
 
@@ -119,6 +187,80 @@ def test_a_missing_key_is_named():
         parse(tree)
 
 
+OWN = {"kind": "oracle", "datasets": ["scenes"], "backbones": ["zoo-dino", "zoo-mae"], "methods": ["exact", "final"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"datasets": {"d": {"kind": "folder"}}, "backbones": {"b": {}}}, ["datasets.d.root", "b.model", "b.view"]),
+        ({"tables": {"mine": {"kind": "oracle"}}}, ["mine.datasets", "tables.mine.backbones", "tables.mine.methods"]),
+        ({"tables": {"mine": {"kind": "oracle", "methods": ["exact"]}}}, ["mine.datasets", "mine.backbones"]),
+        ({"tables": {"mine": {**OWN, "backbones": [], "methods": []}}}, ["mine.backbones", "mine.methods"]),
+        ({"tables": {"mine": {}}}, ["mine.kind (one of oracle, ", "mine.datasets", "mine.backbones", "mine.methods"]),
+        ({"figures": {"f": {"kind": "pictures"}}}, ["figures.f.dataset", "figures.f.columns"]),
+    ],
+)  # fmt: skip
+def test_all_missing_keys_are_named_at_once(changes, keys):
+    with pytest.raises(InputError) as caught:
+        parse(merged(SHIPPED, changes))
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.endswith(": expected values, got none; add the keys")
+    assert all(key in said for key in keys), said
+    assert said.count(", tables.mine.methods") <= 1
+
+
+def test_a_fault_beside_missing_keys_is_counted():
+    with pytest.raises(InputError, match=r": datasets\.x: expected keys and values, .* \(and 3 more\)$"):
+        parse(merged(SHIPPED, {"datasets": {"x": "photos"}, "tables": {"mine": {"kind": "oracle"}}}))
+    with pytest.raises(InputError, match=r": tables\.mine\.datasets: expected a value, .* \(and 1 more\)$"):
+        parse(merged(SHIPPED, {"tables": {"mine": {"kind": "oracle", "backbones": "b", "methods": ["exact"]}}}))
+
+
+def test_a_table_of_ones_own_is_four_keys():
+    table = parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": OWN}})).tables["mine"]
+    labels = [(backbone, method) for backbone in OWN["backbones"] for method in OWN["methods"]]
+    assert [row.labels for row in table.rows] == [(row.backbone, row.method) for row in table.rows] == labels
+    assert (table.title, table.source, table.columns) == ("mine", "", ("Backbone", "Method"))
+
+
+def test_a_table_of_names_is_five_keys():
+    own = {**OWN, "kind": "zeroshot", "backbones": ["zoo-clip"], "namings": ["things"]}
+    rows = parse(merged(SHIPPED, {"tables": {"mine": own}})).tables["mine"].rows
+    assert [row.labels for row in rows] == [("zoo-clip", "exact", "things"), ("zoo-clip", "final", "things")]
+    with pytest.raises(InputError, match=r": tables\.mine: namings: expected one of namings .*, got none"):
+        parse(merged(SHIPPED, {"tables": {"mine": {**own, "namings": []}}}))
+
+
+def test_rows_of_a_shipped_table_give_way_to_ones_own():
+    own = {**OWN, "rows": None, "columns": ["Model", "Way"]}
+    assert len(parse(merged(SHIPPED, {"tables": {"table1": own}})).tables["table1"].rows) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"backbones": ["zoo-din"]},
+            r": tables\.mine\.backbones: expected one of .*, got 'zoo-din' \(nearest: 'zoo-dino'\)",
+        ),
+        ({"methods": ["exakt"]}, r": tables\.mine\.methods: expected one of .*, got 'exakt' \(nearest: 'exact'\)"),
+        ({"methods": ["what"]}, r": tables\.mine\.methods: expected a method for one image, got what, which is global"),
+        ({"methods": "exact"}, r": tables\.mine\.methods: expected a list, got 'exact'; write \[exact\]"),
+        ({"columns": ["Way"]}, r": tables\.mine: rows\[0\]\.labels: expected 1 \(Way\), got \('zoo-dino', 'exact'\)"),
+    ],
+)
+def test_a_fault_of_a_table_of_ones_own_is_said_of_a_key_that_was_written(changes, words):
+    with pytest.raises(InputError, match=words):
+        parse(merged(SHIPPED, {"tables": {"mine": {**OWN, **changes}}}))
+
+
+def test_a_figure_has_its_name_for_a_title():
+    figure = {key: value for key, value in SHIPPED["figures"]["figure7"].items() if key != "title"}
+    assert parse({**SHIPPED, "figures": {"mine": figure}}).figures["mine"].title == "mine"
+
+
 def test_the_shipped_configuration_is_valid_and_frozen():
     config = parse(SHIPPED)
     with pytest.raises(ValueError, match="frozen"):
@@ -133,6 +275,7 @@ def test_the_schema_is_current_and_accepts_the_shipped_configuration():
     for tree in (SHIPPED, *FILES.values()):
         validator.validate(tree)
     assert not validator.is_valid(changed(["sede"], 1))
+    validator.validate(merged(SHIPPED, {"tables": {"mine": OWN}}))
 
 
 SIX = tuple(f"{measure} {kind}" for kind in ("box", "mask") for measure in ("AP50", "AP", "AR100"))
@@ -314,16 +457,16 @@ ROW = {"labels": ["x", "y"], "backbone": "nothing", "method": "exact"}
 @pytest.mark.parametrize(
     ("tree", "file", "words"),
     [
-        ({"datasets": {"scenes": None}}, "config/tables.yaml", "tables.table1.rows[0].dataset: expected one of photos"),
-        ({"views": {"photo-448": None}, "only": ["figure4"]}, "config.yaml", "backbones.timed-vits16.view: expected"),
-        ({"datasets": {"photos": None}}, "config/figures.yaml", "figures.figure3_photos.columns[1].dataset: expected"),
+        ({"tables": {"table1": {"datasets": ["scene"]}}}, "mine.yaml", "tables.table1.datasets: expected one of"),
+        ({"figures": {"figure3_photos": {"dataset": "photo"}}}, "mine.yaml", "figures.figure3_photos.dataset: "),
+        ({"figures": {"figure1": {"backbone": "dino"}}}, "mine.yaml", "figures.figure1.backbone: expected one of"),
+        ({"figures": {"figure1": {"what": "exakt"}}}, "mine.yaml", "figures.figure1.what: expected one of"),
         ({"methods": {"exact": {"vectors": 0}}}, "mine.yaml", "methods.exact.vectors: "),
         ({"methods": {"exact": {"vektors": 9}}}, "mine.yaml", "methods.exact: unknown key 'vektors'"),
         ({"sede": 1}, "mine.yaml", "unknown key 'sede'"),
         ({"tables": {"table2": {"rows": [ROW]}}}, "mine.yaml", "tables.table2.rows[0].backbone: expected one of"),
         ({"tables": {"table2": {"columns": ["A"]}}}, "mine.yaml", "tables.table2: rows[0].labels: expected 1"),
         ({"backbones": {"zoo-dino": {"view": "nativ"}}}, "mine.yaml", "backbones.zoo-dino.view: "),
-        ({"views": {"native": None}, "only": ["table2"]}, "config.yaml", "backbones.zoo-dino.view: "),
         ({"zoo": {"evidence": {"first_seed": 1_000_001}}}, "mine.yaml", "zoo: expected evidence.first_seed away"),
         ({"only": ["tabel1"]}, "mine.yaml", "only: expected one of"),
     ],
@@ -339,6 +482,24 @@ def test_of_several_overlays_the_one_whose_value_counts_is_named(here):
     assert configured([below, above]).methods["exact"].vectors == 4
     with pytest.raises(InputError, match=r"^worse\.yaml: methods\.exact\.vectors: "):
         configured([below, here({"methods": {"exact": {"vectors": "four"}}}, "worse.yaml"), above])
+
+
+def test_the_key_that_took_away_what_is_needed_is_named_with_its_file(here):
+    with pytest.raises(
+        InputError, match=r"^mine\.yaml: datasets\.photos: expected it to stay, for figures\.figure3_photos,"
+    ):
+        configured([here({"datasets": {"photos": None}})])
+
+
+def test_a_run_is_named_after_its_overlay_unless_one_says_another(here):
+    plain, named = here({"seed": 1}, "my own.yaml"), here({"run": "said"}, "named.yaml")
+    assert configured([]).run == configured([Path("config.yaml")]).run == "embedded"
+    assert configured([plain]).run == configured_run([plain], {}).run == "my-own"
+    assert configured([plain, here({"seed": 2}, "more.yaml")]).run == "my-own-more"
+    assert configured([named, plain]).run == configured([plain, named]).run == "said"
+    assert configured_run([plain], {"run": "asked"}).run == "asked"
+    with pytest.raises(InputError, match=r"^фото\.yaml: .*; add `run: …` to it"):
+        configured([here({"seed": 1}, "фото.yaml")])
 
 
 def test_tables_of_an_overlay_come_after_the_shipped_ones(here):

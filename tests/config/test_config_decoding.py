@@ -80,7 +80,7 @@ WRONG = {
         r"tables\.objects: rows\[0\]\.naming: expected one of namings in computed rows of a table of kind zeroshot and "
         "only there, got things",
     ),
-    "a computed row without a naming": ("tables.names.rows.1.naming", None, r"rows\[1\]\.naming: .* got None"),
+    "a computed row without a naming": ("tables.names.rows.1.naming", None, r"rows\[1\]\.naming: .* got none"),
     "a naming of the paper's row": ("tables.names.rows.0.naming", "things", r"rows\[0\]\.naming: .* got things"),
     "an unknown naming of a row": (
         "tables.names.rows.1.naming",

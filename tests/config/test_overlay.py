@@ -34,7 +34,8 @@ def test_null_takes_an_entry_away_and_lists_replace(tmp_path, monkeypatch):
     config = configured([Path("less.yaml"), Path("none.yaml")])
     assert list(config.backbones) == ["dino"]
     assert len(config.tables["one"].rows) == 1
-    assert config.run == "planted"  # of config.yaml
+    assert config.run == "less-none"
+    assert configured([]).run == "planted"  # of config.yaml
 
 
 def test_a_missing_overlay_and_one_that_is_no_yaml_are_a_line_each(tmp_path, monkeypatch):

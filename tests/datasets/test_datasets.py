@@ -260,7 +260,10 @@ class TestFolder(DatasetContract):
 
     def test_label_maps_need_their_own_directory(self, album):
         refused(lambda: folder.load("any", root=album, labels_root=album), "labels_root")
-        refused(lambda: folder.load("any", root=album, labels_root=album / "gone"), "gone")
+        refused(lambda: folder.load("any", root=album, labels_root=album / "gone"), "gone", "check labels_root")
+        refused(
+            lambda: folder.load("any", root=album / "no", labels_root=album / "no" / "maps"), "images", "check root"
+        )
 
     def test_long_paths_become_short_ids(self, tmp_path):
         for end in "ab":
@@ -384,9 +387,12 @@ class TestCamvid(DatasetContract):
         np.testing.assert_array_equal(labels[:12], [*range(11), IGNORE])
 
     def test_what_is_missing(self, tmp_path):
-        refused(lambda: camvid.load("any", root=tmp_path), "valannot")
+        refused(lambda: camvid.load("any", root=tmp_path), f"{str(tmp_path / 'val')!r}")
         root = write_camvid(tmp_path)
-        refused(lambda: camvid.load("any", root=root, split="test"), "testannot")
+        refused(lambda: camvid.load("any", root=root, split="test"), f"{str(root / 'test')!r}")
+        (root / "valannot").rename(root / "elsewhere")
+        refused(lambda: camvid.load("any", root=root), "label maps", f"{str(root / 'valannot')!r}")
+        (root / "elsewhere").rename(root / "valannot")
         (root / "valannot" / "0016E5_07959.png").unlink()
         refused(camvid.load("any", root=root).records[0].labels, "0016E5_07959.png")
 

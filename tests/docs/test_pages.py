@@ -81,7 +81,7 @@ After.
 @pytest.fixture
 def docs(tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "table.csv").write_text('a,b,c\nx,1,p\ny,2,q\nz,"3, 4",r\n')
+    (tmp_path / "run" / "table.csv").write_text('a,b,c,b [low]\nx,1,p,0.9\ny,2,q,1.9\nz,"3, 4",r,\n')
     return tmp_path
 
 
@@ -105,8 +105,8 @@ def test_a_changed_cell_is_seen(docs):
     ("old", "new", "words"),
     [
         ("run/table", "run/tabel", r"run/tabel\.csv: expected a table that a page shows, found none"),
-        ("b: B", "d: D", r"expected one of the columns a, b, c, got 'd'"),
-        ("{a: [x, z]}", "{e: x}", r"expected one of the columns a, b, c, got 'e'"),
+        ("b: B", "d: D", r"expected one of the columns a, b, c, b \[low\], got 'd'"),
+        ("{a: [x, z]}", "{e: x}", r"expected one of the columns a, b, c, b \[low\], got 'e'"),
         ("[x, z]", "[w]", r"expected rows with \{'a': \['w'\]\}, found none"),
     ],
 )

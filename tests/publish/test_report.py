@@ -15,6 +15,7 @@ from PIL import Image
 from whatwhere.artifacts.errors import InputError
 from whatwhere.publish.claims import Verdict
 from whatwhere.publish.figures import for_screen
+from whatwhere.publish.figures.page import save_page
 from whatwhere.publish.report import Facts, Judged, write_report
 from whatwhere.stages.reporting import write_run_report
 
@@ -130,6 +131,21 @@ class TestContent:
         assert "Source: paper, Table 1" in page.words("article")
         assert page.words("details")[1:4] == ["Versions <b>", "torch", "2.15.0"]
         assert page.words("details")[4:9] == ["Artifacts", "stage", "digest", "features", "0123abcd" * 8]
+
+    def test_a_figures_own_caption_follows_its_title(self, tmp_path, material):
+        drawn = tmp_path / "figure4.png"
+        save_page([Image.new("RGB", (40, 30), "white")], drawn, caption="6 of 8 images.")
+        page = render(tmp_path, **{**material, "figures": [(drawn, "Figure 4. Mine")]})
+        assert page.words("figcaption") == ["Figure 4. Mine. 6 of 8 images."]
+        assert [image["alt"] for image in page.all("img")] == ["Figure 4. Mine"]
+
+    def test_columns_for_programs_are_not_shown(self, tmp_path, material):
+        material["tables"][0].write_text(
+            "Model,mIoU (ours),mIoU [value],mIoU [low]\nDINO,0.412,0.4117,0.391\n", "utf-8"
+        )
+        page = render(tmp_path, **material)
+        assert page.words("thead") == ["Model", "mIoU", "(ours)", *page.words("thead")[3:]]
+        assert "0.4117" not in page.text
 
     def test_every_link_has_its_target(self, tmp_path, material):
         page = render(tmp_path, **material)

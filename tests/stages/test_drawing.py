@@ -11,7 +11,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import create
 from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou
 from whatwhere.evaluate.spatial import left_right
-from whatwhere.publish.figures import Blank, Eigenvectors, Halves, Labels, Photo, Regions
+from whatwhere.publish.figures import Blank, Eigenvectors, Halves, Labels, Photo, Regions, caption_of
 from whatwhere.stages import drawing
 from whatwhere.stages.drawing import draw_pictures, draw_score_curves, score_curves
 
@@ -210,11 +210,24 @@ class TestPictures:
         for name in ("a.png", "b.png"):
             draw_pictures(columns, tmp_path / name, title="A title", images=3, caption="Words.")
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+        assert caption_of(tmp_path / "a.png") == "Words."
         with Image.open(tmp_path / "a.png") as page:
             pixels = np.asarray(page)
         photos = pixels[:, 12 + 26 : 12 + 26 + 264]
         for number in NUMBER.values():
             assert (photos == 40 * number).all((1, 2)).sum() == 176
+
+    def test_the_caption_says_what_is_not_shown(self, stores, tmp_path):
+        said = {"show": "image", "heading": "h"}
+        settings = {"kind": "pictures", "title": "t", "images": 2, "columns": [said], "halves": {}}
+        drawing.draw_figure(tmp_path / "a.png", {"images0": stores["images"]}, settings)
+        assert caption_of(tmp_path / "a.png") == f"2 of {len(NUMBER)} images."
+        known = {"crop": "photo", "scenes_only": ["zoo/dino", "zoo/mae"], "images": len(NUMBER)}
+        drawing.draw_figure(tmp_path / "b.png", {"images0": stores["images"]}, settings | known)
+        assert caption_of(tmp_path / "b.png") == (
+            "Of each image the square in its middle, as view photo cuts it. "
+            "Made for rendered scenes, not for photographs: zoo/dino, zoo/mae."
+        )
 
     def test_a_figure_of_the_configuration_tells_halves_what_is_too_small(self, stores, tmp_path, monkeypatch):
         asked = []

@@ -186,6 +186,8 @@ def test_scores_count_every_annotator(tmp_path):
     valid = (dataset(range(1)).records[0].labels()[1] != IGNORE).sum()
     second = scores[(scores.image == "image-0") & (scores.annotator == 1)]
     assert set(second.groupby("clusters").actual.sum()) == {valid}
+    union = scores.predicted + scores.actual - scores.intersection
+    np.testing.assert_allclose(scores.iou, scores.intersection / union)
 
 
 def test_every_partition_is_kept_and_scored(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from whatwhere.config.claims import quantities
 from whatwhere.evaluate.matching import COUNTS
 from whatwhere.evaluate.zeroshot import TEMPLATES
-from whatwhere.publish.tables import Number, computed_on, merged, on_dataset, write_table
+from whatwhere.publish.tables import Number, computed_on, is_number, merged, on_dataset, write_table
 from whatwhere.stages.decoded_tables import write_zeroshot_table
 from whatwhere.stages.tables import write_oracle_table, write_seconds_table
 
@@ -128,6 +128,30 @@ def test_a_row_may_be_of_one_data_set(tmp_path, scores):
     kmeans, _ = written(tmp_path, scores, rows=rows, datasets=["scenes", "photos"])
     assert kmeans["mIoU (ours, scenes)"] == "0.333"
     assert "mIoU (ours, photos)" not in kmeans
+
+
+def test_intervals_are_numbers_as_well_in_the_csv_alone(tmp_path, scores):
+    kmeans, masks, theirs = written(tmp_path, scores)
+    value, low, high = (float(kmeans[f"mIoU [{part}]"]) for part in ("value", "low", "high"))
+    assert value == pytest.approx(1 / 3, rel=1e-5)
+    assert kmeans["95 % interval"] == f"{low:.3f}–{high:.3f}"
+    assert float(kmeans["mIoU, K = 3 [value]"]) == pytest.approx(130 / 270, rel=1e-5)
+    assert masks["mIoU, K = 3 [value]"] == theirs["mIoU [value]"] == ""
+    assert list(kmeans)[-9:] == [
+        f"{name} [{part}]" for name in ("mIoU", "mean K", "mIoU, K = 3") for part in ("value", "low", "high")
+    ]
+    for kind in ("md", "tex"):
+        assert "[value]" not in (tmp_path / f"table1.{kind}").read_text()
+    frame = pd.read_csv(tmp_path / "table1.csv")
+    assert all(frame[name].dtype == float for name in frame if name.endswith("]"))
+
+
+def test_numbers_of_several_data_sets_have_columns_of_their_own(tmp_path, scores):
+    more = [counts("c", 2, 100, chosen=True), counts("c", 3, 100, chosen=False)]
+    scores = [*scores, *(write_scores(tmp_path, "photos", m, more) for m in METHODS)]
+    kmeans, *_ = written(tmp_path, scores, datasets=["scenes", "photos"])
+    assert kmeans["mIoU, photos [value]"] == "1"
+    assert float(kmeans["mIoU, scenes [value]"]) < 0.5
 
 
 def entries(path):
@@ -353,8 +377,8 @@ def test_a_difference_follows_the_papers_number_and_is_explained(tmp_path):
     differences(tmp_path, rows, [{"scenes": ours}, {"scenes": ours}])
     row, none = read(tmp_path / "t.csv")
     heads = ["greedy (paper)", "greedy (ours − paper)", "Hungarian (paper)", "Hungarian (ours − paper)"]
-    assert list(row) == ["Name", "Paper's model", *heads]
-    assert list(none.values())[1:] == [""] * 5
+    assert [name for name in row if not is_number(name)] == ["Name", "Paper's model", *heads]
+    assert list(none.values())[1:6] == [""] * 5
     notes = json.loads((tmp_path / "t.meta.json").read_text())["notes"]
     assert notes[0] == "n"
     assert notes[1].startswith("Ours − paper: ")

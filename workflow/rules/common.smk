@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import whatwhere.artifacts.codehash
+import whatwhere.artifacts.leaves
 import whatwhere.config
 import whatwhere.config.methods
 import whatwhere.config.needed

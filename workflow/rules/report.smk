@@ -44,7 +44,7 @@ rule report:
     conda:
         "../../envs/data.yaml"
     params:
-        settings=values(SETTINGS),
+        *whatwhere.artifacts.leaves.leaves(whatwhere.config.needed.used(SETTINGS)),
         code=code("stages.reporting"),
     script:
         "../scripts/report.py"

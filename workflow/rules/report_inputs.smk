@@ -89,11 +89,23 @@ def drawing_inputs(figure):
     return inputs
 
 
+def seen(figure):
+    """The view that crops the images of a figure, if one does, and the models in it that photographs are new to."""
+    backbones = [column.backbone for column in figure.columns if column.backbone]
+    view = SETTINGS.backbones[figure.photographs or backbones[0]].view
+    crop = view if (figure.dataset, view) in whatwhere.config.needed.crops(SETTINGS) else None
+    new = whatwhere.config.needed.out_of_depth(SETTINGS)
+    names = [SETTINGS.backbones[b].model for b in dict.fromkeys(backbones) if (figure.dataset, b) in new]
+    return {"crop": crop, "scenes_only": list(dict.fromkeys(names))}
+
+
 def figure_settings(wildcards):
     """What is drawn and how; a column of names with the classes that were asked about."""
     figure = values(SETTINGS.figures[wildcards.figure])
     for column in figure.get("columns", ()):
         if column["naming"]:
             column["asked"] = values(SETTINGS.namings[column["naming"]])["classes"]
+    if figure["kind"] == "pictures":
+        figure |= seen(SETTINGS.figures[wildcards.figure])
     halves = {"least_px": SETTINGS.segments.least_px, "ambiguous": SETTINGS.segments.ambiguous}
     return {**figure, "halves": halves, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.config.base import Entries, Name, Positive, Strict
+from whatwhere.config.base import Entries, Name, Positive, RunName, Strict, titled
 from whatwhere.config.claims import Claim, quantities, references
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
@@ -22,15 +22,18 @@ from whatwhere.config.figures import Drawing, Figure
 from whatwhere.config.fitting import FITTING, SHOWING, SINGLE
 from whatwhere.config.joint import Batches, Joint, SegmentSettings
 from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings, Tokens
-from whatwhere.config.tables import NamedRun, Run, Shown, Table, Use, runs
+from whatwhere.config.tables import NamedRun, Run, Shown, Table, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.datasets import class_names
+
+#: The sections of what is shown.
+_SHOWN = ("tables", "figures")
 
 
 class Config(Strict):
     """Everything a run depends on."""
 
-    run: Name = "embedded"
+    run: RunName = "embedded"
     """Folder under `results`."""
     seed: Annotated[int, Field(ge=0)] = 0
     threads: Positive = 1
@@ -64,46 +67,64 @@ class Config(Strict):
     @model_validator(mode="before")
     @classmethod
     def _only_these(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or not given.get("only"):
+        shown = {section: given.get(section) or {} for section in _SHOWN} if isinstance(given, dict) else {}
+        if not shown or not all(isinstance(entries, dict) for entries in shown.values()):
             return given
-        shown = {section: given.get(section) or {} for section in ("tables", "figures")}
-        for name in given["only"]:
-            must_exist("only", name, {**shown["tables"], **shown["figures"]})
-        kept = {
-            section: {name: entry for name, entry in entries.items() if name in given["only"]}
+        named = {
+            section: {name: titled(name, entry) for name, entry in entries.items()}
             for section, entries in shown.items()
         }
+        only = given.get("only")
+        if not isinstance(only, list | tuple) or not all(isinstance(name, str) for name in only):
+            return {**given, **named}
+        known = {name: section for section, entries in shown.items() for name in entries}
+        for name in only:
+            must_exist("only", name, known)
+        kept = {s: {name: entry for name, entry in entries.items() if name in only} for s, entries in named.items()}
         return {**given, **kept}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         for name, settings in self.backbones.items():
-            must_exist(f"backbones.{name}.view", settings.view, self.views)
+            must_exist(f"backbones.{name}.view", settings.view, self.views, "views")
         if self.segments.view:
-            must_exist("segments.view", self.segments.view, self.views)
-        for where, (dataset, backbone, method) in self._uses():
-            must_exist(f"{where}.dataset", dataset, self.datasets)
-            must_exist(f"{where}.backbone", backbone, self.backbones)
-            must_exist(f"{where}.method", method, self.methods)
+            must_exist("segments.view", self.segments.view, self.views, "views")
+        self._check_uses()
         for name, table in self.tables.items():
             self._check_table(f"tables.{name}", table)
         for name, figure in self.figures.items():
             if figure.kind == "pictures" and figure.photographs:
-                must_exist(f"figures.{name}.photographs", figure.photographs, self.backbones)
+                must_exist(f"figures.{name}.photographs", figure.photographs, self.backbones, "backbones")
             if figure.kind == "method":
                 self._check_drawing(f"figures.{name}", figure)
             self._check_figure(f"figures.{name}", figure)
         for where, naming in self._namings():
-            must_exist(where, naming, self.namings)
+            must_exist(where, naming, self.namings, "namings")
         self._check_words()
         self._check_claims()
         return self
+
+    def _check_uses(self) -> None:
+        """That what tables and figures ask for is there, by the keys that ask for it."""
+        sections: dict[str, Mapping[str, Any]] = {
+            "datasets": self.datasets,
+            "backbones": self.backbones,
+            "methods": self.methods,
+        }
+        asked = [(where, shown, use) for where, shown in self._all_shown() for use in shown.uses()]
+        for part, (section, known) in enumerate(sections.items()):
+            for where, shown, (inner, run) in asked:
+                if run[part] not in known:
+                    users = dict.fromkeys(other for other, _, (_, needed) in asked if needed[part] == run[part])
+                    must_exist(f"{where}.{shown.key(inner, section)}", run[part], known, section, list(users))
 
     def _namings(self) -> list[tuple[str, str]]:
         """Where the configuration names one of `namings`, and which."""
         found = []
         for name, table in self.tables.items():
-            found += [(f"tables.{name}.rows[{i}].naming", row.naming) for i, row in enumerate(table.rows)]
+            found += [
+                (f"tables.{name}.{table.key(f'rows[{i}]', 'namings')}", row.naming) for i, row in enumerate(table.rows)
+            ]
         for name, figure in self.figures.items():
             if figure.kind == "pictures":
                 found += [(f"figures.{name}.columns[{i}].naming", c.naming) for i, c in enumerate(figure.columns)]
@@ -142,7 +163,7 @@ class Config(Strict):
             words = f"{where}.clusters: expected one of regions.candidates, got {table.clusters}"
             raise PydanticCustomError("values", "{words}", {"words": words})
         for where_row, (_, _, method) in table.uses():
-            self._check_fit(f"{where}.{where_row}", method, FITTING[table.kind])
+            self._check_fit(f"{where}.{table.key(where_row, 'methods')}", method, FITTING[table.kind])
 
     def _check_figure(self, where: str, figure: Figure) -> None:
         shows = {"worst": "named"}
@@ -150,19 +171,18 @@ class Config(Strict):
             shows |= {f"columns[{i}]": column.show for i, column in enumerate(figure.columns)}
         other = "curves" if figure.kind == "curves" else "named"
         for place, (_, _, method) in figure.uses() if figure.kind != "method" else ():
-            self._check_fit(f"{where}.{place}", method, SHOWING[shows.get(place, other)])
+            self._check_fit(f"{where}.{figure.key(place, 'methods')}", method, SHOWING[shows.get(place, other)])
 
     def _check_fit(self, where: str, method: str, fitting: tuple[tuple[type, ...], str]) -> None:
         fit, wanted = fitting
         if not isinstance(self.methods[method], fit):
             got = f"{method}, which is {self.methods[method].kind}"
-            words = f"{where}.method: expected {wanted}, got {got}"
+            words = f"{where}: expected {wanted}, got {got}"
             raise PydanticCustomError("values", "{words}", {"words": words})
 
-    def _uses(self) -> list[Use]:
-        shown = [(f"tables.{name}", table.uses()) for name, table in self.tables.items()]
-        shown += [(f"figures.{name}", figure.uses()) for name, figure in self.figures.items()]
-        return [(f"{where}.{inner}", run) for where, uses in shown for inner, run in uses]
+    def _all_shown(self) -> list[tuple[str, Shown]]:
+        shown: list[tuple[str, Shown]] = [(f"tables.{name}", table) for name, table in self.tables.items()]
+        return [*shown, *((f"figures.{name}", figure) for name, figure in self.figures.items())]
 
     def _check_drawing(self, where: str, figure: Drawing) -> None:
         for role, pathway in (("what", "vv"), ("where", "qk")):
@@ -190,7 +210,8 @@ class Config(Strict):
         """Whether a method reads V of this backbone on this data set: then its features hold it."""
         return any(
             (dataset, backbone) == (d, b) and getattr(self.methods[m], "pathway", "qk") == "vv" and not self.is_live(m)
-            for _, (d, b, m) in self._uses()
+            for _, shown in self._all_shown()
+            for d, b, m in runs(shown)
         )
 
     def keeps_joint(self, dataset: str, backbone: str) -> bool:
@@ -244,15 +265,21 @@ def parse(tree: dict[str, Any], *, layers: Mapping[str, Any] | None = None) -> C
     """The validated configuration. `layers`: the trees that it was merged from, by their files, the lowest first.
 
     Raises `InputError`: one line with the file in which the key stands, the key's path, what was expected, what was
-    found, and for a misspelt name the nearest right one.
+    found, and for a misspelt name the nearest right one; of keys that are missing all.
     """
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        faults = error.errors()
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        words = explain(faults[0], tree)
-        raise InputError(f"{origin(words, layers or {})}: {words}{more}") from None
+        words = explain(error.errors(), tree, _faults)
+        raise InputError(f"{origin(words, layers or {})}: {words}") from None
+
+
+def _faults(tree: dict[str, Any]) -> list[Any]:
+    try:
+        Config.model_validate(tree)
+    except ValidationError as error:
+        return list(error.errors())
+    return []
 
 
 def check_files(config: Config, *, layers: Mapping[str, Any] | None = None) -> None:

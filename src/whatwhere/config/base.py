@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.faults import unknown_key
 
+
+def _elsewhere(name: str) -> str:
+    """The name of a run, whose folder is not where `snakemake zoo` trains."""
+    if name == "zoo":
+        words = "expected another name, got 'zoo', where `snakemake zoo` trains; rename the run, or its overlay"
+        raise PydanticCustomError("values", "{words}", {"words": words})
+    return name
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+RunName = Annotated[Name, AfterValidator(_elsewhere)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def titled(name: Any, entry: Any) -> Any:
+    """A table or figure with its name for a title, where it has none."""
+    return {"title": str(name), **entry} if isinstance(entry, dict) else entry
 
 
 class Strict(BaseModel):

@@ -60,7 +60,8 @@ class Pictures(Strict):
     """Images of one data set, a row each, and what was found in them (Figures 3, 5 to 11, 13 and 14)."""
 
     kind: Literal["pictures"]
-    title: str
+    title: str = ""
+    """By default the figure's name."""
     dataset: Name
     images: Positive = 6
     photographs: Name | None = None
@@ -75,6 +76,10 @@ class Pictures(Strict):
             words = "expected a column with `backbone` and `method`, or a backbone as `photographs`, got none; add one"
             raise PydanticCustomError("row", "{words}", {"words": words})
         return self
+
+    def key(self, where: str, section: str) -> str:
+        """The key by which what is shown at `where` asks for an entry of `section`."""
+        return "dataset" if section == "datasets" else f"{where}.{section.removesuffix('s')}"
 
     def uses(self) -> list[Use]:
         """Every column that shows what a backbone and method found."""
@@ -99,10 +104,15 @@ class Curves(Strict):
     """mIoU against K, a panel a model and a line a method (Figure 4)."""
 
     kind: Literal["curves"]
-    title: str
+    title: str = ""
+    """By default the figure's name."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     panels: Titled[Titled[Line]]
     """By their titles, the lines of each by their names; lines of one name look alike in all."""
+
+    def key(self, where: str, section: str) -> str:
+        """The key by which what is shown at `where` asks for an entry of `section`."""
+        return section if section == "datasets" else f"{where}.{section.removesuffix('s')}"
 
     def uses(self) -> list[Use]:
         """Every line of every panel."""
@@ -114,10 +124,15 @@ class Classes(Strict):
     """IoU of every class, a bar a naming (Figure 12)."""
 
     kind: Literal["classes"]
-    title: str
+    title: str = ""
+    """By default the figure's name."""
     dataset: Name
     namings: Annotated[dict[str, Named], Field(min_length=1)]
     """By the name of the bars."""
+
+    def key(self, where: str, section: str) -> str:
+        """The key by which what is shown at `where` asks for an entry of `section`."""
+        return "dataset" if section == "datasets" else f"{where}.{section.removesuffix('s')}"
 
     def uses(self) -> list[Use]:
         """What gets names."""
@@ -132,7 +147,8 @@ class Drawing(Strict):
     """The method itself, drawn from what it found (Figures 1 and 2)."""
 
     kind: Literal["method"]
-    title: str
+    title: str = ""
+    """By default the figure's name."""
     drawing: Literal["overview", "diagram"]
     """`overview`: one image, and a data set, in one look (Figure 1); `diagram`: from images to X (Figure 2)."""
     dataset: Name
@@ -157,6 +173,10 @@ class Drawing(Strict):
             words = "expected `single`, a method for one image, for an overview and only there"
             raise PydanticCustomError("row", "{words}", {"words": words})
         return self
+
+    def key(self, where: str, section: str) -> str:
+        """The key by which what is shown at `where` asks for an entry of `section`."""
+        return where if section == "methods" else section.removesuffix("s")
 
     def uses(self) -> list[Use]:
         """What is drawn."""

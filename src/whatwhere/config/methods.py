@@ -63,6 +63,11 @@ class BackboneSettings(Strict):
         """What is loaded on this machine: of a preset's distribution that is not installed, the hub's."""
         return preset_of(self.model, self.weights, self.revision).weights
 
+    def knows_scenes_only(self) -> bool:
+        """Whether it is one of the zoo with what it learned from rendered scenes."""
+        found = preset_of(self.model, self.weights, self.revision)
+        return found.model.startswith("zoo/") and found.weights != "random"
+
     def local_files(self) -> list[str]:
         """The checkpoint and its descriptions, where they are files of this machine.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import Any
+
 from whatwhere.config import Config, Run, runs
 
 
@@ -58,6 +61,63 @@ def timed(config: Config) -> dict[tuple[str, str], list[str]]:
     for dataset, backbone, method in judged(config, "seconds"):
         found.setdefault((dataset, backbone), []).append(method)
     return found
+
+
+def crops(config: Config) -> list[tuple[str, str]]:
+    """Every data set and view that shows of each image the square in its middle; rendered scenes are square."""
+    return [(d, v) for d, v in views(config) if config.views[v].protocol == "centre_crop" and not _rendered(config, d)]
+
+
+def out_of_depth(config: Config) -> list[tuple[str, str]]:
+    """Every data set and backbone of which the first has photographs, and the second knows rendered scenes only."""
+    shown = dict.fromkeys((d, b) for d, b, _ in _every_run(config))
+    return [(d, b) for d, b in shown if config.backbones[b].knows_scenes_only() and not _rendered(config, d)]
+
+
+def cautions(config: Config) -> list[str]:
+    """What to know before a run, a line each: whose eyes its images are new to, and what a view leaves out of them."""
+    found: dict[str, list[str]] = {}
+    for dataset, backbone in out_of_depth(config):
+        found.setdefault(dataset, []).append(backbone)
+    said = [
+        f"{d} through {', '.join(names)}: made for rendered scenes, which see little in photographs"
+        for d, names in found.items()
+    ]
+    return said + [f"{d} through view {v}: of each image the square in its middle" for d, v in crops(config)]
+
+
+def _rendered(config: Config, dataset: str) -> bool:
+    return config.datasets[dataset].kind == "scenes"
+
+
+def _every_run(config: Config) -> list[Run]:
+    return [run for shown in (*config.tables.values(), *config.figures.values()) for run in runs(shown)]
+
+
+def used(config: Config) -> dict[str, Any]:
+    """The configuration as plain values, as far as this run depends on it: of data sets, views, backbones, methods and
+    namings those that its tables and figures ask for, and the claims about its tables.
+    """
+    tree = config.model_dump(mode="json", exclude={"zoo"})
+    asked = _every_run(config)
+    pictures = [figure for figure in config.figures.values() if figure.kind == "pictures"]
+    needed: dict[str, Set[Any]] = {
+        "datasets": {*(dataset for dataset, *_ in asked), *(figure.dataset for figure in pictures)},
+        "backbones": {*(backbone for _, backbone, _ in asked), *(figure.photographs for figure in pictures)},
+        "methods": {method for *_, method in asked},
+        "views": {view for _, view in views(config)},
+        "namings": {naming for *_, naming in config.named()} | {c.naming for f in pictures for c in f.columns},
+    }
+    for section, names in needed.items():
+        tree[section] = {name: entry for name, entry in tree[section].items() if name in names}
+    tree["claims"] = [claim for claim in tree["claims"] if claim["table"] in config.tables]
+    halves = any(column.show == "halves" for figure in pictures for column in figure.columns)
+    idle = {
+        "segments": not (config.joint() or halves),
+        "proposals": not config.detected(),
+        "namings": not tree["namings"],
+    }
+    return {section: value for section, value in tree.items() if not idle.get(section)}
 
 
 def _computed(config: Config) -> list[Run]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.config import Config, check_files, parse
+from whatwhere.config.faults import plain_name
 
 #: The configuration that every other is laid over, in the working directory: what a person edits.
 BASE = Path("config.yaml")
@@ -58,21 +59,37 @@ def configured(overlays: Sequence[Path]) -> Config:
     """The configuration of a run with these overlays, for a plan.
 
     A variable that is not set does not stop it: in roots of data sets a folder `NAME-is-not-set` stands for it (see
-    `unset_variable`). Raises `InputError` as `read_layers` and `whatwhere.config.parse` do.
+    `unset_variable`). Raises `InputError` as `read_layers`, `named_after` and `whatwhere.config.parse` do.
     """
     layers = read_layers(overlays)
-    return parse(_with_placeholders(merged(*layers.values())), layers=layers)
+    tree = merged(*layers.values(), named_after(overlays, layers))
+    return parse(_with_placeholders(tree), layers=layers)
 
 
 def configured_run(overlays: Sequence[Path], more: Mapping[str, Any]) -> Config:
     """The configuration of a run with these overlays and, above them, `more`: single values of the command line.
 
-    Raises `InputError` as `read_layers`, `whatwhere.config.parse` and `check_files` do.
+    Raises `InputError` as `read_layers`, `named_after`, `whatwhere.config.parse` and `check_files` do.
     """
     layers = {**read_layers(overlays), "--config": dict(more)}
-    config = parse(merged(*layers.values()), layers=layers)
+    config = parse(merged(*layers.values(), named_after(overlays, layers)), layers=layers)
     check_files(config, layers=layers)
     return config
+
+
+def named_after(overlays: Sequence[Path], layers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """`{run: NAME}` of overlays of which none says a run, nor anything above them: none writes into another's folder.
+
+    The name is the overlay's own, or those of several with `-` between. Raises `InputError` where it has none to give.
+    """
+    own = [path for path in overlays if path.resolve() != BASE.resolve()]
+    shipped = {_shown(path) for path in (BASE, *PARTS)}
+    if not own or any("run" in tree for file, tree in layers.items() if file not in shipped):
+        return {}
+    name = plain_name("-".join(path.stem for path in own))
+    if not name:
+        raise InputError(f"{own[-1]}: expected a file's name with letters or digits, for the run; add `run: …` to it")
+    return {"run": name}
 
 
 def unset_variable(root: Path) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Name, Positive, Strict, without_nothing
@@ -21,8 +23,8 @@ Use = tuple[str, Run]
 class Row(Strict):
     """One row of a table. Without `backbone` it is the paper's alone: `reported`, or with the `reason` for a gap."""
 
-    labels: tuple[str, ...]
-    """The row's name, in the table's `columns`."""
+    labels: tuple[str, ...] = ()
+    """The row's name, in the table's `columns`; by default its backbone, method and naming."""
     paper: float | dict[str, float] | None = None
     """The paper's number, or several by their names."""
     of: str = ""
@@ -48,16 +50,52 @@ class Row(Strict):
         return self
 
 
-class _Table(Strict):
-    """Rows, the data sets they are computed on, and where the paper's numbers come from."""
+#: What heads the rows' names where a table does not say it.
+_COLUMNS = {"backbone": "Backbone", "method": "Method", "naming": "Naming"}
 
-    title: str
-    source: str
+
+def _rows_not_required(schema: dict[str, Any]) -> None:
+    """For editors: backbones and methods may stand for rows."""
+    schema["required"].remove("rows")
+
+
+class _Table(Strict):
+    """Rows, the data sets they are computed on, and where the paper's numbers come from.
+
+    Either `rows`, or `backbones` and `methods` (of `zeroshot` also `namings`): a row for each with each.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_rows_not_required)
+
+    title: str = ""
+    """By default the table's name."""
+    source: str = ""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
-    columns: tuple[str, ...]
+    backbones: tuple[Name, ...] = ()
+    methods: tuple[Name, ...] = ()
+    namings: tuple[Name, ...] = ()
+    columns: tuple[str, ...] = ()
+    """What the rows' labels are; by default backbone and method, and of `zeroshot` the naming."""
     rows: tuple[Row, ...]
     compared: Annotated[dict[str, Name], BeforeValidator(without_nothing)] = Field(default_factory=dict)
     """Of the paper's data sets, as they are named in `paper`, against which of ours each is held."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_in_full(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if given.get("rows") and (given.get("backbones") or given.get("methods")):
+            words = "expected `rows`, or `backbones` and `methods`, got both; leave one out (`rows: null` those below)"
+            raise PydanticCustomError("row", "{words}", {"words": words})
+        filled = {key: value for key, value in given.items() if key != "rows" or value is not None}
+        if filled.get("backbones") and filled.get("methods"):
+            filled["rows"] = _each_with_each(filled)
+        named = list(_COLUMNS)[: 3 if given.get("kind") == "zeroshot" else 2]
+        filled.setdefault("columns", [_COLUMNS[key] for key in named])
+        if isinstance(filled.get("rows"), list | tuple):
+            filled["rows"] = [_labelled(row, named) for row in filled["rows"]]
+        return filled
 
     @model_validator(mode="after")
     def _named_in_full(self) -> _Table:
@@ -69,14 +107,19 @@ class _Table(Strict):
                 words = f"rows[{i}].crf: expected it in a table of kind matching only, got true; leave it out"
                 raise PydanticCustomError("row", "{words}", {"words": words})
             if bool(row.naming) != (kind == "zeroshot" and row.backbone is not None):
-                words = f"rows[{i}].naming: expected one of namings in computed rows of a table of kind zeroshot"
-                raise PydanticCustomError("row", "{words}", {"words": f"{words} and only there, got {row.naming}"})
+                words = "expected one of namings in computed rows of a table of kind zeroshot and only there"
+                words = f"{self.key(f'rows[{i}]', 'namings')}: {words}, got {row.naming or 'none'}"
+                raise PydanticCustomError("row", "{words}", {"words": words})
             for dataset in row.datasets or ():
                 must_exist(f"rows[{i}].datasets", dataset, dict.fromkeys(self.datasets))
             if len(row.labels) != len(self.columns):
                 words = f"rows[{i}].labels: expected {len(self.columns)} ({', '.join(self.columns)}), got {row.labels}"
                 raise PydanticCustomError("row", "{words}", {"words": words})
         return self
+
+    def key(self, where: str, section: str) -> str:
+        """The key by which what is computed at `where` asks for an entry of `section`."""
+        return section if self.backbones or section == "datasets" else f"{where}.{section.removesuffix('s')}"
 
     def uses(self) -> list[Use]:
         """Every computed row on every data set."""
@@ -87,6 +130,21 @@ class _Table(Strict):
             for where, row in rows
             if row.backbone and row.method and dataset in (row.datasets or self.datasets)
         ]
+
+
+def _each_with_each(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each backbone with each method, and each naming where there are any; none where they are no lists."""
+    lists = {key.removesuffix("s"): given[key] for key in ("backbones", "methods", "namings") if given.get(key)}
+    if not all(isinstance(names, list | tuple) for names in lists.values()):
+        return []
+    return [dict(zip(lists, names, strict=True)) for names in product(*lists.values())]
+
+
+def _labelled(row: Any, keys: Sequence[str]) -> Any:
+    """A row with the names of what it is of for labels, where it has none."""
+    if not isinstance(row, dict) or row.get("labels") or not (row.get("backbone") and row.get("method")):
+        return row
+    return {**row, "labels": [str(row.get(key) or "") for key in keys]}
 
 
 class Oracle(_Table):
@@ -155,6 +213,10 @@ Table = Annotated[Oracle | Seconds | Matching | Positions | ZeroShot | Objects, 
 @runtime_checkable
 class Shown(Protocol):
     """A table or a figure."""
+
+    def key(self, where: str, section: str) -> str:
+        """The key by which what is shown at `where` asks for an entry of `section`."""
+        ...
 
     def uses(self) -> list[Use]:
         """Where it asks for a run, and the run."""

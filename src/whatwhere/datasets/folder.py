@@ -36,12 +36,9 @@ def load(
     InputError when that image's labels are read; a missing or empty directory is one here.
     """
     root, label_dir = Path(root), None if labels_root is None else Path(labels_root)
-    if label_dir is not None and (not label_dir.is_dir() or label_dir.resolve() == root.resolve()):
-        raise InputError(
-            f"data set {name}: expected a directory of label maps other than root, got "
-            f"{str(label_dir)!r}; check labels_root"
-        )
     paths = image_paths(name, root, leave_out=label_dir)[:limit]
+    if label_dir is not None:
+        _check_labels(name, root, label_dir)
     labels = [
         partial(_labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label)
         if label_dir is not None
@@ -53,6 +50,16 @@ def load(
         Record(id_, partial(read_image, path), label) for id_, path, label in zip(ids, paths, labels, strict=True)
     )
     return Dataset(name, tuple(records), tuple(classes))
+
+
+def _check_labels(name: str, root: Path, labels: Path) -> None:
+    """Raises InputError where label maps have no directory, or that of the images."""
+    if not labels.is_dir():
+        got = f"{'a file' if labels.exists() else 'nothing'} at {str(labels)!r}"
+        raise InputError(f"data set {name}: expected a directory of label maps, got {got}; check labels_root")
+    if labels.resolve() == root.resolve():
+        got = f"root itself, {str(root)!r}"
+        raise InputError(f"data set {name}: expected label maps elsewhere than images, got {got}; check labels_root")
 
 
 def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Path]:

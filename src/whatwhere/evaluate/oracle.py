@@ -28,6 +28,11 @@ def oracle_counts(regions: Int[np.ndarray, "y x"], labels: Int[np.ndarray, "y x"
     return frame[(frame.predicted > 0) | (frame.actual > 0)].reset_index(drop=True)
 
 
+def iou_of(counts: pd.DataFrame) -> pd.Series:
+    """IoU of each row of `COUNTS`, between 0 and 1."""
+    return counts.intersection / (counts.predicted + counts.actual - counts.intersection)
+
+
 def mean_iou(counts: pd.DataFrame, *, shared_classes: bool) -> float:
     """mIoU of `COUNTS`, between 0 and 1; NaN where nothing was scored.
 
@@ -38,8 +43,8 @@ def mean_iou(counts: pd.DataFrame, *, shared_classes: bool) -> float:
     """
     if shared_classes:
         totals = counts.groupby("label")[COUNTS[3:]].sum()
-        return float(_iou(totals).mean())
-    each = _iou(counts).groupby([counts.image, counts.annotator]).mean()
+        return float(iou_of(totals).mean())
+    each = iou_of(counts).groupby([counts.image, counts.annotator]).mean()
     return float(each.groupby("image").mean().mean())
 
 
@@ -58,7 +63,7 @@ def _resampled(
     images = counts.image.unique()
     times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=resamples)
     if not shared_classes:
-        each = _iou(counts).groupby([counts.image, counts.annotator]).mean().groupby("image").mean()
+        each = iou_of(counts).groupby([counts.image, counts.annotator]).mean().groupby("image").mean()
         return times @ each.reindex(images).to_numpy() / len(images)
     table = counts.groupby(["image", "label"])[COUNTS[3:]].sum().unstack(fill_value=0).reindex(images)
     sums = [times @ table[name].to_numpy() for name in COUNTS[3:]]
@@ -71,7 +76,3 @@ def _overlap(regions: np.ndarray, labels: np.ndarray) -> Int[np.ndarray, "region
     shape = (int(regions.max(initial=0)) + 1, int(labels.max(initial=0)) + 1)
     joint = np.ravel_multi_index((regions.astype(int), labels.astype(int)), shape)
     return np.bincount(joint, minlength=shape[0] * shape[1]).reshape(shape)
-
-
-def _iou(counts: pd.DataFrame) -> pd.Series:
-    return counts.intersection / (counts.predicted + counts.actual - counts.intersection)

@@ -23,6 +23,7 @@ from typing import Any
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
+from whatwhere.publish.tables import is_number
 
 DOCS = Path("docs")
 _BLOCK = re.compile(r"(<!-- numbers: (\{.*?\}) -->\n).*?(<!-- /numbers -->)", re.S)
@@ -85,7 +86,8 @@ def _markdown(asked: str, docs: Path) -> str:
     for name, cells in (block.get("rows") or {}).items():
         _check(name, frame, path)
         frame = frame[frame[name].isin(cells if isinstance(cells, list) else [cells])]
-    columns: Mapping[str, str | None] = block.get("columns") or dict.fromkeys(frame.columns)
+    shown = [name for name in frame.columns if not is_number(name)]
+    columns: Mapping[str, str | None] = block.get("columns") or dict.fromkeys(shown)
     for name in columns:
         _check(name, frame, path)
     if frame.empty:

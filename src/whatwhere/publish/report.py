@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.publish.claims import NOT_REPRODUCED, REPRODUCED, UNTESTED, Verdict
-from whatwhere.publish.tables import LESS_PAPER, MODEL_OF_PAPER, OF_PAPER
+from whatwhere.publish.tables import LESS_PAPER, MODEL_OF_PAPER, OF_PAPER, is_number
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -92,8 +92,8 @@ def write_report(
 
     `summary` are (label, value) pairs on what was run on what; `tables` CSV files whose first line is the
     header, each with an optional `NAME.meta.json` beside it (`title`, `source`, `notes`); `figures` PNG
-    files with their captions, of which the first opens the page; `settings` the resolved configuration as YAML. Written
-    beside `output` and renamed.
+    files with their titles, which the files' own captions follow, and of which the first opens the page; `settings` the
+    resolved configuration as YAML. Written beside `output` and renamed.
 
     Raises InputError for a table or picture that is missing or damaged.
     """
@@ -152,6 +152,7 @@ def _read_table(path: Path, anchor: str) -> _Table:
     meta = _read_meta(path.with_suffix(".meta.json"))
     kinds = tuple(_kind(name, [row[i] for row in rows]) for i, name in enumerate(header))
     keep = [i for i, kind in enumerate(kinds) if kind != "note" or any(row[i] for row in rows)]
+    keep = [i for i in keep if not is_number(header[i])]
     first = [row[0] for row in rows]
     changes = [cell != before for cell, before in zip(first, ["", *first], strict=False)]
     return _Table(
@@ -212,10 +213,12 @@ def _read_figure(path: Path, anchor: str, caption: str) -> _Figure:
         raise _refusal(path, expected, error.strerror or "nothing") from error
     if not content.startswith(_PNG) or len(content) < 24:
         raise _refusal(path, expected, "another format or a damaged file")
-    from whatwhere.publish.figures import for_screen
+    from whatwhere.publish.figures import caption_of, for_screen
 
     width_px, height_px = struct.unpack(">II", content[16:24])
-    return _Figure(anchor, caption or path.stem, caption, b64encode(for_screen(path)).decode(), width_px, height_px)
+    picture, said = b64encode(for_screen(path)).decode(), caption_of(path)
+    words = f"{caption.rstrip('.')}. {said}" if caption and said else caption or said
+    return _Figure(anchor, caption or path.stem, words, picture, width_px, height_px)
 
 
 def _refusal(path: Path, expected: str, got: str) -> InputError:

@@ -20,6 +20,8 @@ OF_DIFFERENCES = (
     f"{LESS_PAPER[1:-1].capitalize()}: in the paper's digits; between what the source names and what ours are on, and "
     f'between models where one is named under "{MODEL_OF_PAPER}".'
 )
+#: End the headings of the CSV file's last columns, ours as plain numbers: the value and the ends of its interval.
+AS_NUMBERS = (" [value]", " [low]", " [high]")
 #: What LaTeX has a command for.
 SIGNS = {"–": "--", "−": "$-$", "×": r"$\times$", "±": r"$\pm$"}
 
@@ -57,10 +59,11 @@ def write_table(
     with that name first. A column that would be empty is left out.
 
     `numbers` are each row's own, at full precision: `.meta.json` has them as `rows`, an entry for each row and data
-    set. `against` says which quantity of ours each of the paper's names stands against ("" is that of a single
-    number); where a row has both, a column with ours less the paper's follows the paper's. A name may begin with one
-    of the paper's data sets, as `table["compared"]` has them; one that does not is held against the first of those of
-    ours, or the table's first data set. The paper's columns come first, but for those that stand `beside` (by name) one
+    set; to six digits the CSV file alone has them as last columns, `mIoU [value]`, `mIoU [low]`, `mIoU [high]`.
+    `against` says which quantity of ours each of the paper's names stands against ("" is that of a single number);
+    where a row has both, a column with ours less the paper's follows the paper's. A name may begin with one of the
+    paper's data sets, as `table["compared"]` has them; one that does not is held against the first of those of ours,
+    or the table's first data set. The paper's columns come first, but for those that stand `beside` (by name) one
     of `columns`.
     """
     rows, numbers = table["rows"], numbers or [{}] * len(table["rows"])
@@ -81,11 +84,31 @@ def write_table(
     frame = pd.DataFrame(lines, columns=names, dtype=object).fillna("")
     frame = frame.drop(columns=[c for c in frame if c not in table["columns"] and not frame[c].astype(bool).any()])
     notes = [*notes, *([OF_DIFFERENCES] if any(LESS_PAPER in str(name) for name in frame) else [])]
-    _write(csv, frame.to_csv(index=False))
+    _write(csv, pd.concat([frame, _as_numbers(table, numbers)], axis=1).to_csv(index=False))
     _write(csv.with_suffix(".md"), _markdown(frame, table["title"], notes))
     _write(csv.with_suffix(".tex"), _latex(frame, table["title"], notes))
     described = {"title": table["title"], "source": table["source"], "notes": notes}
     write_json(csv.with_suffix(".meta.json"), described | {"rows": _described(rows, numbers)})
+
+
+def is_number(heading: str) -> bool:
+    """Whether a column of a CSV file repeats what others show as words."""
+    return heading.endswith(AS_NUMBERS)
+
+
+def _as_numbers(table: dict[str, Any], numbers: Sequence[Numbers]) -> pd.DataFrame:
+    """Every number of ours in columns of its own; none for an end that no row has."""
+    cells = [
+        {
+            f"{quantity}{on_dataset(table, dataset)}{part}": f"{end:.6g}"
+            for dataset, quantities in found.items()
+            for quantity, number in quantities.items()
+            for part, end in zip(AS_NUMBERS, number, strict=True)
+            if end is not None and math.isfinite(end)
+        }
+        for found in numbers
+    ]
+    return pd.DataFrame(cells, index=range(len(cells)), dtype=object).fillna("")
 
 
 def computed_on(table: dict[str, Any], row: dict[str, Any]) -> Sequence[str]:

@@ -26,7 +26,8 @@ STORED = ("images", "vectors", "regions", "named", "masks")
 
 
 def draw_figure(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
-    """One figure of the configuration by its `kind`, its `settings` with `seed`, `resamples` and `halves`.
+    """One figure of the configuration by its `kind`, its `settings` with `seed`, `resamples` and `halves`; of pictures
+    also with the view that crops them (`crop`, or None) and the models that know rendered scenes only (`scenes_only`).
 
     `given` are manifests of the stores that each column of a figure of pictures shows, under the store's kind and the
     column's number (`regions2`), for curves `scores`, the paths `…/{dataset}/{backbone}/{method}/{shard}.parquet`, and
@@ -45,11 +46,18 @@ def _draw_pictures(output: Path, given: Mapping[str, Sequence[str]], settings: M
         noted = {"notes": notes(counts)} if counts else {}
         columns.append({**said, "stores": files, "halves": settings["halves"], **noted})
     chosen = worst_first(given["worst"])[: settings["images"]] if "worst" in given else None
-    # without labels there is no worst
-    caption = "No image has labels: these are the first." if chosen == [] else ""
-    draw_pictures(
-        columns, output, title=settings["title"], images=settings["images"], ids=chosen or None, caption=caption
-    )
+    there = len(Shards(next((paths for kind, paths in given.items() if kind.startswith("images")), ())))
+    shown = len(chosen) if chosen else min(settings["images"], there)
+    crop, new = settings.get("crop"), ", ".join(settings.get("scenes_only", ()))
+    words = {
+        f"{shown} of {there} images.": shown < there,
+        "No image has labels: these are the first.": chosen == [],  # without labels there is no worst
+        f"Of each image the square in its middle, as view {crop} cuts it.": crop,
+        f"Made for rendered scenes, not for photographs: {new}.": new,
+    }
+    caption = " ".join(sentence for sentence, holds in words.items() if holds)
+    asked: dict[str, Any] = {"images": settings["images"], "ids": chosen or None}
+    draw_pictures(columns, output, title=settings["title"], caption=caption, **asked)
 
 
 def _draw_curves(output: Path, given: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:

@@ -11,11 +11,11 @@ from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store
 from whatwhere.datasets.images import tokens_to_pixels
-from whatwhere.evaluate.oracle import COUNTS, oracle_counts
+from whatwhere.evaluate.oracle import COUNTS, iou_of, oracle_counts
 
-#: Beside the counts: K of the partition, whether it is the image's chosen one, which layers entered, and whether
-#: labels are classes with names (the same in every image) or segments of one drawing.
-OF_PARTITIONS = ["clusters", "chosen", "graphs", "named"]
+#: Beside the counts: their IoU, K of the partition, whether it is the image's chosen one, which layers entered, and
+#: whether labels are classes with names (the same in every image) or segments of one drawing.
+OF_PARTITIONS = ["iou", "clusters", "chosen", "graphs", "named"]
 
 
 def write_scores(images: Store, regions: Store, output: Path) -> None:
@@ -36,6 +36,7 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
                 counts = oracle_counts(pixels, truth).assign(image=name, annotator=annotator, **of_partition)
                 frames.append(counts)
     table = pd.concat(frames[1:] or frames, ignore_index=True)
-    table = table.assign(graphs=known["graphs"], named=bool(images.attributes["classes"]))
+    named = bool(images.attributes["classes"])
+    table = table.assign(iou=iou_of(table).astype(float), graphs=known["graphs"], named=named)
     with replacing(output) as partial:
         table[[*COUNTS, *OF_PARTITIONS]].to_parquet(partial, index=False)

@@ -25,6 +25,12 @@ class Shards:
         self._closed = list(manifests)
         self._places: dict[str, tuple[Store, int]] = {}
 
+    def __len__(self) -> int:
+        """Images of all shards."""
+        while self._closed:
+            self._open()
+        return len(self._places)
+
     def first(self, images: int) -> list[str]:
         """The ids of the first images over all shards."""
         while len(self._places) < images and self._closed:

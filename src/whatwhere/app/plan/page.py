@@ -24,6 +24,7 @@ def page(plan: Plan) -> str:
         "downloads, made by the run": _table(["what", "size", "into", "terms"], "lrll", downloads),
         "missing: yours to do": _bullets(f"{one.what}: {one.how}" for one in plan.missing),
         "unknown": _bullets(plan.unknown),
+        "to know": _bullets(plan.cautions),
     }
     titled = [f"{title}\n{body}" for title, body in sections.items() if body]
     last = f"ready; downloads {bytes_words(plan.totals['download_bytes'])} first" if plan.downloads else "ready"

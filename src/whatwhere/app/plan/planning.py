@@ -15,6 +15,7 @@ from whatwhere.app.plan.needs import Download, Missing, downloads, missing
 from whatwhere.app.plan.rates import Curves, calibrated, logged, told
 from whatwhere.artifacts.clock import cores
 from whatwhere.config import Config
+from whatwhere.config.needed import cautions
 
 #: The paper's GPU, to reckon with where a configuration asks for one and none is here.
 PAPERS_GPU = "A40"
@@ -25,7 +26,8 @@ TOLD = ("stage", "place", "jobs", "images", "passes", "flop", "low_s", "high_s",
 @dataclass(frozen=True)
 class Plan:
     """What a run will do. `data`: kind, images and state of each data set; `gpu`: one that is not here, to reckon with,
-    where networks take `gpu_s` of `totals`; `unknown`: why something is; `free_bytes` on the disk of `results`.
+    where networks take `gpu_s` of `totals`; `unknown`: why something is; `cautions`: what the results leave out, and
+    whose eyes the images are new to; `free_bytes` on the disk of `results`.
     """
 
     run: str
@@ -39,6 +41,7 @@ class Plan:
     downloads: tuple[Download, ...]
     missing: tuple[Missing, ...]
     unknown: tuple[str, ...]
+    cautions: tuple[str, ...]
     free_bytes: Number
 
     @property
@@ -58,6 +61,17 @@ class Plan:
         """The plan as `json.dump` takes it."""
         jobs = [{key: getattr(one, key) for key in TOLD} for one in self.jobs]
         return {**asdict(replace(self, jobs=())), "jobs": jobs, "totals": self.totals, "ready": not self.missing}
+
+
+def _in_part(known: Known) -> list[str]:
+    """The figures that show fewer images than there are."""
+    pictures = {name: figure for name, figure in known.config.figures.items() if figure.kind == "pictures"}
+    there = {name: known.data(figure.dataset).images for name, figure in pictures.items()}
+    return [
+        f"figure {name}: {figure.images} of {there[name]} images of {figure.dataset}"
+        for name, figure in pictures.items()
+        if (there[name] or 0) > figure.images
+    ]
 
 
 def make_plan(
@@ -99,5 +113,6 @@ def make_plan(
         downloads=tuple(fetched),
         missing=tuple(missing(known, short, has_device=is_here)),
         unknown=tuple(known.unknown),
+        cautions=(*cautions(config), *_in_part(known)),
         free_bytes=free,
     )

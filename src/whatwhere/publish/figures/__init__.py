@@ -30,7 +30,7 @@ from whatwhere.publish.figures.graphs import Graph
 from whatwhere.publish.figures.instances import instance_overlay
 from whatwhere.publish.figures.naming import name_colours, named_overlay
 from whatwhere.publish.figures.overview import draw_overview
-from whatwhere.publish.figures.page import DPI
+from whatwhere.publish.figures.page import DPI, caption_of
 from whatwhere.publish.figures.screen import for_screen
 from whatwhere.publish.figures.sheet import Heading, Row, draw_sheet
 
@@ -58,6 +58,7 @@ __all__ = [
     "Photo",
     "Regions",
     "Row",
+    "caption_of",
     "draw_bars",
     "draw_curves",
     "draw_diagram",

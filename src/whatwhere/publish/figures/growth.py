@@ -60,7 +60,7 @@ def draw_growth(panels: Panels, output: Path, *, title: str, x_label: str, capti
         canvas.draw()
         plots = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
     heading = text_strip(title, plots.width, size_pt=9.0, bold=True)
-    save_page([heading, plots, text_strip(caption, plots.width, size_pt=7.0)], output)
+    save_page([heading, plots, text_strip(caption, plots.width, size_pt=7.0)], output, caption=caption)
 
 
 def plot_growth(panels: Panels, *, x_label: str) -> Figure:

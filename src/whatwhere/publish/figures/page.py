@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from whatwhere.artifacts.atomic import replacing
 
@@ -16,6 +17,8 @@ DPI = 240
 PAGE_PX, MARGIN_PX, GAP_PX = 7 * DPI, 12, 8
 #: A strip that fills the page.
 STRIP_PX = PAGE_PX - 2 * MARGIN_PX
+#: By what name PNG files have words about them.
+_DESCRIPTION = "Description"
 #: White at the left of every strip, where a sheet has the names of its rows.
 INDENT_PX = 26
 
@@ -59,16 +62,25 @@ def letters(size_pt: float, bold: bool = False) -> ImageFont.FreeTypeFont:
 def save_titled(strip: Image.Image, output: Path, *, title: str, caption: str) -> None:
     """A strip under its title and over its caption, see `save_page`."""
     words = (text_strip(title, strip.width, size_pt=9.0, bold=True), text_strip(caption, strip.width, size_pt=7.0))
-    save_page([words[0], strip, words[1]], output)
+    save_page([words[0], strip, words[1]], output, caption=caption)
 
 
-def save_page(strips: Sequence[Image.Image | None], output: Path) -> None:
+def save_page(strips: Sequence[Image.Image | None], output: Path, *, caption: str = "") -> None:
     """The strips (all of one width) below each other as a PNG file, beside `output` first; the same strips
-    give the same bytes.
+    give the same bytes. `caption` is the file's description, for whoever shows it (`caption_of`).
     """
     margins = ((0, GAP_PX), (MARGIN_PX, MARGIN_PX), (0, 0))
     present = [np.asarray(strip) for strip in strips if strip is not None]
     page = np.concatenate([np.pad(strip, margins, constant_values=255) for strip in present])
     page = np.pad(page, ((MARGIN_PX, MARGIN_PX - GAP_PX), (0, 0), (0, 0)), constant_values=255)
     with replacing(output) as partial:
-        Image.fromarray(page).save(partial, "PNG", dpi=(DPI, DPI))
+        described = PngInfo()
+        if caption:
+            described.add_itxt(_DESCRIPTION, caption)
+        Image.fromarray(page).save(partial, "PNG", dpi=(DPI, DPI), pnginfo=described)
+
+
+def caption_of(figure: Path) -> str:
+    """The caption that a PNG file was saved with; nothing where it has none."""
+    with Image.open(figure) as page:
+        return str(page.info.get(_DESCRIPTION, ""))

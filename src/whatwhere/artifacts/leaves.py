@@ -1,0 +1,36 @@
+"""Settings as single values, each with its path: what depends on many then says which of them changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+#: A path of keys, and numbers in lists, with the value at its end.
+Leaf = tuple[Any, ...]
+
+
+def leaves(tree: Any, *path: str | int) -> Iterator[Leaf]:
+    """Every value of a tree of dictionaries and lists as (key, key, …, value), in order; what is empty is a value."""
+    inner = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    if not inner:
+        yield (*path, tree)
+    for key, value in inner:
+        yield from leaves(value, *path, key)
+
+
+def tree_of(values: Iterable[Leaf]) -> Any:
+    """The tree that `leaves` took apart."""
+    tree: dict[str | int, Any] = {}
+    for *path, last, value in values:
+        place = tree
+        for key in path:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return _with_lists(tree)
+
+
+def _with_lists(tree: Any) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    inner = {key: _with_lists(value) for key, value in tree.items()}
+    return list(inner.values()) if inner and all(isinstance(key, int) for key in inner) else inner

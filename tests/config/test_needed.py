@@ -1,0 +1,80 @@
+"""What a run depends on: the entries that its tables and figures ask for, and no claim about what it does not hold."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from whatwhere.artifacts.leaves import leaves
+from whatwhere.config import parse
+from whatwhere.config.needed import cautions, crops, out_of_depth, used
+from whatwhere.config.overlay import BASE, PARTS, merged
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = merged(*(yaml.safe_load((ROOT / name).read_text()) for name in (BASE, *PARTS)))
+OWN = {"kind": "oracle", "datasets": ["scenes"], "backbones": ["zoo-dino"], "methods": ["exact", "final"]}
+
+
+def of_one(**changes):
+    return parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": OWN}}, changes))
+
+
+def test_a_table_of_ones_own_is_all_that_its_run_holds():
+    found = used(of_one())
+    names = {section: list(found[section]) for section in ("datasets", "views", "backbones", "methods", "tables")}
+    assert names == {
+        "datasets": ["scenes"],
+        "views": ["native"],
+        "backbones": ["zoo-dino"],
+        "methods": ["exact", "final"],
+        "tables": ["mine"],
+    }
+    assert found["claims"] == []
+    assert not {"zoo", "segments", "proposals", "namings"} & set(found)
+
+
+def test_claims_stay_with_the_tables_that_they_are_about():
+    found = used(parse({**SHIPPED, "only": ["table2"]}))
+    assert found["claims"]
+    assert {claim["table"] for claim in found["claims"]} == {"table2"}
+    assert len(used(parse(SHIPPED))["claims"]) == len(SHIPPED["claims"])
+
+
+@pytest.mark.parametrize("shown", [*SHIPPED["tables"], *SHIPPED["figures"], None])
+def test_what_is_used_is_a_configuration_by_itself(shown):
+    """Nothing is missing in it, and its own used part is itself."""
+    config = parse({**SHIPPED, "only": shown and [shown]})
+    found = used(config)
+    again = used(parse(found))
+    assert again == found
+    assert parse(found).tables == config.tables
+
+
+def test_a_changed_setting_is_the_one_value_that_differs():
+    before, after = ({repr(leaf) for leaf in leaves(used(of_one(**changes)))} for changes in ({}, {"bootstrap": 5}))
+    assert before ^ after == {"('bootstrap', 1000)", "('bootstrap', 5)"}
+
+
+def test_what_is_not_used_may_change():
+    other = {"methods": {"gradient": {"steps": 3}}, "zoo": {"scenes": 7}, "proposals": {"most": 3}}
+    assert used(of_one()) == used(of_one(**other))
+
+
+def test_photographs_seen_by_the_zoo_and_what_a_view_cuts_away_are_said():
+    config = parse({**SHIPPED, "only": ["figure3_photos"]})
+    assert set(crops(config)) == {("photos", "photo"), ("photos", "photo-half")}
+    backbones = {backbone for _, backbone in out_of_depth(config)}
+    assert backbones == {name for name in backbones if SHIPPED["backbones"][name]["model"].startswith("zoo/")} != set()
+    first = cautions(config)[0]
+    assert first.startswith("photos through ")
+    assert all(name in first for name in backbones)
+    assert "photos through view photo: of each image the square in its middle" in cautions(config)
+
+
+def test_of_rendered_scenes_there_is_nothing_to_say():
+    assert cautions(of_one()) == cautions(parse({**SHIPPED, "only": ["table4", "figure5"]})) == []
+
+
+def test_untrained_ones_of_the_zoo_know_nothing_to_be_cautioned_of():
+    own = {**OWN, "datasets": ["photos"], "backbones": ["untrained-vit", "timed-vits16"]}
+    assert out_of_depth(parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": own}}))) == []
