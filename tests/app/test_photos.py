@@ -236,7 +236,7 @@ class TestObjects:
         solved = SimpleNamespace(vectors=rows.astype(np.float32), grid=(8, 12))
         monkeypatch.setattr(detecting, "solve_photo", lambda *_, **__: solved)
         found = proposals(None, np.zeros((40, 60, 3), np.uint8))
-        masks = [mask for mask, _ in in_pixels(found, 40, 60)]
+        masks = [mask for mask, _ in in_pixels(found, np.zeros((40, 60, 3), np.uint8))]
         expected = [(truth == number).repeat(5, 0).repeat(5, 1) for number in (1, 2)]
         for mask in expected:
             overlaps = [(mask & other).sum() / (mask | other).sum() for other in masks]

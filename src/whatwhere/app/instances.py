@@ -15,7 +15,7 @@ from whatwhere.app.eyes import caution
 from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.backbones import load_backbone
-from whatwhere.datasets.images import tokens_to_pixels
+from whatwhere.evaluate.borders import Borders, masks_to_pixels
 from whatwhere.evaluate.instances import coco_results
 from whatwhere.publish.figures import instance_overlay
 
@@ -35,6 +35,7 @@ def detect_photos(
     backbone_settings: dict[str, Any],
     report: Callable[[str], None],
     shown: int,
+    borders: Borders = "image",
     warn: Callable[[str], None] = lambda line: None,
     **choice: Any,
 ) -> list[str]:
@@ -50,7 +51,7 @@ def detect_photos(
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The masks of one photograph, to be written; says how many."""
         found = proposals(model, image, protocol=protocol_of(backbone), **choice)
-        return lambda: _write(out, name, photo.name, image, found, shown, model.weights)
+        return lambda: _write(out, name, photo.name, image, found, shown, borders, model.weights)
 
     return each_photo(photos, out, work, doing="detecting", report=report)
 
@@ -73,13 +74,14 @@ def proposals(
     return propose(solved.vectors, np.stack(list(partitions.values())), solved.grid, threshold=threshold, most=most)
 
 
-def in_pixels(found: Proposals, height: int, width: int) -> Iterator[tuple[Bool[np.ndarray, "y x"], float]]:
+def in_pixels(
+    found: Proposals, image: UInt8[np.ndarray, "y x 3"], borders: Borders = "image"
+) -> Iterator[tuple[Bool[np.ndarray, "y x"], float]]:
     """Each mask in the photograph's own pixels, and its score: one at a time, as all of a large one would not fit.
 
     Between the pixels of a photograph that has fewer than tokens a mask may vanish: then it is left out.
     """
-    for mask, score in zip(found.masks, found.scores.tolist(), strict=True):
-        pixels = tokens_to_pixels(mask.astype(np.int16), height, width) > 0
+    for pixels, score in zip(masks_to_pixels(found.masks, image, borders), found.scores.tolist(), strict=True):
         if pixels.any():
             yield pixels, score
 
@@ -102,14 +104,16 @@ def coco(name: str, image: np.ndarray, masks: Iterable[tuple[np.ndarray, float]]
     }
 
 
-def _write(out: Path, name: str, file: str, image: np.ndarray, found: Proposals, shown: int, weights: str) -> str:
+def _write(
+    out: Path, name: str, file: str, image: np.ndarray, found: Proposals, shown: int, borders: Borders, weights: str
+) -> str:
     """Both files, or none that is not whole; says how many objects there are, and where to look."""
     size = image.shape[:2]
     drawn = np.zeros((min(shown, len(found.masks)), *size), bool)
 
     def passing() -> Iterator[tuple[np.ndarray, float]]:
         """Each mask once; the first stay for the picture."""
-        for place, (mask, score) in enumerate(in_pixels(found, *size)):
+        for place, (mask, score) in enumerate(in_pixels(found, image, borders)):
             if place < len(drawn):
                 drawn[place] = mask
             yield mask, score

@@ -16,7 +16,7 @@ from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, proto
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import PRESETS, load_backbone
-from whatwhere.datasets.images import tokens_to_pixels
+from whatwhere.evaluate.borders import Borders, to_pixels
 from whatwhere.publish.figures import eigenvector_rgb, label_colours, named_overlay, region_overlay
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def segment_photos(
     """Segments every photo into files under `out`; answers one line for each that could not be read.
 
     With `prompts`, regions get the name of the most probable, unless it is not above `threshold`. `choice` is
-    `solve_photo`'s. A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a
+    `segment`'s. A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a
     photo, `warn` what to know of the backbone (`caution`).
     """
     check_output(out, photos)
@@ -75,9 +75,10 @@ def segment(
     seed: int = 0,
     texts: np.ndarray | None = None,
     threshold: float = 0.0,
+    borders: Borders = "image",
     **choice: Any,
 ) -> dict[str, Any]:
-    """Regions of one photograph; `choice` is `solve_photo`'s.
+    """Regions of one photograph, with borders that follow the image or the `tokens`; `choice` is `solve_photo`'s.
 
     Answers `labels` `[y, x]` at the photograph's own size, `vectors` `[row, column, vector]`, `values` `[vector]`,
     `clusters`; with `texts` `[text, channel]` also `named` `[y, x]`, 0 where none is probable enough and n + 1 for the
@@ -88,7 +89,7 @@ def segment(
     solved = solve_photo(backbone, image, seed=seed, joint=texts is not None, **choice)
     regions = cluster(solved.vectors, clusters=clusters, seed=seed)
     found: dict[str, Any] = {
-        "labels": tokens_to_pixels(regions.labels.reshape(solved.grid), *image.shape[:2]),
+        "labels": to_pixels(regions.labels.reshape(solved.grid), image, borders),
         "vectors": rearrange(solved.vectors, "(row column) vector -> row column vector", row=solved.grid[0]),
         "values": solved.values,
         "clusters": regions.clusters,

@@ -69,6 +69,12 @@ def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
         help="short side, or side of the square, shown to the backbone (its own: see whatwhere backbones)",
     )
     command.add_argument("--pathway", choices=["qk", "vv"], default="qk", help="where (qk) or what (vv)")
+    command.add_argument(
+        "--borders",
+        choices=["image", "tokens"],
+        default="image",
+        help="where regions end: at the image's own edges, or between the tokens that the backbone sees (image)",
+    )
     command.add_argument("--solver", choices=["exact", "gradient", "released"], default="exact")
     command.add_argument("--seed", type=whole_number, default=0)
     command.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help=f"default: {out}")
@@ -108,6 +114,7 @@ def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) 
         "size_px": options.size,
         "pathway": options.pathway,
         "solver": options.solver,
+        "borders": options.borders,
         "seed": options.seed,
         "report": partial(print, flush=True),
         "warn": complain,
