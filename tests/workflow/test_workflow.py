@@ -392,6 +392,26 @@ def test_features_can_be_deleted_after_their_last_use(finished, tmp_path):
     assert brief.planned() == set()
 
 
+def linked(project, run):
+    """Stages of a run whose stores were linked from another."""
+    logs = project.folder / "results" / run / "logs"
+    return {log.relative_to(logs).parts[0] for log in logs.rglob("*.log") if "linked: results/" in log.read_text()}
+
+
+def test_another_run_starts_no_network_for_what_is_there(project):
+    five = {"exact": {"kind": "exact", "vectors": 5}}
+    table = {"table1": {**SMALL["tables"]["table1"], "clusters": 2, "rows": SMALL["tables"]["table1"]["rows"][:1]}}
+    project.configure(run="other", methods=five, tables=table, figures={})
+    project.run()
+    assert linked(project, "other") == {"images", "features"}
+    other = {name: content for name, content in project.contents("other").items() if name.startswith("features")}
+    assert other.items() <= project.contents().items()
+    tiny = {**SMALL["backbones"]["tiny"], "options": {"embed_dim": 24, "depth": 3, "num_heads": 3}}
+    project.configure(run="deeper", methods=five, tables=table, figures={}, backbones={"tiny": tiny})
+    project.run()
+    assert linked(project, "deeper") == {"images"}
+
+
 def test_an_overlay_takes_entries_away(project):
     (project.folder / "overlay.yaml").write_text("figures: {figure3: null}\n")
     text = project.snakemake("-n", "--forceall", "--configfile", "overlay.yaml")
