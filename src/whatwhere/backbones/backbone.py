@@ -66,6 +66,10 @@ class Backbone:
     excluded: tuple[str, ...] = field(default=())
     language: Language | None = None
 
+    def __repr__(self) -> str:
+        numbers = sum(parameter.numel() for parameter in self.model.parameters())
+        return f"Backbone({self.name}: {numbers / 1e6:.1f} M parameters, patches of {self.patch_px} px; {self.weights})"
+
     def prepare(self, images: UInt8[np.ndarray, "image y x 3"]) -> Float[Tensor, "image 3 y x"]:
         """Pixels 0-255 to the model's normalised input, on the model's device."""
         like = next(self.model.parameters())

@@ -52,23 +52,26 @@ class Call:
 
 def capture(
     backbone: Backbone,
-    images: UInt8[np.ndarray, "image y x 3"],
+    images: UInt8[np.ndarray, "*image y x 3"],
     *,
     values: bool = True,
     joint: bool = False,
     seeds: Sequence[int] | None = None,
 ) -> Features:
-    """One run of `images`, all of one size, with every selected self-attention layer recorded.
+    """One run of `images`, all of one size, with every selected self-attention layer recorded; one image, `[y, x, 3]`,
+    is a batch of one.
 
     `seeds`, one for each image, are for what the model draws (see `Backbone.run`). Cross-attention (other token
     counts, or a name that the backbone excludes) is dropped; class, register and text tokens are cut before any
     softmax is taken. Nothing of a layer that is left out is kept. `joint` asks for the tokens in the space that they
     share with texts, for which the last layer's values are read, also without `values`, and not interpolated.
 
-    Raises `InputError` where the model never calls the attention primitive, where no layer matches the
-    backbone's selection (unless it selects none at all), where a selected call is masked (Eq. 5 has no mask), and for
-    `joint` where the backbone has no such space or the selection leaves its last layer out.
+    Raises `InputError` for what is no image or does not fit the patches, where the model never calls the attention
+    primitive, where no layer matches the backbone's selection (unless it selects none at all), where a selected call
+    is masked (Eq. 5 has no mask), and for `joint` where the backbone has no such space or the selection leaves its
+    last layer out.
     """
+    images = as_batch(images, backbone)
     height, width = images.shape[1:3]
     project = _projection(backbone) if joint else None
     seen: list[str] = []
@@ -90,6 +93,20 @@ def capture(
     with torch.no_grad():
         shared = project(Features(tuple(last), final, grid)) if project else None
     return Features(_numbered(layers, backbone.samples), final, grid, shared)
+
+
+def as_batch(images: Any, backbone: Backbone) -> UInt8[np.ndarray, "image y x 3"]:
+    """`[image, y, x, 3]` of one image or several. Raises `InputError` for anything else."""
+    shape: tuple[int, ...] = tuple(getattr(images, "shape", ()))
+    kind = getattr(images, "dtype", type(images).__name__)
+    if len(shape) not in (3, 4) or shape[-1] != 3 or str(kind) != "uint8" or not hasattr(images, "__array__"):
+        got = f"{kind} {list(shape)}" if shape else str(kind)
+        raise InputError(f"images: expected uint8 [image, y, x, 3] or [y, x, 3], got {got}; read_image reads a file")
+    height, width = shape[-3:-1]
+    if height % backbone.patch_px or width % backbone.patch_px:
+        wish = f"sides that are multiples of {backbone.patch_px} px, the patches of {backbone.name}"
+        raise InputError(f"images: expected {wish}, got {height} × {width}; view_image brings them to size")
+    return images if len(shape) == 4 else images[None]
 
 
 def _projection(backbone: Backbone) -> Callable[[Features], Tensor]:

@@ -23,6 +23,11 @@ class Attention:
     grid: tuple[int, int]
     sample: int = 0
 
+    def __repr__(self) -> str:
+        images, heads, _, channels = self.query.shape
+        said = f"{heads} heads, {self.grid[0]} × {self.grid[1]} tokens, {channels} channels"
+        return f"Attention({self.name}: {said}, {images} image{'s' * (images > 1)})"
+
 
 @dataclass(frozen=True)
 class Features:
@@ -36,6 +41,13 @@ class Features:
     final: Float[Tensor, "image token channel"]
     final_grid: tuple[int, int]
     joint: Float[Tensor, "image token width"] | None = None
+
+    def __repr__(self) -> str:
+        images, _, channels = self.final.shape
+        names = [layer.name for layer in (*self.layers[:1], *self.layers[1:][-1:])]
+        layers = f"{len(self.layers)} layers{': ' * bool(names)}{' … '.join(names)}"
+        rows, columns = self.final_grid
+        return f"Features({images} image{'s' * (images > 1)}, {layers}; final {rows} × {columns} × {channels})"
 
     def image(self, index: int) -> Features:
         """The features of one image, its leading axis kept at length 1."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.backbones.catalogue import PRESETS
 from whatwhere.backbones.weights import (
     NoSuchFileError,
     NotCachedError,
@@ -86,7 +87,7 @@ class Repository:
 
     def library(self) -> Library:
         """Which library's layout this is. Raises `InputError` where it is none's."""
-        path = self.file("model_index.json", "config.json")
+        path = self._description()
         if path.name == "model_index.json":
             return "diffusers"
         config = self.read_json("config.json")
@@ -98,6 +99,17 @@ class Repository:
             f"model {self.name}: expected timm's, transformers' or diffusers' layout, got a config.json "
             f"with neither `architecture` nor `model_type` ({', '.join(list(config)[:4])})"
         )
+
+    def _description(self) -> Path:
+        """The file that says what this is: of a model of the catalogue the one of its kind, of others either."""
+        kinds = ("model_index.json", "config.json")
+        known = [preset for preset in PRESETS.values() if preset.model == self.name]
+        names = kinds[::-1] if known and not known[0].options else kinds  # a diffusion model has options
+        try:
+            return self.file(*names)
+        except NotCachedError as error:
+            asked = names[0] if known else " or ".join(names)
+            raise NotCachedError(str(error).replace(f"file {names[0]}:", f"file {asked}:")) from error
 
     def fill(
         self,

@@ -25,6 +25,10 @@ class Regions:
     silhouettes: dict[int, float]
     partitions: dict[int, Int16[np.ndarray, "token"]]
 
+    def __repr__(self) -> str:
+        tried = ", ".join(f"{clusters}: {score:.3f}" for clusters, score in self.silhouettes.items())
+        return f"Regions({self.clusters} of {len(self.labels)} tokens; silhouettes {{{tried}}})"
+
 
 def cluster(
     vectors: Float[Any, "token vector"],

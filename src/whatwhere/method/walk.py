@@ -52,6 +52,10 @@ class LayerWalk:
     operator: Operator
     sample: int = 0
 
+    def __repr__(self) -> str:
+        rows, columns = self.grid
+        return f"LayerWalk({self.name}: {self.heads} heads, {rows} × {columns} tokens, {self.operator})"
+
     @property
     def heads(self) -> int:
         """Number of graphs of this layer."""
@@ -101,12 +105,18 @@ class Fold:
     grid: tuple[int, int]
     bound: float
 
+    def __repr__(self) -> str:
+        return f"Fold({self.grid[0]} × {self.grid[1]} tokens, eigenvalues at most {self.bound:.3g})"
+
 
 @dataclass(frozen=True)
 class Walks:
     """The graph set 𝒜 of one image. X lives on `grid`, the finest of its layers (section 4.1)."""
 
     layers: tuple[LayerWalk, ...]
+
+    def __repr__(self) -> str:
+        return f"Walks({self.described})"
 
     @property
     def grid(self) -> tuple[int, int]:

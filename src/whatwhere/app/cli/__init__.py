@@ -7,14 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from whatwhere.app.cli.arguments import complain
+from whatwhere.app.cli.arguments import as_options, complain
 from whatwhere.app.cli.bench import add_bench
-from whatwhere.app.cli.photos import add_photo_commands
+from whatwhere.app.cli.photos import add_photo_commands, photo_with_dash
 from whatwhere.app.cli.plan import add_plan
 from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.provenance import VERSION
 
 EPILOGUE = """examples:
   whatwhere segment photo.jpg
+  whatwhere segment photos/
   whatwhere segment *.jpg --backbone dino-vits16 --clusters 6 --out regions
   whatwhere segment --prompts "a red car, a tree, sky" photo.jpg
   whatwhere instances photo.jpg
@@ -27,12 +29,16 @@ EPILOGUE = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exit status 2, with one line, for bad input."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if dashed := photo_with_dash(arguments):
+        complain(f"{dashed}: expected an option, got a file of that name; write ./{dashed}, or -- before all photos")
+        sys.exit(2)
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
         sys.stdout.flush()
     except InputError as error:
-        complain(str(error))
+        complain(as_options(str(error)) if hasattr(options, "backbone") else str(error))
         sys.exit(2)
     except BrokenPipeError:  # whoever reads has enough
         sys.stdout = None  # nor is the rest written at the end
@@ -49,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("whatwhere", description=__doc__, epilog=EPILOGUE, formatter_class=shape)
+    parser.add_argument("--version", action="version", version=f"whatwhere {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_photo_commands(commands)
     show = commands.add_parser("show", help="what is in a store: names, shapes, chunks, settings, provenance")
     show.add_argument("path", type=Path, help="a .zarr store, its .json manifest, or a folder of them")
     show.add_argument("--verify", action="store_true", help="read every file and compare its hash")
+    show.add_argument("--full", action="store_true", help="of a folder of several: all of each, not a line")
     show.set_defaults(run=_show)
     backbones = commands.add_parser("backbones", help="what can be used, and the layers each is read at")
     backbones.add_argument("--configfile", type=Path, help="also list the backbones under this overlay")
@@ -68,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 def _show(options: argparse.Namespace) -> None:
     from whatwhere.app.show import describe
 
-    print(describe(options.path, verify=options.verify))
+    print(describe(options.path, verify=options.verify, full=options.full))
 
 
 def _backbones(options: argparse.Namespace) -> None:

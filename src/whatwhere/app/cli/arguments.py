@@ -38,6 +38,13 @@ def share(text: str) -> float:
     raise argparse.ArgumentTypeError(f"expected a number from -1 to 1, got {text!r}")
 
 
+def as_options(text: str) -> str:
+    """A line about settings of a backbone in the words of the options that stand for them."""
+    for setting, option in {"`model`": "--backbone", "`weights`": "--weights"}.items():
+        text = text.replace(setting, option)
+    return text
+
+
 def complain(text: str) -> None:
     """One line to whoever looks on."""
     sys.stderr.write(f"whatwhere: {text}\n")

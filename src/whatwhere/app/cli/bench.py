@@ -21,7 +21,12 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = command.add_subparsers(required=True, metavar="what")
-    solve = kinds.add_parser("solve", help="forward pass, folding and every solver on one image, all layers and heads")
+    solve = kinds.add_parser(
+        "solve",
+        help="forward pass, folding and every solver on one image, all layers and heads: minutes",
+        description="Takes minutes: the solvers that descend go their --steps for each operator. "
+        "--solver exact leaves them out.",
+    )
     _add_backbone(solve, "untrained-vits16")
     solve.add_argument("--solver", choices=["all", "exact"], default="all", help="exact: leave out those that descend")
     solve.add_argument("--size", type=positive_number, metavar="PX", help="side of the image (the backbone's own)")
@@ -72,6 +77,8 @@ def _bench_solve(options: argparse.Namespace) -> None:
 
     backbone = load_backbone(options.backbone, weights=options.weights, device=options.device)
     descents = options.solver == "all"
+    if descents:
+        _note(f"whatwhere: this takes minutes, {options.steps} steps of every descent; --solver exact leaves them out")
     measured = bench_solve(backbone, size_px=options.size, steps=options.steps, descents=descents)
     print(json.dumps(measured, indent=1) if options.json else bench_table(measured))
 

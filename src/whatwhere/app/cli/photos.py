@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from whatwhere.app.cli.arguments import cluster_count, complain, positive_number, share, whole_number
 from whatwhere.app.eyes import SEEING, SHIPPED, SPEAKING
 from whatwhere.artifacts.errors import HubError, InputError
+from whatwhere.datasets.folder import SUFFIXES
 
 
 def add_photo_commands(commands: argparse._SubParsersAction) -> None:
@@ -53,8 +55,34 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_instances)
 
 
+def photo_with_dash(arguments: Sequence[str]) -> str | None:
+    """The first argument that would be read as an option, and is a photograph; None where there is none."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return next((one for one in options if one.startswith("-") and _is_photo(Path(one))), None)
+
+
+def photographs(given: Sequence[Path]) -> list[Path]:
+    """The files that were named, and of a folder the photographs right in it, by name.
+
+    Not those of folders below it: what was written there for them would be taken for more. Raises `InputError` for a
+    folder without any.
+    """
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(one for one in path.iterdir() if _is_photo(one)) if path.is_dir() else [path]
+        if not inside:
+            kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
+            raise InputError(f"{path}: expected photographs ({kinds}) in the folder, got none; name another")
+        found += inside
+    return found
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
 def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
-    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO")
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a file, or a folder of photographs")
     command.add_argument(
         "--backbone",
         help="a name of `whatwhere backbones`, any ViT of timm, a folder, or owner/name on the hub "
@@ -120,7 +148,7 @@ def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) 
         "warn": complain,
     }
     try:
-        failures = work(options.photos, options.out, **asked, **choice)
+        failures = work(photographs(options.photos), options.out, **asked, **choice)
     except HubError as error:
         if options.backbone:
             raise

@@ -24,6 +24,11 @@ class Solution:
     status: str
     history: Float[np.ndarray, "step"] = field(default_factory=lambda: np.empty(0, np.float32))
 
+    def __repr__(self) -> str:
+        tokens = f"{self.grid[0]} × {self.grid[1]} tokens"
+        ends = f"{float(self.values.max()):.3f} … {float(self.values.min()):.3f}"
+        return f"Solution({self.vectors.shape[1]} vectors on {tokens}, values {ends}; {self.status})"
+
     def __post_init__(self) -> None:
         if not torch.isfinite(self.vectors).all():
             raise FloatingPointError(f"the solver left non-finite vectors ({self.status})")

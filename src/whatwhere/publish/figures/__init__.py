@@ -30,7 +30,7 @@ from whatwhere.publish.figures.graphs import Graph
 from whatwhere.publish.figures.instances import instance_overlay
 from whatwhere.publish.figures.naming import name_colours, named_overlay
 from whatwhere.publish.figures.overview import draw_overview
-from whatwhere.publish.figures.page import DPI, caption_of
+from whatwhere.publish.figures.page import DPI, caption_of, save_picture
 from whatwhere.publish.figures.screen import for_screen
 from whatwhere.publish.figures.sheet import Heading, Row, draw_sheet
 
@@ -73,4 +73,5 @@ __all__ = [
     "plot_bars",
     "plot_curves",
     "region_overlay",
+    "save_picture",
 ]

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from whatwhere.artifacts.atomic import replacing
+from whatwhere.publish.figures.colours import Picture
 
 DPI = 240
 #: The 7 inches between the margins of a two-column page, and the white around and between what lies on it.
@@ -78,6 +79,12 @@ def save_page(strips: Sequence[Image.Image | None], output: Path, *, caption: st
         if caption:
             described.add_itxt(_DESCRIPTION, caption)
         Image.fromarray(page).save(partial, "PNG", dpi=(DPI, DPI), pnginfo=described)
+
+
+def save_picture(pixels: Picture, output: Path | str) -> None:
+    """`[y, x, 3]`, 0-255, as an image file of the kind that its name says, beside `output` first."""
+    with replacing(Path(output)) as partial:
+        Image.fromarray(pixels).save(partial, Image.registered_extensions().get(Path(output).suffix.lower(), "PNG"))
 
 
 def caption_of(figure: Path) -> str:
