@@ -1,7 +1,11 @@
 include: "workflow/Snakefile"
 
 
-# an included file cannot set the default target
+# an included file can neither start anything with a run nor set the default target
+onstart:
+    warm()
+
+
 rule everything:
     default_target: True
     input:

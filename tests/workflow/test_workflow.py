@@ -22,6 +22,7 @@ import yaml
 from whatwhere import open_run
 from whatwhere.artifacts.job import spent
 from whatwhere.artifacts.store import Store
+from whatwhere.artifacts.warm import SOCKET, launcher
 from whatwhere.config.overlay import BASE, PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,12 @@ def shipped(folder: Path, *overlays: str):
         shutil.copy(ROOT / name, folder / name)
 
 
+def python(*arguments):
+    """The command that runs Python, as a child of the tests' warm parent where there is one (`conftest.py`)."""
+    path = os.environ.get(SOCKET)
+    return [*(launcher(path) if path else ()), sys.executable, *arguments]
+
+
 class Project:
     """A copy of the project's workflow and package in a folder of its own."""
 
@@ -122,7 +129,8 @@ class Project:
         for name in ("Snakefile", "workflow", "envs", "profiles", "src"):
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+                # compiled files go along, so that no project compiles the package again
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.egg-info"))
             else:
                 shutil.copy(source, folder / name)
         self.configure(**changes)
@@ -131,7 +139,7 @@ class Project:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**SMALL, **changes}))
 
     def command(self, *arguments):
-        return [sys.executable, "-m", "snakemake", *arguments]
+        return python("-m", "snakemake", *arguments)
 
     @property
     def environment(self):
@@ -155,7 +163,7 @@ class Project:
 
     def plan(self, *arguments):
         """What `whatwhere plan` says."""
-        command = [sys.executable, "-m", "whatwhere.app.cli", "plan", "--json", *arguments]
+        command = python("-m", "whatwhere.app.cli", "plan", "--json", *arguments)
         done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
@@ -334,13 +342,23 @@ CODE = {
 }
 
 
+def test_a_comment_in_any_of_the_code_reruns_nothing(finished):
+    files = {module: finished.folder / "src" / "whatwhere" / module for module in CODE}
+    originals = {module: file.read_text() for module, file in files.items()}
+    try:
+        for module, file in files.items():
+            file.write_text(originals[module] + "\n# a comment\n")
+        assert finished.planned() == set()
+    finally:
+        for module, file in files.items():
+            file.write_text(originals[module])
+
+
 @pytest.mark.parametrize("module", CODE)
-def test_changing_code_reruns_the_stages_that_use_it_and_a_comment_nothing(finished, module):
+def test_changing_code_reruns_the_stages_that_use_it(finished, module):
     file = finished.folder / "src" / "whatwhere" / module
     original = file.read_text()
     try:
-        file.write_text(original + "\n# a comment\n")
-        assert finished.planned() == set()
         file.write_text(original + "\nADDED = 1\n")
         planned = finished.planned()
         assert planned >= CODE[module]
@@ -440,7 +458,8 @@ def test_a_download_is_planned_once_and_ones_own_copy_never(tmp_path):
     assert "fetch" not in project.planned()
 
 
-def test_a_killed_run_is_taken_up_again_with_the_same_results(finished, tmp_path):
+@pytest.mark.usefixtures("cold")
+def test_a_killed_run_is_taken_up_again_with_the_same_results(tmp_path):
     images = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 40}}, "features": {"run_images": 1}}
     whole = Project(tmp_path / "whole", **images)
     whole.run()

@@ -15,6 +15,7 @@ import whatwhere.config.overlay
 import whatwhere.datasets
 import whatwhere.datasets.sources
 import whatwhere.artifacts.errors
+import whatwhere.artifacts.warm
 
 try:
     # the shipped files, then --configfile in their order, then --config: as `whatwhere plan` reads them
@@ -26,6 +27,7 @@ except whatwhere.artifacts.errors.InputError as error:
 
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
+FEW = 6  # jobs import what they need in less time than a warm parent would import all
 FAMILIES = ("dino", "mae", "clip", "diffusion")
 FETCHED = whatwhere.datasets.sources.FETCHED
 
@@ -45,6 +47,17 @@ wildcard_constraints:
     decoded="segments|refined",
     stage="|".join([*FAMILIES, "autoencoder"]),
     family="|".join(FAMILIES),
+
+
+WARM = whatwhere.artifacts.warm.Warm()  # ends with this process
+
+
+def warm():
+    """Lets jobs come from a warm parent: on this machine, in this environment, none with a GPU, and many."""
+    here = workflow.local_exec and not workflow.deployment_settings.deployment_method and SETTINGS.device == "cpu"
+    many = whatwhere.artifacts.warm.SOCKET in os.environ or sum(1 for _ in workflow.dag.needrun_jobs()) > FEW
+    if here and many:
+        shell.prefix(whatwhere.artifacts.warm.prefix(WARM.start()))
 
 
 def code(*modules):

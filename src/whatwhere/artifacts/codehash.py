@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from functools import lru_cache
+from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,27 +30,40 @@ def code_hash(*modules: str) -> str:
         if name not in seen:
             seen.add(name)
             pending.extend(_tree(name)[1])
-    text = "\n".join(f"{name} {_tree(name)[0]}" for name in sorted(seen))
+    return _hash("\n".join(f"{name} {_tree(name)[0]}" for name in sorted(seen)))
+
+
+def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-@lru_cache
+@cache
 def _tree(module: str) -> tuple[str, tuple[str, ...]]:
-    """The module as text - its tree without docstrings and positions, its libraries' versions, its files -
-    and the package's modules that it imports.
+    """Hash of the module - its tree without docstrings and positions, its libraries' versions, its files - and the
+    package's modules that it imports.
     """
     file = _file(module)
     tree = ast.parse(file.read_text("utf-8"))
-    imported = dict.fromkeys(name for node in ast.walk(tree) for name in _imports(node))
-    for node in ast.walk(tree):
+    imported = dict.fromkeys(name for node in _statements(tree) for name in _imports(node))
+    for node in _statements(tree):
         _drop_docstring(node)
     libraries = {name.partition(".")[0] for name in imported} & set(COMPUTING)
     versions = [f"{name} {_version(COMPUTING[name])}" for name in sorted(libraries)]
     beside = [other.read_text("utf-8") for other in sorted(file.parent.glob(f"{file.stem}.*.j2"))]
-    return "\n".join([ast.dump(tree), *versions, *beside]), tuple(filter(_is_module, imported))
+    return _hash("\n".join([ast.dump(tree), *versions, *beside])), tuple(filter(_is_module, imported))
 
 
-@lru_cache
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module and all its statements: what imports, or has a docstring. Of a tree they are the smaller part."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        yield (node := pending.pop())
+        for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found = getattr(node, inner, None)
+            pending += found if isinstance(found, list) else ()
+
+
+@cache
 def _version(distribution: str) -> str:
     return version(distribution)
 

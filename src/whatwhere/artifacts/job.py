@@ -15,7 +15,8 @@ from time import perf_counter
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.memory import memory_mb
 
-_POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: What tells each library how many threads to take.
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 #: The last line of a finished job's log.
 _SPENT = re.compile(r"done in (?P<seconds>\d+\.\d) s, at most (?P<megabytes>\d+) MB of memory")
 
@@ -33,12 +34,14 @@ def job(log: str, threads: int) -> Iterator[None]:
     """Runs the block with exactly `threads` threads in every library, standard error going to `log`.
 
     The count comes from the config, not from the cores at hand: parallel sums are then the same on every
-    machine, and two jobs do not fight over a core. Must be entered before numpy or torch is imported.
+    machine, and two jobs do not fight over a core. Must be entered before numpy or torch is imported; a child of the
+    warm parent (`artifacts.warm`), which was born with them, starts over by itself where they have another count.
     An `InputError` is shown as one line, a fault with its traceback in the log; exit status 2 and 1. The log of a
     job that ends well ends with what it took (`spent`), from here on: without the start of Python.
     """
     began = perf_counter()
-    os.environ.update(dict.fromkeys(_POOLS, str(threads)))
+    _start_over_unless(threads)
+    os.environ.update(dict.fromkeys(POOLS, str(threads)))
     console = sys.stderr
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,12 @@ def spent(log: Path) -> Spent | None:
         return None
     said = _SPENT.fullmatch(lines[-1]) if lines else None
     return Spent(float(said["seconds"]), int(said["megabytes"])) if said else None
+
+
+def _start_over_unless(threads: int) -> None:
+    loaded = getattr(sys.modules["__main__"], "LOADED_THREADS", threads)
+    if loaded != threads:
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def _peak_mb() -> int:
