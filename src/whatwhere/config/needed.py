@@ -10,7 +10,7 @@ from whatwhere.config import Config, Run, runs
 
 def views(config: Config) -> list[tuple[str, str]]:
     """Every data set and view that has a store of images; clusters of a whole set meet labels in a view of its own."""
-    shown = [*_computed(config), *((d, b, "") for d, b in timed(config))]
+    shown = [*computed(config), *((d, b, "") for d, b in timed(config))]
     pictures = [figure for figure in config.figures.values() if figure.kind == "pictures"]
     shown += [(figure.dataset, figure.photographs, "") for figure in pictures if figure.photographs]
     found = [(dataset, config.backbones[backbone].view) for dataset, backbone, _ in shown]
@@ -22,7 +22,7 @@ def extracted(config: Config) -> list[tuple[str, str]]:
     """Every data set and backbone with a store of features; true labels read none, but one that is kept is made."""
     unread = {name for name, method in config.methods.items() if method.kind == "truth" and not config.features.keep}
     unread |= {name for name in config.methods if config.is_live(name)}
-    return list(dict.fromkeys((d, b) for d, b, method in _computed(config) if method not in unread))
+    return list(dict.fromkeys((d, b) for d, b, method in computed(config) if method not in unread))
 
 
 def solved(config: Config) -> list[Run]:
@@ -120,6 +120,6 @@ def used(config: Config) -> dict[str, Any]:
     return {section: value for section, value in tree.items() if not idle.get(section)}
 
 
-def _computed(config: Config) -> list[Run]:
+def computed(config: Config) -> list[Run]:
     """Every run, also those whose tokens are named as they are."""
     return [*config.shown(), *config.joint(), *((d, b, m) for d, b, m, _ in config.named())]

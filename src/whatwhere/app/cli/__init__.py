@@ -22,6 +22,7 @@ EPILOGUE = """examples:
   whatwhere instances photo.jpg
   whatwhere plan --configfile config/paper.yaml
   whatwhere show results/embedded/features/scenes/zoo-dino
+  whatwhere show --unused
   whatwhere backbones
   whatwhere bench solve --json
 """
@@ -59,9 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     add_photo_commands(commands)
     show = commands.add_parser("show", help="what is in a store: names, shapes, chunks, settings, provenance")
-    show.add_argument("path", type=Path, help="a .zarr store, its .json manifest, or a folder of them")
+    show.add_argument("path", type=Path, nargs="?", help="a .zarr store, its .json manifest, or a folder of them")
     show.add_argument("--verify", action="store_true", help="read every file and compare its hash")
     show.add_argument("--full", action="store_true", help="of a folder of several: all of each, not a line")
+    show.add_argument(
+        "--unused", action="store_true", help="what a run's folder has that its configuration never asks for"
+    )
+    show.add_argument("--remove", action="store_true", help="with --unused: take it away")
+    show.add_argument(
+        "--configfile", nargs="+", type=Path, default=[], metavar="FILE", help="with --unused: overlays, of another run"
+    )
     show.set_defaults(run=_show)
     backbones = commands.add_parser("backbones", help="what can be used, and the layers each is read at")
     backbones.add_argument("--configfile", type=Path, help="also list the backbones under this overlay")
@@ -74,9 +82,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace) -> None:
+    if options.unused:
+        _unused(options)
+        return
+    if options.path is None:
+        raise InputError("show: expected a store or a folder of them, got none; name one, such as results/embedded")
     from whatwhere.app.show import describe
 
     print(describe(options.path, verify=options.verify, full=options.full))
+
+
+def _unused(options: argparse.Namespace) -> None:
+    from whatwhere.app.unused import page, take_away, unused
+    from whatwhere.config.overlay import configured
+
+    found = unused(configured(options.configfile))
+    if options.remove:
+        take_away(found)
+        print(f"{sum(len(one.manifests) for one in found)} stores taken away")
+    else:
+        print(page(found))
 
 
 def _backbones(options: argparse.Namespace) -> None:
