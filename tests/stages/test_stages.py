@@ -336,6 +336,36 @@ def test_numbers_are_those_in_the_ids_or_follow_the_shards(tmp_path, names, numb
     assert [index["numbers"][name] for name in names] == (numbers or [2, 1, 3])
 
 
+def saved_as(*values):
+    """A data set whose every label map holds these values and no others, as a person's folder would be read."""
+    labels = np.resize(np.array(values, np.int16), (64, 64))
+    data = dataset(range(2))
+    return replace(data, records=tuple(replace(record, labels=lambda: (labels,)) for record in data.records))
+
+
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ((0, IGNORE), r"nothing but 0 \(ground\) in all, and ignored pixels in 2 of them"),  # a mask of 0 and 255
+        ((2,), r"nothing but 2 \(red\) in all;".replace("red", "green")),
+        ((IGNORE,), "nothing but no class in all, and ignored pixels"),
+    ],
+)
+def test_label_maps_of_one_class_are_no_result(tmp_path, values, got):
+    with pytest.raises(
+        InputError, match=f"data set planted: expected label maps of several of its 4 classes, got {got}"
+    ):
+        write_index(saved_as(*values), tmp_path / "i.json", view=VIEW, shard_images=9, unreadable="stop", settings={})
+    assert not (tmp_path / "i.json").exists()
+
+
+def test_classes_that_occur_nowhere_are_named(tmp_path):
+    data = replace(saved_as(0, 2, IGNORE), left_out={"files that are no images": 3})
+    write_index(data, tmp_path / "i.json", view=VIEW, shard_images=9, unreadable="stop", settings={})
+    index = read_json(tmp_path / "i.json")
+    assert (index["absent"], index["left_out"]) == (["red", "yellow"], {"files that are no images": 3})
+
+
 def test_numbers_go_through_all_stages_whatever_the_shards(tmp_path):
     """One data set has one image of each number, however it is cut."""
     data = dataset(range(4))

@@ -542,6 +542,23 @@ def test_a_lost_manifest_is_made_again(project, stage):
     assert project.contents() == before
 
 
+PROMISED = ("tables/table1.csv", "tables/table1.tex", "figures/figure3.png", "report.html", "claims.csv", "stages.csv")
+
+
+def test_whatever_a_run_promises_is_made_again_when_it_is_gone(project):
+    before, root = project.contents(), project.folder / "results/small"
+    for name in PROMISED:
+        kept = (root / name).read_bytes()
+        (root / name).unlink()
+        assert project.planned() & {"table", "figure", "report"}, name
+        (root / name).write_bytes(kept)
+    for name in PROMISED:
+        (root / name).unlink()
+    project.run()
+    assert all((root / name).is_file() for name in PROMISED)
+    assert project.contents() == before
+
+
 def figures_of(dataset):
     return {"figure3": {**SMALL["figures"]["figure3"], "dataset": dataset}}
 

@@ -228,6 +228,7 @@ def every_artifact(wildcards):
     found = [path for pattern, run in wanted for path in every_shard(pattern, *run)]
     timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
     found += [path for table in timed for path in timing_files(table)]
+    found += expand(rules.table.output, table=SETTINGS.tables) + expand(rules.figure.output, figure=SETTINGS.figures)
     return list(dict.fromkeys(found + joint_artifacts() + decoded_artifacts()))
 
 

@@ -13,8 +13,8 @@ from whatwhere.config.base import Positive, Strict
 
 
 def _expanded(given: Any) -> Any:
-    """A path with the environment variables in it replaced; one that is not set stops the run."""
-    found = os.path.expandvars(given) if isinstance(given, str) else given
+    """A path with the environment variables and the home (`~`) in it replaced; one that is not set stops the run."""
+    found = os.path.expanduser(os.path.expandvars(given)) if isinstance(given, str) else given
     if isinstance(found, str) and "$" in found:
         name = found.partition("$")[2].partition("/")[0].strip("{}")
         words = f"expected the environment variable {name} to be set, got {given!r} without it; set it to the folder"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record
+from whatwhere.datasets.walk import files
 
 __all__ = ["IGNORE", "Dataset", "Instance", "Record", "class_names", "fingerprint", "load_dataset"]
 
@@ -24,11 +25,13 @@ def class_names(*, kind: str, classes: Sequence[str] = (), **_: Any) -> tuple[st
 
 
 def fingerprint(values: dict[str, Any]) -> str:
-    """Changes when the files under a data set's roots do (names, sizes, times); empty where it has none."""
+    """Changes when the files under a data set's roots do (names, sizes, times), also those behind links; empty where it
+    has none. What a desktop leaves in folders is none of them.
+    """
     digest = hashlib.blake2b(digest_size=8)
     roots = [Path(value) for key, value in sorted(values.items()) if key.endswith("root") and value]
     for root in roots:
-        for file in sorted(root.rglob("*")):
-            found = file.lstat()  # a dangling link is the reader's to report
+        for file in files(root) if root.is_dir() else ():
+            found = file.stat() if file.exists() else file.lstat()  # a dangling link is the reader's to report
             digest.update(f"{file.relative_to(root)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest() if roots else ""

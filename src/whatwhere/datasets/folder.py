@@ -13,6 +13,7 @@ from jaxtyping import Int16
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.images import PathLike, image_size, read_image, read_labels
 from whatwhere.datasets.record import IGNORE, Dataset, Record, nothing
+from whatwhere.datasets.walk import files
 
 #: Endings of the files that count as images, in any case.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -49,7 +50,9 @@ def load(
     records = (
         Record(id_, partial(read_image, path), label) for id_, path, label in zip(ids, paths, labels, strict=True)
     )
-    return Dataset(name, tuple(records), tuple(classes))
+    others = sum(1 for path in _files(root, label_dir) if path.suffix.lower() not in SUFFIXES)
+    left_out = {"files that are no images": others} if others else {}
+    return Dataset(name, tuple(records), tuple(classes), left_out)
 
 
 def _check_labels(name: str, root: Path, labels: Path) -> None:
@@ -63,7 +66,7 @@ def _check_labels(name: str, root: Path, labels: Path) -> None:
 
 
 def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Path]:
-    """The images under a directory, sorted by relative path; hidden files are not images.
+    """The images under a directory and what links lead to, sorted by relative path; hidden files are not images.
 
     `leave_out` is a directory whose files do not count (label maps kept under the images' own root).
     Raises InputError where the directory is missing or has no image.
@@ -71,12 +74,12 @@ def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Pa
     if not root.is_dir():
         got = "a file" if root.exists() else "nothing"
         raise InputError(f"data set {name}: expected a directory of images, got {got} at {str(root)!r}; check root")
-    files = list(_files(root, leave_out))
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    found = list(_files(root, leave_out))
+    images = [path for path in found if path.suffix.lower() in SUFFIXES]
     if not images:
         raise InputError(
             f"data set {name}: expected images ({', '.join(suffix[1:] for suffix in SUFFIXES)}) under "
-            f"{str(root)!r}, got none among {len(files)} files; check root"
+            f"{str(root)!r}, got none among {len(found)} files; check root"
         )
     return sorted(images, key=lambda path: path.relative_to(root).as_posix())
 
@@ -85,10 +88,7 @@ def _files(root: Path, leave_out: Path | None) -> Iterator[Path]:
     skipped = None
     if leave_out is not None and root.resolve() in leave_out.resolve().parents:
         skipped = root / leave_out.resolve().relative_to(root.resolve())
-    for path in root.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not hidden and skipped not in path.parents and path.is_file():
-            yield path
+    return (path for path in files(root) if skipped not in path.parents)
 
 
 def _ids(relative: Sequence[Path]) -> list[str]:

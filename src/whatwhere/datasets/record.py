@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Int16, UInt8
@@ -55,3 +55,5 @@ class Dataset:
     name: str
     records: tuple[Record, ...]
     classes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many things of what kind lie with the data and are none of it."""

@@ -6,6 +6,7 @@ A shard is a run of images of one size, and so of one token grid: everything aft
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,17 +34,18 @@ def write_index(
     """Reads every image and all that is annotated of it once and says which go into which shard: `output`, JSON.
 
     `numbers` there has the number of each image in COCO's sense: the number in its id where all ids of the data set
-    are such (COCO's own), else 1, 2, ... in the order of the shards.
+    are such (COCO's own), else 1, 2, ... in the order of the shards. `absent` names the classes that no label map has.
     Raises `InputError` for an unreadable image or annotation under `stop`; under `skip` the image is listed with the
-    reason.
+    reason. And where all label maps together hold one class at most: a score on them would mean nothing.
     """
     sizes: dict[tuple[int, int], list[str]] = {}
     skipped = []
+    found: Counter[int] = Counter()
     for record in progress(dataset.records, f"reading {dataset.name}"):
         try:
             height, width = record.image().shape[:2]
-            for truth in (record.labels, record.instances, record.captions):
-                truth()
+            drawn, *_ = (truth() for truth in (record.labels, record.instances, record.captions))
+            found.update(int(label) for labels in drawn for label in np.unique(labels))
             sizes.setdefault(view_size(view, height, width), []).append(record.id)
         except InputError as error:
             if unreadable == "stop":
@@ -64,10 +66,27 @@ def write_index(
             "classes": dataset.classes,
             "shards": shards,
             "numbers": _numbers(dataset, (name for ids in shards.values() for name in ids)),
+            "absent": _absent(dataset, found),
+            "left_out": dict(dataset.left_out),
             "skipped": skipped,
             "settings": settings,
         },
     )
+
+
+def _absent(dataset: Dataset, found: Counter[int]) -> list[str]:
+    """Classes that occur in no label map."""
+    labels = sorted(label for label in found if label != IGNORE)
+    if not found or len(dataset.classes) < 2:
+        return []
+    if len(labels) < 2:
+        only = ", ".join(f"{label} ({dataset.classes[label]})" for label in labels) or "no class"
+        ignored = f", and ignored pixels in {found[IGNORE]} of them" * (IGNORE in found)
+        raise InputError(
+            f"data set {dataset.name}: expected label maps of several of its {len(dataset.classes)} classes, got "
+            f"nothing but {only} in all{ignored}; save each class as its number from 0, or correct `ignore_label`"
+        )
+    return [name for label, name in enumerate(dataset.classes) if label not in found]
 
 
 def _numbers(dataset: Dataset, ids: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,40 @@
+"""The files of a person's folder, as they are: links followed, what a desktop or an editor left there passed over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Left in folders by desktops and archivers; names that begin with a dot are hidden anyway.
+LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir"})
+
+
+def files(root: Path) -> Iterator[Path]:
+    """Every file under a folder that a person put there, sorted in each folder; pipes and sockets are no files.
+
+    A link to a folder is followed, but never back into one that it lies in; a link to nothing is answered, for whoever
+    reads it to say.
+    """
+    yield from _files(root, frozenset({_identity(root)}))
+
+
+def _files(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        shown = sorted((entry for entry in entries if not _passed_over(entry.name)), key=lambda entry: entry.name)
+    for entry in shown:
+        path = folder / entry.name
+        if entry.is_dir():
+            if (own := _identity(path)) not in above:
+                yield from _files(path, above | {own})
+        elif entry.is_file() or entry.is_symlink():
+            yield path
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in LITTER
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
