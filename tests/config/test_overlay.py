@@ -8,7 +8,7 @@ import yaml
 
 from tests.app.test_plan import a_tree
 from whatwhere.artifacts.errors import InputError
-from whatwhere.config.overlay import configured, merged
+from whatwhere.config.overlay import configured, configured_run, merged
 
 
 def test_overlays_merge_as_the_workflow_merges_them():
@@ -36,6 +36,14 @@ def test_null_takes_an_entry_away_and_lists_replace(tmp_path, monkeypatch):
     assert len(config.tables["one"].rows) == 1
     assert config.run == "less-none"
     assert configured([]).run == "planted"  # of config.yaml
+
+
+def test_single_values_of_the_command_line(tmp_path, monkeypatch):
+    """A number is a name, and null takes away, also where Snakemake has read it as a word."""
+    monkeypatch.chdir(tmp_path)
+    Path("config.yaml").write_text(yaml.safe_dump(a_tree()), "utf-8")
+    config = configured_run([], {"run": 2024, "tables": {"one": "null"}, "only": None})
+    assert (config.run, list(config.tables)) == ("2024", [])
 
 
 def test_a_missing_overlay_and_one_that_is_no_yaml_are_a_line_each(tmp_path, monkeypatch):

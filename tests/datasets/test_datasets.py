@@ -200,8 +200,22 @@ class TestFolder(DatasetContract):
         return partial(folder.load, "any", root=album, labels_root=album / "maps", classes=["x", "y", "z"])
 
     def test_ids_follow_the_sorted_paths(self, dataset):
-        ids = ["A", "a-2", "b", "d", "sub_dir_c", "sub_dir__", "sub_dir_c-2", "image"]
+        ids = ["A", "a-2", "b", "d", "sub_dir_c", "sub_dir__", "sub_dir_c-2", "u65e5u672c"]
         assert [record.id for record in dataset.records] == ids
+
+    def test_ids_of_other_scripts_are_traceable_and_stay(self, tmp_path):
+        write(tmp_path / "\u5199\u771f 1.png", noise(0))
+        before = [record.id for record in folder.load("any", root=tmp_path).records]
+        write(tmp_path / "\u4e1c\u4eac 1.png", noise(0))
+        assert before == ["u5199u771f_1"]
+        assert [record.id for record in folder.load("any", root=tmp_path).records] == ["u4e1cu4eac_1", *before]
+
+    def test_two_images_of_one_label_map_are_one_line(self, tmp_path):
+        for name in ("x/a.jpg", "x/a.png", "maps/x/a.png"):
+            write(tmp_path / name, noise(0)[..., 0])
+        with pytest.raises(InputError, match=r"got x/a\.png for both x/a\.jpg and x/a\.png; rename") as caught:
+            folder.load("any", root=tmp_path, labels_root=tmp_path / "maps")
+        assert "\n" not in str(caught.value)
 
     def test_label_maps_are_found_by_their_path(self, dataset, album):
         stored = np.asarray(Image.open(album / "maps" / "sub_dir" / "c.png")).astype(int)

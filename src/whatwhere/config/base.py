@@ -19,7 +19,14 @@ def _elsewhere(name: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-RunName = Annotated[Name, AfterValidator(_elsewhere)]
+
+
+def _named(value: Any) -> Any:
+    """A number is a name, as `--config run=2024` has it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+RunName = Annotated[Name, AfterValidator(_elsewhere), BeforeValidator(_named)]
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]

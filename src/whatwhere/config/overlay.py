@@ -71,10 +71,17 @@ def configured_run(overlays: Sequence[Path], more: Mapping[str, Any]) -> Config:
 
     Raises `InputError` as `read_layers`, `named_after`, `whatwhere.config.parse` and `check_files` do.
     """
-    layers = {**read_layers(overlays), "--config": dict(more)}
+    layers = {**read_layers(overlays), "--config": _with_nulls(dict(more))}
     config = parse(merged(*layers.values(), named_after(overlays, layers)), layers=layers)
     check_files(config, layers=layers)
     return config
+
+
+def _with_nulls(tree: Any) -> Any:
+    """The tree with nothing where the word null stands: Snakemake reads what is inside of brackets as words."""
+    if isinstance(tree, Mapping):
+        return {key: _with_nulls(value) for key, value in tree.items()}
+    return None if tree == "null" else tree
 
 
 def named_after(overlays: Sequence[Path], layers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

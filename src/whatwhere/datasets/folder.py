@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ def load(
     paths = image_paths(name, root, leave_out=label_dir)[:limit]
     if label_dir is not None:
         _check_labels(name, root, label_dir)
+        _check_alone(name, [path.relative_to(root) for path in paths])
     labels = [
         partial(_labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label)
         if label_dir is not None
@@ -63,6 +65,17 @@ def _check_labels(name: str, root: Path, labels: Path) -> None:
     if labels.resolve() == root.resolve():
         got = f"root itself, {str(root)!r}"
         raise InputError(f"data set {name}: expected label maps elsewhere than images, got {got}; check labels_root")
+
+
+def _check_alone(name: str, relative: Sequence[Path]) -> None:
+    """Raises InputError for two images that would have one label map."""
+    first: dict[Path, Path] = {}
+    for path in relative:
+        if (other := first.setdefault(path.with_suffix(""), path)) != path:
+            raise InputError(
+                f"data set {name}: expected a label map for every image, got {path.with_suffix('.png')} for both "
+                f"{other} and {path}; rename one of them and its label map"
+            )
 
 
 def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Path]:
@@ -98,8 +111,14 @@ def _ids(relative: Sequence[Path]) -> list[str]:
 
 
 def _safe(path: Path) -> str:
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", path.with_suffix("").as_posix())
+    """The path in letters that every file system has; those of other scripts by their numbers."""
+    spelled = "".join(f"u{ord(c):x}" if _is_foreign(c) else c for c in path.with_suffix("").as_posix())
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", spelled)
     return plain[-_LONGEST_ID:].lstrip("._-") or "image"
+
+
+def _is_foreign(letter: str) -> bool:
+    return letter.isalnum() and not any(part.isascii() for part in unicodedata.normalize("NFKD", letter))
 
 
 def _unique(plain: str, taken: set[str]) -> str:
