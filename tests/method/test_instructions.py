@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
 #: What libraries read at their start, before they choose instructions by the processor.
 PLAINEST = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
 CODE = """

@@ -278,7 +278,18 @@ def planned_and_taken(folder):
 
 def test_everything_opens_from_python(finished):
     found = opens(finished)
-    kinds = ("claims", "features", "figures", "images", "regions", "report.html", "scores", "stages", "tables", "vectors")
+    kinds = (
+        "claims",
+        "features",
+        "figures",
+        "images",
+        "regions",
+        "report.html",
+        "scores",
+        "stages",
+        "tables",
+        "vectors",
+    )
     assert tuple(dict.fromkeys(name.partition("/")[0] for name in found)) == kinds
     layers = found["features/scenes/tiny"]["4x4"]
     assert layers.q.sel(image="scene-000003", layer="blocks.1.attn").sizes == {"head": 3, "token": 16, "channel": 8}
