@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run zoo ship-zoo test test-all check docs numbers clean
+.PHONY: help run unlock zoo ship-zoo test test-all check docs numbers clean
 
 help:
-	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/)"
+	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/; CONFIGFILE=mine.yaml: with it)"
+	@echo "make unlock    after a kill: takes away the lock that it left, then make run goes on"
 	@echo "make test      own environment in $(VENV), then: the tests"
 	@echo "make test-all  the slow tests as well"
 	@echo "make check     linters, type check, and the docs with every link"
@@ -32,8 +33,16 @@ $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements-dev.txt
 	@touch $@
 
+# overlays, if any; Snakemake itself meets one that is not there with a traceback
+CONFIGFILE ?=
+
 run: $(VENV)/run.stamp
-	$(BIN)/snakemake --cores all
+	@for file in $(CONFIGFILE); do test -f "$$file" || { \
+	    echo "whatwhere: $$file: expected a configuration file, got no such file; check the path" >&2; exit 2; }; done
+	$(BIN)/snakemake --cores all $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
+
+unlock: $(VENV)/run.stamp
+	$(BIN)/snakemake --unlock
 
 zoo: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores all zoo

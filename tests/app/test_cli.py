@@ -203,8 +203,7 @@ def test_a_photo_whose_name_begins_with_a_dash_says_how_it_is_named(photos, caps
     assert caught.value.code == 2
     said = capsys.readouterr().err
     assert said == (
-        "whatwhere: -dash.jpg: expected an option, got a file of that name; "
-        "write ./-dash.jpg, or -- before all photos\n"
+        "whatwhere: -dash.jpg: expected an option, got a photograph; write ./-dash.jpg, or -- before all photos\n"
     )
     main(["segment", *SEGMENT, "--out", "out", "--", "-dash.jpg"])
     assert (photos / "out" / "-dash.npz").exists()

@@ -54,16 +54,27 @@ def test_every_page_of_the_docs_is_in_the_site():
 
 
 def test_the_pages_overlays_are_valid(tmp_path, monkeypatch):
-    """Every YAML example of an overlay, as printed, laid over the shipped configuration."""
-    from whatwhere.config.overlay import BASE, PARTS, merged, parse
+    """Every YAML example of an overlay, as printed, as `mine.yaml`."""
+    from whatwhere.config.overlay import configured
 
-    shipped = merged(*(yaml.safe_load((ROOT / name).read_text()) for name in (BASE, *PARTS)))
+    monkeypatch.chdir(ROOT)
     examples = [code for page in pages(ROOT) for code in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)]
     assert len(examples) >= 2
     for example in examples:
-        config = parse(merged(shipped, yaml.safe_load(example)))
+        (tmp_path / "mine.yaml").write_text(example, "utf-8")
+        config = configured([tmp_path / "mine.yaml"])
         assert config.run == "mine"
         assert list(config.tables) + list(config.figures) == ["mine"]
+
+
+def test_the_readmes_table_of_ones_own_is_six_lines():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.S)
+    assert len(example.splitlines()) <= 6
+    used = yaml.safe_load(example)
+    (table,) = used["tables"].values()
+    assert set(used["datasets"]) == set(table["datasets"])  # whatever it defines, it uses
+    assert set(used["backbones"]) == set(table["backbones"])
 
 
 # --------------------------------------------------------------------------------------------- planted pages

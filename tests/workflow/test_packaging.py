@@ -192,3 +192,50 @@ def test_the_slurm_profile_plans(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "index" in done.stdout + done.stderr
+
+
+def test_the_licence_is_apaches_and_the_paper_is_cited():
+    import tomllib
+
+    text = (ROOT / "LICENSE").read_text()
+    assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (cited["license"], cited["version"]) == ("Apache-2.0", project["version"])
+    paper = cited["preferred-citation"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Zhang", "Yunis", "Maire"]
+    assert paper["url"] in (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A folder in which `make` finds its environment up to date, and a snakemake that leaves its arguments."""
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "requirements-weights.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    commands = tmp_path / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    for name in ("python", "snakemake"):
+        (commands / name).write_text('#!/bin/sh\necho "$@" > called\n')
+        (commands / name).chmod(0o755)
+    (tmp_path / ".venv" / "run.stamp").write_text("")
+
+    def make(*arguments):
+        done = subprocess.run(["make", *arguments], cwd=tmp_path, capture_output=True, text=True)
+        called = tmp_path / "called"
+        return done, called.read_text().strip() if called.exists() else None
+
+    return make
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_make_runs_overlays_and_names_one_that_is_not_there(made, tmp_path):
+    assert made("run")[1] == "--cores all"
+    assert made("unlock")[1] == "--unlock"
+    (tmp_path / "called").unlink()
+    done, called = made("run", "CONFIGFILE=mine.yaml")
+    assert called is None
+    assert done.returncode == 2
+    assert "whatwhere: mine.yaml: expected a configuration file, got no such file; check the path" in done.stderr
+    (tmp_path / "mine.yaml").write_text("seed: 1\n")
+    assert made("run", "CONFIGFILE=mine.yaml")[1] == "--cores all --configfile mine.yaml"

@@ -482,7 +482,9 @@ def test_a_killed_run_is_taken_up_again_with_the_same_results(tmp_path):
     process.wait()
     assert list(partial.glob("*.zarr.partial"))
     assert not list(partial.glob("*.json"))
-    killed.snakemake("--unlock")
+    said = killed.snakemake("--cores", "2", status=1)
+    assert "left its lock; if none is: make unlock (or snakemake --unlock)" in said
+    assert "make unlock" not in killed.snakemake("--unlock")
     killed.run()
     assert killed.contents() == whole.contents()
     assert not list(partial.glob("*.partial"))
@@ -500,6 +502,19 @@ def test_a_checkpoint_that_is_not_there_stops_before_any_job(tmp_path):
     text = Project(tmp_path, backbones={"tiny": tiny}).snakemake("--cores", "2", status=2)
     assert "backbones.tiny.weights: expected hub, random or a checkpoint's path, got 'mine.safetensors'" in text
     assert not (tmp_path / "results").exists()
+
+
+def test_the_reason_to_write_the_report_again_is_what_changed(project):
+    project.configure(bootstrap=21)
+    text = project.snakemake("-n")
+    (said,) = re.findall(r"rule report:\n(?:    .*\n)*?    reason: (.*)\n", text)
+    assert said.endswith("before: ('bootstrap', 20) now: ('bootstrap', 21) ")
+    assert len(said) < 1000
+
+
+def test_an_overlay_without_a_run_has_its_own_folder(project):
+    (project.folder / "mine.yaml").write_text("seed: 1\n")
+    assert "results/mine/report.html" in project.snakemake("-n", "--configfile", "mine.yaml")
 
 
 def test_a_wrong_overlay_stops_too(project):

@@ -25,6 +25,11 @@ except whatwhere.artifacts.errors.InputError as error:
     sys.stderr.write(f"whatwhere: {error}\n")
     sys.exit(2)
 
+# said before Snakemake's own words, which name the command at their end, and no jobs of a run that is going on
+if workflow.is_main_process and list(Path(".snakemake/locks").glob("*")) and "--unlock" not in sys.argv:
+    words = "a run is going on here, or one was killed and left its lock; if none is: make unlock"
+    sys.stderr.write(f"whatwhere: .snakemake/locks: {words} (or snakemake --unlock)\n")
+
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
 FEW = 6  # jobs import what they need in less time than a warm parent would import all

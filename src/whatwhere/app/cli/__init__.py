@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exit status 2, with one line, for bad input."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if dashed := photo_with_dash(arguments):
-        complain(f"{dashed}: expected an option, got a file of that name; write ./{dashed}, or -- before all photos")
+        complain(f"{dashed}: expected an option, got a photograph; write ./{dashed}, or -- before all photos")
         sys.exit(2)
     options = _parser().parse_args(arguments)
     try:
