@@ -24,7 +24,7 @@ LARGEST_NOISE = 127.5
 #: network need not be asked. The margin is for noise whose pixels are not independent, as after JPEG.
 MARGIN = 1.5
 #: A picture that departs less than so many times as far as its own patches in another order shows nothing.
-TIMES = 2.0
+TIMES = 1.4
 #: Departures up to this share of what the tokens hold are a network's rounding.
 ROUNDING = 1e-6
 
