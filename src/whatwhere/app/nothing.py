@@ -64,7 +64,7 @@ def departure(
     blank, noisy = answers.reshape(2, *final.shape)
     held = np.square(blank).sum(2).mean()
     picture, chance = (max(0.0, _spread(tokens - blank) / held - ROUNDING) for tokens in (final, noisy))
-    return picture / max(chance, ROUNDING)
+    return float(picture / max(chance, ROUNDING))
 
 
 def _mixed(shown: UInt8[np.ndarray, "y x 3"], patch_px: int) -> UInt8[np.ndarray, "y x 3"]:
