@@ -233,7 +233,7 @@ class TestObjects:
         truth = np.zeros((8, 12), int)
         truth[1:4, 2:6], truth[4:7, 7:11] = 1, 2
         rows = 3 * np.eye(4)[truth.ravel()] + 0.05 * np.random.default_rng(0).normal(size=(96, 4))
-        solved = SimpleNamespace(vectors=rows.astype(np.float32), grid=(8, 12))
+        solved = SimpleNamespace(vectors=rows.astype(np.float32), grid=(8, 12), shows_nothing=lambda _: False)
         monkeypatch.setattr(detecting, "solve_photo", lambda *_, **__: solved)
         found = proposals(None, np.zeros((40, 60, 3), np.uint8))
         masks = [mask for mask, _ in in_pixels(found, np.zeros((40, 60, 3), np.uint8))]

@@ -8,8 +8,13 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
+from tests.planted import blocks, walks
 from whatwhere.artifacts.errors import InputError
+from whatwhere.method.choosing import diffusion_map, modularities
 from whatwhere.method.cluster import Centres, cluster, fit_centres
+from whatwhere.method.orthogonalise import orthogonalise
+from whatwhere.method.rules import AUTO
+from whatwhere.method.solve import solve
 
 
 def planted(clusters, seed=0, each=20):
@@ -26,6 +31,56 @@ def test_auto_finds_the_planted_number(clusters):
     regions = cluster(rows)
     assert regions.clusters == clusters
     assert adjusted_rand_score(truth, regions.labels) > 0.97
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 3, 5, 8])
+def test_the_rule_for_photographs_finds_the_planted_blocks_of_a_graph(clusters):
+    features, truth = blocks(grid=(24, 16), clusters=clusters)
+    solution = solve(walks(features), vectors=10)
+    given = {"values": solution.values.numpy(), "restarts": 2}
+    regions = cluster(orthogonalise(solution.vectors), choose=AUTO, **given)
+    assert regions.clusters == clusters
+    assert set(regions.partitions) == set(range(1, 11))
+    if clusters > 1:
+        assert adjusted_rand_score(truth.numpy(), regions.labels) > 0.95
+    else:
+        assert not regions.labels.any()
+
+
+@pytest.mark.parametrize("rule", ["modularity", "eigengap"])
+def test_other_rules_find_the_blocks_of_a_clean_graph(rule):
+    features, _ = blocks(grid=(12, 8), clusters=4, noise=0.05)
+    solution = solve(walks(features), vectors=10)
+    X, values = orthogonalise(solution.vectors), solution.values.numpy()
+    assert cluster(X[:, :5], values=values[:5], choose=rule).clusters == 4
+    with pytest.raises(InputError, match=f"choose: expected eigenvectors with eigenvalues for {rule}, got none"):
+        cluster(X, choose=rule)
+
+
+def test_a_silhouette_beside_chance_finds_the_planted_number():
+    rows, _ = planted(4)
+    assert cluster(rows, choose="shuffled").clusters == cluster(rows, choose="diffusion").clusters == 4
+    X, values = np.random.default_rng(0).standard_normal((60, 3)), np.array([1.0, 0.5, -0.1])
+    np.testing.assert_allclose(diffusion_map(X, values, 3), X * [0, 0.125, 0])
+
+
+def test_modularity_is_newmans():
+    """Of two cliques: λ and u are the graph's own, and the sum over edges is done by hand."""
+    A = np.kron(np.eye(2), np.ones((5, 5))) / 5
+    values, columns = np.linalg.eigh(A)
+    labels = {1: np.zeros(10, int), 2: np.repeat([0, 1], 5), 3: np.arange(10) % 3}
+    found = modularities(columns, values, labels)
+    for k, own in labels.items():
+        same = own[:, None] == own
+        assert found[k] == pytest.approx(((A - 1 / 10) * same).sum() / 10)
+    assert found[1] == pytest.approx(0)
+    assert found[2] == pytest.approx(0.5)
+
+
+def test_rows_without_a_difference_are_one_region_where_the_rule_may_say_so():
+    assert cluster(np.ones((6, 3)), choose="diffusion").clusters == 1
+    with pytest.raises(InputError, match="expected 1 to 1"):
+        cluster(np.ones((6, 3)))
 
 
 def test_silhouettes_are_scikit_learns():

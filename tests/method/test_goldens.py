@@ -15,7 +15,7 @@ from whatwhere.baselines.maskcut import maskcut
 from whatwhere.baselines.tokencut import tokencut
 from whatwhere.evaluate.matching import accuracy, greedy, hungarian, matching_counts, mean_iou
 from whatwhere.evaluate.silhouette import mask_scores
-from whatwhere.method.cluster import _silhouettes
+from whatwhere.method.choosing import silhouettes
 from whatwhere.method.joint.graph import affinity, random_walk, symmetric_part, unit_rows
 from whatwhere.method.joint.loss import column_cosines, joint_quotients, stacked, unit_columns
 from whatwhere.method.joint.sparsity import RELEASED_SLACK, Sparsity
@@ -74,7 +74,7 @@ def check_dataset_graph(golden):
 
 
 def check_silhouette(golden):
-    same(_silhouettes(golden["features"], {3: golden["labels"]})[3], golden["silhouette"])
+    same(silhouettes(golden["features"], {3: golden["labels"]})[3], golden["silhouette"])
     same(mask_scores(golden["features"], np.moveaxis(golden["masks"] > 0, -1, 0)), golden["mask_scores"])
 
 

@@ -21,6 +21,9 @@ from whatwhere.backbones.capture import capture
 from whatwhere.datasets import IGNORE, Dataset, Instance, Record, folder, load_dataset
 from whatwhere.datasets import fingerprint as files_fingerprint
 from whatwhere.datasets.images import View
+from whatwhere.evaluate.borders import to_pixels
+from whatwhere.evaluate.oracle import oracle_counts
+from whatwhere.method.cluster import cluster
 from whatwhere.stages.baselines import FINDERS, keys, last_layer, write_baseline
 from whatwhere.stages.features import extract, read_features
 from whatwhere.stages.images import write_images, write_index
@@ -188,6 +191,32 @@ def test_scores_count_every_annotator(tmp_path):
     assert set(second.groupby("clusters").actual.sum()) == {valid}
     union = scores.predicted + scores.actual - scores.intersection
     np.testing.assert_allclose(scores.iou, scores.intersection / union)
+
+
+def test_another_rule_and_borders_of_the_image_are_settings(tmp_path):
+    (paths,) = run(tmp_path, dataset(range(2)), methods=("exact", "gradient"), values=True).values()
+    given = {"clusters": "auto", "candidates": (2, 3), "restarts": 2, "seed": 0, "settings": {}}
+    rows = {}
+    for method, values in (("exact", True), ("gradient", False)):
+        vectors = Store(paths[method])
+        write_regions(vectors, tmp_path / "r.json", choose="diffusion", borders="image", **given)
+        regions = Store(tmp_path / "r.json")
+        assert regions.coordinate("partition") == [1, 2, 3]
+        for i, name in enumerate(regions.ids):
+            known = {"values": np.array(vectors.coordinate("value")[i])} if values else {}
+            own = seed_for(0, "cluster", name)
+            wanted = cluster(
+                vectors.read("vectors", i), candidates=(2, 3), restarts=2, seed=own, choose="diffusion", **known
+            )
+            assert regions.coordinate("chosen")[i] == wanted.clusters
+            np.testing.assert_array_equal(regions.read("regions", (i, 2)), wanted.partitions[3])
+        write_scores(Store(paths["images"]), regions, tmp_path / "s.parquet")
+        rows[method] = pd.read_parquet(tmp_path / "s.parquet")
+    images, found = Store(paths["images"]), regions.read("regions", (0, 1)).reshape(4, 4)
+    counts = oracle_counts(to_pixels(found, images.read("rgb", 0)), images.read("labels", 0)[0])
+    own = rows["gradient"].query("image == 'image-0' and annotator == 0 and clusters == 2")
+    assert own.intersection.tolist() == counts.intersection.tolist()
+    assert own.predicted.sum() == 64 * 64
 
 
 def test_every_partition_is_kept_and_scored(tmp_path):

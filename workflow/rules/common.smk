@@ -200,7 +200,7 @@ def timing_code(wildcards):
 
 
 def timing_settings(wildcards):
-    regions = values(SETTINGS.regions)
+    regions = values(SETTINGS.regions, "borders")
     settings = {key: value for key, value in feature_settings(wildcards).items() if key not in ("values", "joint")}
     return {**settings, "methods": timed_methods(wildcards), "regions": regions}
 

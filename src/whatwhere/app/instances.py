@@ -65,11 +65,13 @@ def proposals(
     most: int = 100,
     **choice: Any,
 ) -> Proposals:
-    """Masks on the grid of X, by decreasing score; `choice` is `solve_photo`'s."""
-    from whatwhere.evaluate.proposals import propose
+    """Masks on the grid of X, by decreasing score, none of a picture that shows nothing; `choice` as `solve_photo`."""
+    from whatwhere.evaluate.proposals import Proposals, propose
     from whatwhere.method.cluster import cluster
 
     solved = solve_photo(backbone, image, seed=seed, **choice)
+    if solved.shows_nothing(backbone):
+        return Proposals(np.zeros((0, *solved.grid), bool), np.zeros(0))
     partitions = cluster(solved.vectors, candidates=CANDIDATES, seed=seed).partitions
     return propose(solved.vectors, np.stack(list(partitions.values())), solved.grid, threshold=threshold, most=most)
 

@@ -32,12 +32,28 @@ MOST_TIMES = 8
 
 @dataclass(frozen=True)
 class Solved:
-    """X of one photograph (Eq. 3-4, 8) on its grid, and the features that it was solved from."""
+    """X of one photograph (Eq. 3-4, 8) on its grid, the features that it was solved from, and what the backbone saw.
+
+    `exact`: by the exact solver, so that `values` are the eigenvalues of the columns.
+    """
 
     features: Features
     vectors: Float[np.ndarray, "token vector"]
     values: Float[np.ndarray, "vector"]
     grid: tuple[int, int]
+    shown: UInt8[np.ndarray, "y_view x_view 3"]
+    exact: bool = True
+
+    def shows_nothing(self, backbone: Backbone) -> bool:
+        """Whether the photograph is flat or evenly noisy to the backbone's eyes (see `nothing`)."""
+        from whatwhere.app.nothing import shows_nothing
+
+        final = self.features.final[0].float().cpu().numpy().reshape(*self.features.final_grid, -1)
+        return shows_nothing(backbone, self.shown, final)
+
+    def eigenvalues(self) -> Float[np.ndarray, "vector"] | None:
+        """Of the columns of X; none where a descent found it, whose columns Eq. 8 mixes."""
+        return self.values if self.exact else None
 
 
 def protocol_of(backbone: str) -> Protocol:
@@ -71,7 +87,8 @@ def solve_photo(
         raise InputError(f"expected one side at most {MOST_TIMES} times the other, got {height} × {width} px; crop it")
     # what K-means needs is read from the disk while the network is busy
     Thread(target=import_module, args=("sklearn.cluster",)).start()
-    features = capture(backbone, view_image(image, view)[None], values=pathway == "vv", joint=joint)
+    shown = view_image(image, view)
+    features = capture(backbone, shown[None], values=pathway == "vv", joint=joint)
     if not features.layers:
         raise InputError(f"backbone {backbone.name}: expected one whose attention can be read, got none; name another")
     walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")
@@ -80,7 +97,8 @@ def solve_photo(
         got = f"{rows} × {columns}; choose a larger --size or fewer --vectors"
         raise InputError(f"expected more tokens than the {vectors} vectors, got {got}")
     solution = solve(walks, vectors=vectors, solver=solver, seed=seed)
-    return Solved(features, orthogonalise(solution.vectors).numpy(), solution.values.numpy(), solution.grid)
+    X, values = orthogonalise(solution.vectors).numpy(), solution.values.numpy()
+    return Solved(features, X, values, solution.grid, shown, solver == "exact")
 
 
 def each_photo(

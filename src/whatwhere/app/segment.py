@@ -17,6 +17,7 @@ from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import PRESETS, load_backbone
 from whatwhere.evaluate.borders import Borders, to_pixels
+from whatwhere.method.rules import AUTO, Rule
 from whatwhere.publish.figures import eigenvector_rgb, label_colours, named_overlay, region_overlay
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def segment_photos(
         asked: dict[str, Any] = {"texts": texts, "threshold": threshold, "protocol": protocol_of(backbone), **choice}
         found = segment(model, image, clusters=clusters, seed=seed, **asked)
         found["weights"] = np.array(model.weights)
-        said = f"{found['clusters']} regions"
+        said = _counted(found["clusters"])
         if texts is not None:
             found["names"] = np.array(["", *prompts])
             said = _said(found, prompts)
@@ -76,9 +77,12 @@ def segment(
     texts: np.ndarray | None = None,
     threshold: float = 0.0,
     borders: Borders = "image",
+    choose: Rule = AUTO,
     **choice: Any,
 ) -> dict[str, Any]:
     """Regions of one photograph, with borders that follow the image or the `tokens`; `choice` is `solve_photo`'s.
+
+    Clusters `auto` are as many as the rule `choose` says (`method.choosing`), and one for a picture that shows nothing.
 
     Answers `labels` `[y, x]` at the photograph's own size, `vectors` `[row, column, vector]`, `values` `[vector]`,
     `clusters`; with `texts` `[text, channel]` also `named` `[y, x]`, 0 where none is probable enough and n + 1 for the
@@ -87,7 +91,9 @@ def segment(
     from whatwhere.method.cluster import cluster
 
     solved = solve_photo(backbone, image, seed=seed, joint=texts is not None, **choice)
-    regions = cluster(solved.vectors, clusters=clusters, seed=seed)
+    if clusters == "auto" and solved.shows_nothing(backbone):
+        clusters = 1
+    regions = cluster(solved.vectors, clusters=clusters, seed=seed, choose=choose, values=solved.eigenvalues())
     found: dict[str, Any] = {
         "labels": to_pixels(regions.labels.reshape(solved.grid), image, borders),
         "vectors": rearrange(solved.vectors, "(row column) vector -> row column vector", row=solved.grid[0]),
@@ -135,7 +141,11 @@ def _said(found: dict[str, Any], prompts: Sequence[str]) -> str:
     words = [f"{prompts[name - 1] if name else 'nothing of these'} {surest[name]:.2f}" for name in sorted(surest)]
     nowhere = [phrase for number, phrase in enumerate(prompts, 1) if number not in surest]
     rest = f"; nowhere: {', '.join(nowhere)}" if nowhere else ""
-    return f"{found['clusters']} regions: {', '.join(words)}{rest}"
+    return f"{_counted(found['clusters'])}: {', '.join(words)}{rest}"
+
+
+def _counted(regions: int) -> str:
+    return f"{regions} region{'' if regions == 1 else 's'}"
 
 
 def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Path:

@@ -36,7 +36,11 @@ LEAST_AGREEMENT = 0.5
 
 
 def to_pixels(
-    regions: Integer[np.ndarray, "row column"], image: UInt8[np.ndarray, "y x 3"], borders: Borders = "image"
+    regions: Integer[np.ndarray, "row column"],
+    image: UInt8[np.ndarray, "y x 3"],
+    borders: Borders = "image",
+    *,
+    radius_tokens: float = RADIUS_TOKENS,
 ) -> Int16[np.ndarray, "y x"]:
     """The region of each pixel of the image (RGB), from the region of each token.
 
@@ -47,7 +51,7 @@ def to_pixels(
     present = np.unique(regions)
     if borders == "tokens" or len(present) < 2:
         return tokens_to_pixels(regions, *image.shape[:2])
-    guide = Guide.of(image, regions.shape)
+    guide = Guide.of(image, regions.shape, radius_tokens=radius_tokens)
     found = _largest((int(region), guide(regions == region)) for region in present)
     found = without_specks(found, speck_px(found.shape, regions.shape))
     lost = np.setdiff1d(present, found)

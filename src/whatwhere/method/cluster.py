@@ -1,16 +1,19 @@
-"""From eigenvectors to regions: K-means, with K given or chosen by the silhouette (section 4.1)."""
+"""From eigenvectors to regions: K-means, with K given or chosen by the silhouette (section 4.1) or another rule."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int16, Integer
+from jaxtyping import Float, Int16
 from threadpoolctl import threadpool_limits
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.method.choosing import diffusion_map, silhouettes, worth
+from whatwhere.method.rules import MAY_SAY_ONE, Rule
 
 
 @dataclass(frozen=True)
@@ -37,25 +40,35 @@ def cluster(
     candidates: Sequence[int] = tuple(range(2, 11)),
     restarts: int = 4,
     seed: int = 0,
+    choose: Rule = "silhouette",
+    values: Float[np.ndarray, "vector"] | None = None,
 ) -> Regions:
     """K-means on the rows of `vectors` (array or tensor) for each candidate K and for `clusters` if it is a number.
 
-    `auto` chooses the K of the best silhouette. The fit itself is kept, never refitted. Regions are numbered by
-    decreasing size, so that the numbers do not depend on the draw. A candidate K beyond the number of distinct rows
-    has the partition of as many clusters as there are.
+    `auto` takes the K that is worth most by the rule `choose` (see `choosing`), which may say 1: then that is among the
+    partitions. `values` are the eigenvalues of the columns, where they have any; `diffusion` clusters their map, and
+    rows without them as they are. The fit itself is kept, never refitted. Regions are numbered by decreasing size, so
+    that the numbers do not depend on the draw. A candidate K beyond the number of distinct rows has the partition of as
+    many clusters as there are.
 
-    Raises `InputError` where there are fewer distinct rows than `clusters`, or than two.
+    Raises `InputError` where there are fewer distinct rows than `clusters`, or than two for a rule that never says 1.
     """
-    rows = np.asarray(vectors, dtype=np.float64)
+    X = np.asarray(vectors, dtype=np.float64)
+    rows = diffusion_map(X, values) if choose == "diffusion" and values is not None else X
     most = len(np.unique(rows, axis=0))
-    wanted = sorted(candidates) if clusters == "auto" else sorted({*candidates, clusters})
-    if most < (2 if clusters == "auto" else clusters) or wanted[0] < 1:
+    one = (1,) if choose in MAY_SAY_ONE else ()
+    wanted = sorted({*candidates, *one} if clusters == "auto" else {*candidates, clusters})
+    if most < ((2 - len(one)) if clusters == "auto" else clusters) or wanted[0] < 1:
         raise InputError(f"clusters: expected 1 to {most} (different tokens in the image), got {clusters}")
     # one thread: the order of a parallel sum would make results depend on the machine's cores
     with threadpool_limits(1):
         fits = {k: _by_size(_kmeans(rows, k, restarts, seed)) for k in dict.fromkeys(min(k, most) for k in wanted)}
-        scores = _silhouettes(rows, fits)
-    best = max(fits, key=lambda k: scores.get(k, -1.0)) if clusters == "auto" else clusters
+        scores = silhouettes(rows, fits)
+        best = clusters
+        if clusters == "auto":
+            again = partial(_kmeans, restarts=restarts, seed=seed)
+            rated = worth(choose, X, fits, scores=scores, values=values, again=again, seed=seed)
+            best = max(fits, key=lambda k: rated.get(k, -np.inf))
     return Regions(fits[best], best, scores, {k: fits[min(k, most)] for k in wanted})
 
 
@@ -63,30 +76,6 @@ def _kmeans(rows: np.ndarray, clusters: int, restarts: int, seed: int) -> np.nda
     from sklearn.cluster import KMeans
 
     return KMeans(clusters, n_init=restarts, random_state=seed).fit(rows).labels_
-
-
-def _silhouettes(rows: np.ndarray, fits: dict[int, np.ndarray]) -> dict[int, float]:
-    """Mean silhouette of each partition; distances are computed once for all of them."""
-    from sklearn.metrics import pairwise_distances
-
-    distances = pairwise_distances(rows)
-    np.fill_diagonal(distances, 0)
-    return {k: _silhouette(distances, labels) for k, labels in fits.items() if 1 < labels.max() + 1 < len(rows)}
-
-
-def _silhouette(distances: Float[np.ndarray, "token token"], labels: Integer[np.ndarray, "token"]) -> float:
-    """(b - a) / max(a, b), a token's mean distance to its own cluster and to the nearest other; 0 for one by itself.
-
-    As scikit-learn's, by one product of matrices instead of a loop over tokens.
-    """
-    own = labels[:, None] == np.arange(labels.max() + 1)
-    sizes = own.sum(0)
-    sums = distances @ own.astype(distances.dtype)
-    within = sums[own] / np.maximum(sizes[labels] - 1, 1)
-    nearest = np.where(own, np.inf, sums / sizes).min(1)
-    widest = np.maximum(within, nearest)
-    worth = np.divide(nearest - within, widest, out=np.zeros(len(labels)), where=(sizes[labels] > 1) & (widest > 0))
-    return float(worth.mean())
 
 
 def _by_size(labels: np.ndarray) -> Int16[np.ndarray, "token"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,9 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.store import Store, create
+from whatwhere.evaluate.borders import Borders
 from whatwhere.method.cluster import Regions, cluster
+from whatwhere.method.rules import Rule
 
 #: What is known of a shard and passed on from stage to stage.
 PASSED_ON = ("dataset", "grid", "graphs")
@@ -25,14 +28,17 @@ def write_regions(
     candidates: tuple[int, ...],
     restarts: int,
     seed: int,
+    choose: Rule = "silhouette",
+    borders: Borders = "tokens",
     settings: dict[str, Any],
 ) -> None:
-    """`regions` `[image, partition, token]`: a partition for each K that was tried, by which it is called.
+    """`regions` `[image, partition, token]`: a partition for each K that was tried, by which it is called; `borders`
+    is for those that bring them to pixels.
 
     The coordinate `chosen` says which of them is each image's own, `silhouettes` `[image, partition]` how good each
     is (NaN where it cannot be said). A method that answers masks has one partition, its label map, and no silhouettes.
     """
-    attributes = {key: vectors.attributes[key] for key in PASSED_ON}
+    attributes = {key: vectors.attributes[key] for key in PASSED_ON} | {"borders": borders}
     if "masks" in vectors.description["arrays"]:
         masks = vectors.read("masks")
         labels = _label_maps(masks)[:, None]
@@ -40,8 +46,12 @@ def write_regions(
         chosen = tried * len(masks)
     else:
         choice: dict[str, Any] = {"clusters": clusters, "candidates": candidates, "restarts": restarts}
-        named = zip(progress(vectors.read("vectors"), "clustering"), vectors.ids, strict=True)
-        found = [_cluster(rows, name, {**choice, "seed": seed_for(seed, "cluster", name)}) for rows, name in named]
+        choice["choose"] = choose
+        each = zip(progress(vectors.read("vectors"), "clustering"), vectors.ids, _eigenvalues(vectors), strict=True)
+        found = [
+            _cluster(rows, name, {**choice, "seed": seed_for(seed, "cluster", name), "values": values})
+            for rows, name, values in each
+        ]
         tried = list(found[0].partitions)
         labels = np.stack([np.stack(list(regions.partitions.values())) for regions in found])
         chosen = [min(k for k in tried if k >= regions.clusters) for regions in found]
@@ -53,6 +63,12 @@ def write_regions(
         if silhouettes is not None:
             axes = ("image", "partition")
             store.array("silhouettes", silhouettes.shape, "float64", axes, run_images=len(labels))[:] = silhouettes
+
+
+def _eigenvalues(vectors: Store) -> Sequence[np.ndarray | None]:
+    """Of each image's columns; none where a descent found X, whose columns Eq. 8 mixes, or a baseline."""
+    exact = "value" in vectors.description["coordinates"] and "history" not in vectors.description["arrays"]
+    return list(np.array(vectors.coordinate("value"))) if exact else [None] * len(vectors.ids)
 
 
 def _silhouette(regions: Regions, clusters: int) -> float:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int16
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store
 from whatwhere.datasets.images import tokens_to_pixels
+from whatwhere.evaluate.borders import Borders, to_pixels
 from whatwhere.evaluate.oracle import COUNTS, iou_of, oracle_counts
 
 #: Beside the counts: their IoU, K of the partition, whether it is the image's chosen one, which layers entered, and
@@ -28,7 +30,7 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
             continue
         truths = images.read("labels", i)[: depths[i]]
         for number, labels in enumerate(regions.read("regions", i)):
-            pixels = tokens_to_pixels(labels.reshape(known["grid"]), *truths.shape[1:])
+            pixels = _in_pixels(labels.reshape(known["grid"]), images, i, truths.shape[1:], known["borders"])
             of_partition = {"clusters": len(np.unique(labels)), "chosen": chosen[i] == clusters[number]}
             if len(clusters) > 1:
                 of_partition["clusters"] = clusters[number]  # of masks it differs from image to image
@@ -40,3 +42,11 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
     table = table.assign(iou=iou_of(table).astype(float), graphs=known["graphs"], named=named)
     with replacing(output) as partial:
         table[[*COUNTS, *OF_PARTITIONS]].to_parquet(partial, index=False)
+
+
+def _in_pixels(
+    regions: np.ndarray, images: Store, index: int, size: tuple[int, ...], borders: Borders
+) -> Int16[np.ndarray, "y x"]:
+    if borders == "tokens":
+        return tokens_to_pixels(regions, *size)
+    return to_pixels(regions, images.read("rgb", index))

@@ -116,7 +116,7 @@ def regions(store: Store, index: int, column: Mapping[str, Any]) -> Regions:
     partition = own_partition(store, index) if wanted is None else candidates.index(wanted)
     labels = store.read("regions", (index, partition)).reshape(store.attributes["grid"])
     # what is seen: of the masks that a method was allowed, it may have found fewer
-    return Regions(labels, f"K = {len(np.unique(labels))}")
+    return Regions(labels, f"K = {len(np.unique(labels))}", store.attributes.get("borders", "tokens"))
 
 
 def truth(store: Store, index: int, column: Mapping[str, Any]) -> Labels | Named | Blank:

@@ -52,7 +52,8 @@ def _time_method(features: Features, method: dict[str, Any], regions: dict[str, 
     choice = {key: value for key, value in method.items() if key not in (*of_graphs, "kind")}
     fold_s, walks = median(lambda: folded(features, **of_graphs))
     solve_s, X = median(lambda: solve(walks, solver=method["kind"], **choice))
-    cluster_s, _ = median(lambda: cluster(orthogonalise(X.vectors), **regions))
+    values = X.values.numpy() if method["kind"] == "exact" else None
+    cluster_s, _ = median(lambda: cluster(orthogonalise(X.vectors), values=values, **regions))
     return {"fold": fold_s, "solve": solve_s, "cluster": cluster_s, "graphs": walks.described, "status": X.status}
 
 

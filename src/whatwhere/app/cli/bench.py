@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from whatwhere.app.cli.arguments import positive_number, whole_number
+from whatwhere.app.eyes import SEEING
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
@@ -37,6 +38,26 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     extract.add_argument("--size", type=positive_number, metavar="PX", help="side of the image (the backbone's own)")
     extract.set_defaults(run=_bench_extract)
     _add_bench_dataset(kinds)
+    _add_bench_regions(kinds)
+
+
+def _add_bench_regions(kinds: argparse._SubParsersAction) -> None:
+    command = kinds.add_parser(
+        "regions",
+        help="regions of photographs beside those that people drew: borders, how many, pictures of nothing",
+        description="Solves photographs of PASCAL VOC and BSDS500 and compares ways to the pixels, rules for how many\n"
+        "regions there are, and what tells a picture of nothing. Every other image is for choosing, the rest for the\n"
+        "report. Writes borders.csv, clusters.csv and nothing.csv.",
+        epilog="example: whatwhere bench regions --voc VOCdevkit/VOC2012 --bsds BSR/BSDS500/data --photos val2017",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--voc", type=Path, metavar="DIR", help="with JPEGImages and SegmentationClass")
+    command.add_argument("--bsds", type=Path, metavar="DIR", help="with images/val and groundTruth/val")
+    command.add_argument("--photos", type=Path, metavar="DIR", help="photographs, none of which shows nothing")
+    command.add_argument("--images", type=positive_number, default=60, metavar="N", help="of each (60)")
+    command.add_argument("--backbone", default=SEEING, help=f"as of segment ({SEEING})")
+    command.add_argument("--out", type=Path, default=Path("bench-regions"), metavar="FOLDER")
+    command.set_defaults(run=_bench_regions)
 
 
 def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
@@ -101,6 +122,17 @@ def _bench_dataset(options: argparse.Namespace) -> None:
     measured = bench_dataset(options.backbone, plan, settings={"weights": options.weights}, report=_note)
     write_page(measured, options.out)
     print(json.dumps(measured, indent=1) if options.json else page(measured))
+
+
+def _bench_regions(options: argparse.Namespace) -> None:
+    from whatwhere.app.bench.regions import bench_regions
+    from whatwhere.backbones import load_backbone
+
+    roots = {"voc_root": options.voc, "bsds_root": options.bsds, "photos": options.photos}
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, table in bench_regions(load_backbone(options.backbone), **roots, images=options.images).items():
+        table.to_csv(options.out / f"{name}.csv", index=False)
+        print(f"{name}\n{table.to_string(index=False)}\n")
 
 
 def _note(text: str) -> None:

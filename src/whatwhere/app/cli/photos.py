@@ -14,6 +14,7 @@ from whatwhere.app.cli.arguments import cluster_count, complain, positive_number
 from whatwhere.app.eyes import SEEING, SHIPPED, SPEAKING
 from whatwhere.artifacts.errors import HubError, InputError
 from whatwhere.datasets.folder import SUFFIXES
+from whatwhere.method.rules import AUTO, RULES
 
 
 def add_photo_commands(commands: argparse._SubParsersAction) -> None:
@@ -30,7 +31,10 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
     )
     _add_photo_arguments(command, out="segments")
     command.add_argument(
-        "--clusters", default="auto", type=cluster_count, metavar="K", help="auto (2 to 10) or a number"
+        "--clusters", default="auto", type=cluster_count, metavar="K", help="auto (1 to 10) or a number"
+    )
+    command.add_argument(
+        "--choose", choices=RULES, default=AUTO, help=f"the rule behind auto ({AUTO}; the paper's: silhouette)"
     )
     command.add_argument("--prompts", type=_phrases, default=(), metavar="TEXT", help="names for regions, with commas")
     command.add_argument(
@@ -120,7 +124,12 @@ def _segment(options: argparse.Namespace) -> None:
             f"--threshold: expected --prompts beside it, got {options.threshold:g} alone; "
             "name what may be in the photos, or leave it out"
         )
-    asked = {"clusters": options.clusters, "prompts": options.prompts, "threshold": options.threshold or 0.0}
+    asked = {
+        "clusters": options.clusters,
+        "choose": options.choose,
+        "prompts": options.prompts,
+        "threshold": options.threshold or 0.0,
+    }
     _over(segment_photos, options, SPEAKING if options.prompts else SEEING, **asked)
 
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.images import tokens_to_pixels
+from whatwhere.evaluate.borders import Borders, to_pixels
 from whatwhere.publish.figures.colours import (
     MID_GREY,
     Drawn,
@@ -117,13 +118,15 @@ class Heat:
 
 @dataclass(frozen=True)
 class Regions:
-    """The region (0 … K − 1) of each token over the row's photograph, `note` in the lower left corner.
+    """The region (0 … K − 1) of each token over the row's photograph, `note` in the lower left corner; `borders` as
+    `evaluate.borders` has them.
 
     Raises InputError for numbers under 0.
     """
 
     regions: Int[np.ndarray, "row column"]
     note: str = ""
+    borders: Borders = "tokens"
 
     def __post_init__(self) -> None:
         if self.regions.min() < 0:
@@ -133,7 +136,8 @@ class Regions:
         """See `Cell.draw`: regions over the photograph."""
         # at twice the size, then halved: thin outlines without a staircase
         twice = (2 * height, 2 * width)
-        return _halved(region_overlay(_resized(photo, *twice), tokens_to_pixels(self.regions, *twice)), self.note)
+        large = _resized(photo, *twice)
+        return _halved(region_overlay(large, to_pixels(self.regions, large, self.borders)), self.note)
 
 
 @dataclass(frozen=True)
