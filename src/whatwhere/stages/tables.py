@@ -160,7 +160,8 @@ def write_seconds_table(csv: Path, given: Mapping[str, Sequence[str]], *, table:
     machines = sorted({m["machine"] for m in measured})
     notes = [
         f"Ours on {'; '.join(machines)}." if machines else "Nothing was timed on this run.",
-        "One image; the median of five for what takes under a second.",
+        "One image; the median of five for what takes under a second. A solver's steps are alike: where How says so, "
+        "the seconds of all of them are reckoned from some.",
     ]
     columns = ["Total, ours (s)", *heads.values(), "Image (px)", "Graphs", "How"]
     write_table(
