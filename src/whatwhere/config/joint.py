@@ -29,7 +29,6 @@ class Joint(Strict):
     """What every solver for a whole data set is told of the graphs and of X (sections 3.3 and 4.2)."""
 
     pathway: Literal["qk", "vv"] = "vv"
-    operator: Literal["normalised", "walk"] = "walk"
     vectors: Positive = 50
     layers: Patterns = ("*",)
     """As of a solver for one image; the paper takes `block:mid` and `up:6`."""
@@ -44,6 +43,7 @@ class Joint(Strict):
 class Batches(Joint):
     """What the two solvers that go mini-batch after mini-batch share."""
 
+    operator: Literal["normalised", "walk"] = "walk"
     batch_images: Positive = 160
     batches: Positive = 2100
     """Mini-batches in all. ASSUME: these are the paper's 2100 iterations."""

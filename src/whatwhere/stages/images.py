@@ -44,8 +44,9 @@ def write_index(
     for record in progress(dataset.records, f"reading {dataset.name}"):
         try:
             height, width = record.image().shape[:2]
-            drawn, *_ = (truth() for truth in (record.labels, record.instances, record.captions))
-            found.update(int(label) for labels in drawn for label in np.unique(labels))
+            found.update(int(label) for labels in record.labels() for label in np.unique(labels))
+            for truth in (record.instances, record.captions):
+                truth()
             sizes.setdefault(view_size(view, height, width), []).append(record.id)
         except InputError as error:
             if unreadable == "stop":
