@@ -15,7 +15,7 @@ from whatwhere.config import parse
 from whatwhere.config.claims import quantities
 from whatwhere.config.tables import Matching, Positions, runs
 from whatwhere.evaluate.matching import COUNTS, accuracy, greedy, hungarian, mean_iou
-from whatwhere.publish.tables import computed_on
+from whatwhere.publish.tables import computed_on, is_number
 from whatwhere.stages.joint_tables import write_matching_table, write_position_table
 
 #: Clusters by classes of two images: 8 of 10 and 6 of 10 pixels right, the other way round.
@@ -224,7 +224,8 @@ class TestRowsAndColumns:
         assert files() == first  # nor does the order of the images
 
     def test_all_forms_hold_the_same(self, tmp_path, planted):
-        rows = matching_table(tmp_path, planted, [THEIRS, PAPERS, OURS])
+        found = matching_table(tmp_path, planted, [THEIRS, PAPERS, OURS])
+        rows = [{name: cell for name, cell in row.items() if not is_number(name)} for row in found]
         markdown, latex = ((tmp_path / f"table3.{kind}").read_text("utf-8") for kind in ("md", "tex"))
         lines = [[c.strip() for c in line.strip("| ").split(" | ")] for line in markdown.split("\n") if "|" in line]
         assert lines[0] == list(rows[0])
