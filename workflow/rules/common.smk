@@ -26,7 +26,7 @@ except whatwhere.artifacts.errors.InputError as error:
 
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
-FEW = 6  # jobs import what they need in less time than a warm parent would import all
+FEW = 4  # jobs import what they need in less time than a warm parent would import all
 FAMILIES = ("dino", "mae", "clip", "diffusion")
 FETCHED = whatwhere.datasets.sources.FETCHED
 
