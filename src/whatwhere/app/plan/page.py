@@ -68,8 +68,9 @@ def _said(plan: Plan) -> list[str]:
     if high:
         partly = " (of what is known)" if any(row.low_s is None for row in plan.jobs) else ""
         said = [
-            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on {plan.cores} "
-            f"cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes to start them.",
+            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on "
+            f"{plan.cores} cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes "
+            "to start them.",
             "Measured: a few images by the run's own stages, then in proportion (joint solves also with the square); "
             "of tables, figures and the report their imports alone.",
         ]
