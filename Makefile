@@ -56,7 +56,7 @@ ship-zoo:
 SLOW ?= not slow
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n 2 -m "$(SLOW)"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "$(SLOW)"
 
 test-all:
 	$(MAKE) test SLOW=

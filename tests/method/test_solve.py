@@ -14,7 +14,7 @@ from whatwhere.method.cluster import cluster
 from whatwhere.method.objective import data_term, eq3, quotients, resampling_matrix
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import SOLVERS, solve, solve_batch
-from whatwhere.method.solve.descent import buffered
+from whatwhere.method.solve.descent import buffered, has_converged
 from whatwhere.method.solve.released import Painter
 from whatwhere.method.solve.terms import DataTerm
 
@@ -117,6 +117,37 @@ def test_gradient_converges_to_the_exact_subspace():
     assert float(eq3(gradient.vectors, graph)) == pytest.approx(float(exact.values.sum()), rel=1e-4)
     assert gradient.history[-1] < gradient.history[0]
     assert gradient.history.shape == (4000,)
+
+
+@pytest.mark.parametrize("solver", ["gradient", "released"])
+def test_a_descent_that_has_converged_ends_with_the_answer_of_all_steps(solver):
+    source, truth = blocks(noise=0.1)
+    settings = {**SETTINGS[solver], "steps": 3 * SETTINGS[solver]["steps"]}
+    graphs = [walks(source), walks(blocks(noise=0.4)[0])]
+    whole, short = (
+        solve_batch(graphs, vectors=4, solver=solver, seeds=[0, 1], **settings, tolerance=tolerance)
+        for tolerance in (None, 1e-3)
+    )
+    for one, other in zip(whole, short, strict=True):
+        took = int(other.status.split()[2])
+        assert other.status.startswith(f"converged after {took} of {settings['steps']} steps")
+        assert took < settings["steps"] * 0.7
+        assert one.history.shape == other.history.shape
+        np.testing.assert_array_equal(one.history[:took], other.history[:took])
+        assert set(other.history[took:]) == {other.history[took - 1]}
+        assert other.history[-1] - one.history[-1] < 0.02 * (one.history[0] - one.history[-1])
+    regions = [cluster(orthogonalise(found[0].vectors), clusters=4).labels for found in (whole, short)]
+    assert [adjusted_rand_score(truth, labels) for labels in regions] == [1, 1]
+    # an image ends where it ends by itself, however long the others take
+    alone = solve_batch(graphs[1:], vectors=4, solver=solver, seeds=[1], **settings, tolerance=1e-3)[0]
+    torch.testing.assert_close(alone.vectors, short[1].vectors, atol=1e-5, rtol=1e-4)
+    assert alone.status == short[1].status
+
+
+def test_a_loss_that_falls_on_has_not_converged():
+    falls = [torch.tensor([1.0 - 0.1 * step, 2.0**-step]) for step in range(10)]
+    assert has_converged(falls, 40, 0.01).tolist() == [False, True]
+    assert not has_converged(falls[:2], 40, 0.9).any()  # nothing to compare with yet
 
 
 @pytest.mark.parametrize("operator", ["normalised", "walk"])

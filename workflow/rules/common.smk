@@ -32,7 +32,7 @@ if workflow.is_main_process and list(Path(".snakemake/locks").glob("*")) and "--
 
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
-FEW = 6  # jobs import what they need in less time than a warm parent would import all
+FEW = 4  # jobs import what they need in less time than a warm parent would import all
 FAMILIES = ("dino", "mae", "clip", "diffusion")
 FETCHED = whatwhere.datasets.sources.FETCHED
 

@@ -134,6 +134,9 @@ class Descent(Solver):
     """Backward passes, gradients added, before each step of the optimiser."""
     check_every: Positive = 50
     """Backward passes between two checks that folding is exact."""
+    tolerance: Share | None = None
+    """Ends an image's steps where its objective fell, over the last twentieth of `steps`, by less than this part of its
+    whole fall; null takes them all."""
 
 
 class Exact(Solver):

@@ -170,7 +170,9 @@ def _task(one: Jobs, sizes: tuple[int, int]) -> Task:
 
 
 def _curves(of: Sequence[Jobs], timed: Timed, known: Known) -> Iterator[tuple[Jobs, Curve]]:
-    """Of a process's jobs: all start with its imports, and with what the first paid for at the first use."""
+    """Of a process's jobs: all start with its imports, and with what the first paid for at the first use; on a
+    processor, where jobs may be forks of a warm parent, at the least with neither.
+    """
     points: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for number, images, seconds in timed.tasks:
         points[number].append((images, seconds))
@@ -178,11 +180,13 @@ def _curves(of: Sequence[Jobs], timed: Timed, known: Known) -> Iterator[tuple[Jo
     if len(points[0]) > 1:
         start += max(0.0, points[0][0][1] - points[0][1][1])
         del points[0][0]
+    starts = (0.0, start) if known.config.device == "cpu" else (start,)
     for number, one in enumerate(of):
         method = known.config.methods[one.place[2]] if one.pairs else None
         times = getattr(method, "batches", 1) / tried_batches(method)
-        took = [(images, start + seconds * times) for images, seconds in points[number]]
-        if one.stage in PAGES and timed.imports_s is not None:
-            took = [(0, start)]
-        if took:
-            yield one, Curve("measured", start, tuple(took))
+        for first in starts:
+            took = [(images, first + seconds * times) for images, seconds in points[number]]
+            if one.stage in PAGES and timed.imports_s is not None:
+                took = [(0, first)]
+            if took:
+                yield one, Curve("measured", first, tuple(took))

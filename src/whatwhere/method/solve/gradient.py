@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from whatwhere.method.objective import folded_quotients, orthogonality
-from whatwhere.method.solve.descent import descend, sample_sets
+from whatwhere.method.solve.descent import descend, sample_sets, steps_words
 from whatwhere.method.solve.solution import Solution
 from whatwhere.method.solve.terms import DataTerm
 from whatwhere.method.walk import Walks
@@ -28,11 +28,13 @@ def solve_gradient(
     accumulate: int = 1,
     check_every: int = 50,
     folded: bool = True,
+    tolerance: float | None = None,
 ) -> list[Solution]:
     """`steps` steps of Adam on Eq. 4 from a normal start; every graph's quotient enters the loss (`DataTerm`).
 
     Of several noise samples each pass takes one from a buffer (`buffer_samples`, `fresh_probability`: see
-    `descent.buffered`) or, without a buffer, the mean over all; a step follows `accumulate` passes.
+    `descent.buffered`) or, without a buffer, the mean over all; a step follows `accumulate` passes. With a `tolerance`
+    an image stops where it has converged (`descent.has_converged`).
 
     ASSUME: X starts at N(0, 1/tokens), columns of about unit length; the paper gives the family only, and
     a start of unit variance would spend its steps shrinking X.
@@ -41,7 +43,7 @@ def solve_gradient(
     term = DataTerm(sets, check_every=check_every, folded=folded)
     X = torch.stack([_start(walks, vectors, seed) for walks, seed in zip(batch, seeds, strict=True)])
     X.requires_grad_(True)
-    history = descend(
+    history, took = descend(
         [X],
         lambda sample: data_weight * term(X, sample) + orthogonality_weight * orthogonality(X),
         samples,
@@ -49,12 +51,15 @@ def solve_gradient(
         accumulate=accumulate,
         learning_rate=learning_rate,
         what="gradient steps",
+        tolerance=tolerance,
     )
     found = []
     for i, walks in enumerate(batch):
         x = X[i].detach()
         values = folded_quotients(x, walks.folds, walks.grid)
-        found.append(Solution(x.cpu(), values.cpu(), walks.grid, f"{steps} steps, {term.status(i)}", history[i]))
+        found.append(
+            Solution(x.cpu(), values.cpu(), walks.grid, f"{steps_words(took[i], steps)}, {term.status(i)}", history[i])
+        )
     return found
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from whatwhere.method.objective import folded_quotients, pooled
-from whatwhere.method.solve.descent import descend, sample_sets
+from whatwhere.method.solve.descent import descend, sample_sets, steps_words
 from whatwhere.method.solve.solution import Solution
 from whatwhere.method.solve.terms import DataTerm
 from whatwhere.method.walk import Walks
@@ -64,17 +64,19 @@ def solve_released(
     accumulate: int = 20,
     check_every: int = 50,
     folded: bool = True,
+    tolerance: float | None = None,
 ) -> list[Solution]:
     """X of the released code, its columns of unit length (so that Eq. 8 is its singular value decomposition).
 
-    100 steps of `accumulate` = 20 backward passes are its 2,001 passes. `check_every` and `folded` as in `DataTerm`.
+    100 steps of `accumulate` = 20 backward passes are its 2,001 passes. `check_every` and `folded` as in `DataTerm`,
+    `tolerance` as in `gradient`.
     """
     found = []
     for walks, seed in zip(batch, seeds, strict=True):
         sets, samples = sample_sets([walks], buffer_samples, fresh_probability, [seed])
         term = DataTerm(sets, g=pooled, check_every=check_every, folded=folded)
         painter = _painter(walks, vectors, seed)
-        history = descend(
+        history, took = descend(
             list(painter.parameters()),
             partial(_loss, painter, term, walks, data_weight, orthogonality_weight),
             samples,
@@ -82,11 +84,12 @@ def solve_released(
             accumulate=accumulate,
             learning_rate=learning_rate,
             what="released steps",
+            tolerance=tolerance,
         )
         with torch.no_grad():
             X = F.normalize(painter()[0], dim=0)
             values = folded_quotients(X, walks.folds, walks.grid, pooled)
-        status = f"{steps} steps, {term.status(0)}"
+        status = f"{steps_words(took[0], steps)}, {term.status(0)}"
         found.append(Solution(X.cpu(), values.cpu(), walks.grid, status, history[0]))
     return found
 
