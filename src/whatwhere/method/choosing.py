@@ -23,7 +23,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.method.rules import Rule
 
 #: Steps of the walk in a diffusion map.
-STEPS = 3
+STEPS = 2
 
 Partitions = Mapping[int, Integer[np.ndarray, "token"]]
 
@@ -44,13 +44,12 @@ def worth(
     `rows` are X, `values` the eigenvalues of its columns, `scores` the silhouettes of the partitions. `again(rows, k)`
     clusters other rows. Raises `InputError` for a rule that needs the eigenvalues and has none.
     """
-    if rule in ("modularity", "eigengap") and values is None:
-        raise InputError(f"choose: expected eigenvectors with eigenvalues for {rule}, got none; choose silhouette")
-    if rule == "modularity":
-        return modularities(rows, values, partitions)
-    if rule == "eigengap":
-        gaps = dict(enumerate(-np.diff(values), 1))
-        return {k: float(gaps[k]) for k in partitions if k > 1 and k in gaps}
+    if rule in ("modularity", "eigengap"):
+        if values is None:
+            raise InputError(f"choose: expected eigenvectors with eigenvalues for {rule}, got none; choose silhouette")
+        gaps = dict(enumerate((values[:-1] - values[1:]).tolist(), 1))
+        by_gap = {k: gaps[k] for k in partitions if k > 1 and k in gaps}
+        return by_gap if rule == "eigengap" else modularities(rows, values, partitions)
     if rule == "diffusion":
         stays = dict.fromkeys(scores, 1.0) if values is None else modularities(rows, values, partitions)
         return {1: -1.0} | {k: score for k, score in scores.items() if stays[k] > 0}

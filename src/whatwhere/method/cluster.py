@@ -64,9 +64,10 @@ def cluster(
     with threadpool_limits(1):
         fits = {k: _by_size(_kmeans(rows, k, restarts, seed)) for k in dict.fromkeys(min(k, most) for k in wanted)}
         scores = silhouettes(rows, fits)
-        best = clusters
-        if clusters == "auto":
-            again = partial(_kmeans, restarts=restarts, seed=seed)
+        again = partial(_kmeans, restarts=restarts, seed=seed)
+        if clusters != "auto":
+            best = clusters
+        else:
             rated = worth(choose, X, fits, scores=scores, values=values, again=again, seed=seed)
             best = max(fits, key=lambda k: rated.get(k, -np.inf))
     return Regions(fits[best], best, scores, {k: fits[min(k, most)] for k in wanted})

@@ -244,9 +244,10 @@ def _nothing_table(backbone: Backbone, photos: Path, images: int) -> pd.DataFram
     lines: list[dict[str, Any]] = []
     for kind, found in pd.DataFrame(rows).groupby("kind", sort=False):
         of_asked = found.times.dropna()
-        ends = {"least": f"{of_asked.min():.2f}", "largest": f"{of_asked.max():.2f}"} if len(of_asked) else {}
-        counts = {"pictures": len(found), "network asked": int(found.asked.sum()), **ends}
-        lines.append({"picture": kind, **counts, "nothing": int((of_asked < TIMES).sum())})
+        line: dict[str, Any] = {"picture": kind, "pictures": len(found), "network asked": int(found.asked.sum())}
+        if len(of_asked):
+            line |= {"least": f"{of_asked.min():.2f}", "largest": f"{of_asked.max():.2f}"}
+        lines.append({**line, "nothing": int((of_asked < TIMES).sum())})
     return pd.DataFrame(lines).fillna("")
 
 
