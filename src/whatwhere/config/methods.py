@@ -244,9 +244,9 @@ class RegionSettings(Strict):
     clusters: Positive | Literal["auto"] = "auto"
     """The K of the regions that are shown and scored first: a number, or by the rule `choose` among `candidates`."""
     choose: Rule = "silhouette"
-    """How `auto` chooses: by the paper's silhouette, by that of diffusion maps (which are then clustered in X's place), by
-    modularity, the eigengap or silhouettes beside those of shuffled columns. All but the first and `eigengap` may say 1;
-    `modularity` and `eigengap` need methods of kind `exact`."""
+    """How `auto` chooses: by the paper's silhouette, by that of diffusion maps (then clustered in X's place), by
+    modularity, the eigengap, or silhouettes beside those of shuffled columns. All but the first and `eigengap` may
+    say 1; `modularity` and `eigengap` need methods of kind `exact`."""
     candidates: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = tuple(range(2, 11))
     borders: Literal["tokens", "image"] = "tokens"
     """Where regions end in scores and figures: between tokens as the paper has it, or at the image's own edges."""
