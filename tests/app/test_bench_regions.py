@@ -16,6 +16,7 @@ from whatwhere.app.bench.regions import (
 )
 from whatwhere.app.photos import Solved
 from whatwhere.artifacts.errors import InputError
+from whatwhere.backbones import load_backbone
 
 
 @pytest.fixture(scope="module")
@@ -55,5 +56,6 @@ def test_empty_pictures_are_of_three_kinds_and_one_size():
 
 
 def test_nothing_to_compare_is_one_line():
+    backbone = load_backbone("zoo-dino")
     with pytest.raises(InputError, match="expected --voc, --bsds or --photos, got none; name a folder"):
-        bench_regions(None, voc_root=None, bsds_root=None, photos=None, images=3)
+        bench_regions(backbone, voc_root=None, bsds_root=None, photos=None, images=3)
