@@ -242,9 +242,9 @@ def _nothing_table(backbone: Backbone, photos: Path, images: int) -> pd.DataFram
         times = departure(backbone, shown, _answer(backbone, shown)) if asked else np.nan
         rows.append({"kind": kind, "asked": asked, "times": times})
     lines: list[dict[str, Any]] = []
-    for kind, found in pd.DataFrame(rows).groupby("kind", sort=False):
+    for name, found in pd.DataFrame(rows).groupby("kind", sort=False):
         of_asked = found.times.dropna()
-        line: dict[str, Any] = {"picture": kind, "pictures": len(found), "network asked": int(found.asked.sum())}
+        line: dict[str, Any] = {"picture": name, "pictures": len(found), "network asked": int(found.asked.sum())}
         if len(of_asked):
             line |= {"least": f"{of_asked.min():.2f}", "largest": f"{of_asked.max():.2f}"}
         lines.append({**line, "nothing": int((of_asked < TIMES).sum())})
