@@ -13,9 +13,9 @@ from whatwhere.scenes.render import Scene, render
 from whatwhere.scenes.world import CLASSES
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=64)
 def _rendered(seed: int, size_px: int) -> Scene:
-    """The last scenes, so that a record's image, labels and instances cost one rendering."""
+    """The last scenes, half a megabyte each at 128 px: whoever goes through a set several times renders it once."""
     return render(seed, size_px=size_px)
 
 
