@@ -377,7 +377,7 @@ def saved_as(*values):
     [
         ((0, IGNORE), r"nothing but 0 \(ground\) in all, and ignored pixels in 2 of them"),  # a mask of 0 and 255
         ((2,), r"nothing but 2 \(red\) in all;".replace("red", "green")),
-        ((IGNORE,), "nothing but no class in all, and ignored pixels"),
+        ((IGNORE,), "nothing but no label in all, and ignored pixels"),
     ],
 )
 def test_label_maps_of_one_class_are_no_result(tmp_path, values, got):
@@ -386,6 +386,12 @@ def test_label_maps_of_one_class_are_no_result(tmp_path, values, got):
     ):
         write_index(saved_as(*values), tmp_path / "i.json", view=VIEW, shard_images=9, unreadable="stop", settings={})
     assert not (tmp_path / "i.json").exists()
+
+
+def test_a_mask_of_0_and_255_is_no_result_without_names_either(tmp_path):
+    data = replace(saved_as(0, IGNORE), classes=())
+    with pytest.raises(InputError, match=r"label maps of several segments, got nothing but 0 in all, and ignored"):
+        write_index(data, tmp_path / "i.json", view=VIEW, shard_images=9, unreadable="stop", settings={})
 
 
 def test_classes_that_occur_nowhere_are_named(tmp_path):

@@ -78,14 +78,16 @@ def write_index(
 def _absent(dataset: Dataset, found: Counter[int]) -> list[str]:
     """Classes that occur in no label map."""
     labels = sorted(label for label in found if label != IGNORE)
-    if not found or len(dataset.classes) < 2:
+    if not found or len(dataset.classes) == 1:
         return []
     if len(labels) < 2:
-        only = ", ".join(f"{label} ({dataset.classes[label]})" for label in labels) or "no class"
+        names = [f" ({name})" for name in dataset.classes] or [""] * (max(labels, default=0) + 1)
+        only = ", ".join(f"{label}{names[label]}" for label in labels) or "no label"
+        several = f"several of its {len(names)} classes" if dataset.classes else "several segments"
         ignored = f", and ignored pixels in {found[IGNORE]} of them" * (IGNORE in found)
         raise InputError(
-            f"data set {dataset.name}: expected label maps of several of its {len(dataset.classes)} classes, got "
-            f"nothing but {only} in all{ignored}; save each class as its number from 0, or correct `ignore_label`"
+            f"data set {dataset.name}: expected label maps of {several}, got nothing but {only} in all{ignored}; save "
+            f"each class as its number from 0, or correct `ignore_label`"
         )
     return [name for label, name in enumerate(dataset.classes) if label not in found]
 
