@@ -83,7 +83,15 @@ def write_solution(run, shard):
         store.array("regions", labels.shape, "int16", ("image", "partition", "token"))[:] = labels
     scores = run / f"scores/scenes/zoo-dino/exact/{shard}.parquet"
     scores.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"image": ids, "pixels": [number(name) for name in ids]}).to_parquet(scores)
+    columns = {
+        "image": ids,
+        "pixels": [number(name) for name in ids],
+        "annotator": 0,
+        "label": 0,
+        "chosen": True,
+        "iou": 0.5,
+    }
+    pd.DataFrame(columns).to_parquet(scores)
 
 
 def write_refined(run):

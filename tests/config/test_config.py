@@ -486,7 +486,7 @@ def test_of_several_overlays_the_one_whose_value_counts_is_named(here):
 
 def test_the_key_that_took_away_what_is_needed_is_named_with_its_file(here):
     with pytest.raises(
-        InputError, match=r"^mine\.yaml: datasets\.photos: expected it to stay, for figures\.figure3_photos,"
+        InputError, match=r"^mine\.yaml: datasets\.photos: expected it to stay, for figures\.photographs,"
     ):
         configured([here({"datasets": {"photos": None}})])
 

@@ -62,7 +62,7 @@ def test_what_is_not_used_may_change():
 
 def test_photographs_seen_by_the_zoo_and_what_a_view_cuts_away_are_said():
     config = parse({**SHIPPED, "only": ["figure3_photos"]})
-    assert set(crops(config)) == {("photos", "photo"), ("photos", "photo-half")}
+    assert set(crops(config)) == {("photos", "photo"), ("photos", "photo-half"), ("photos", "photo-448")}
     backbones = {backbone for _, backbone in out_of_depth(config)}
     assert backbones == {name for name in backbones if SHIPPED["backbones"][name]["model"].startswith("zoo/")} != set()
     first = cautions(config)[0]
@@ -72,7 +72,7 @@ def test_photographs_seen_by_the_zoo_and_what_a_view_cuts_away_are_said():
 
 
 def test_of_rendered_scenes_there_is_nothing_to_say():
-    assert cautions(of_one()) == cautions(parse({**SHIPPED, "only": ["table4", "figure5"]})) == []
+    assert cautions(of_one()) == cautions(parse({**SHIPPED, "only": ["table4", "figure5_scenes"]})) == []
 
 
 def test_untrained_ones_of_the_zoo_know_nothing_to_be_cautioned_of():

@@ -1,5 +1,6 @@
 """Pins, environments, profiles and the README agree with each other and with the code."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -221,7 +222,12 @@ def made(tmp_path):
     (tmp_path / ".venv" / "run.stamp").write_text("")
 
     def make(*arguments):
-        done = subprocess.run(["make", *arguments], cwd=tmp_path, capture_output=True, text=True)
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("VENV", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        }
+        done = subprocess.run(["make", *arguments], cwd=tmp_path, env=own, capture_output=True, text=True)
         called = tmp_path / "called"
         return done, called.read_text().strip() if called.exists() else None
 

@@ -7,8 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 
 from whatwhere.artifacts.errors import InputError
+
+#: How long one waits for another: what a kill took away needs a moment to be gone.
+PATIENCE_S = 3.0
+_LOOK_S = 0.1
 
 
 class Alone:
@@ -56,6 +61,10 @@ def _locked(path: Path, folder: Path) -> int:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
+    for _ in range(round(PATIENCE_S / _LOOK_S)):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sleep(_LOOK_S)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -34,7 +34,7 @@ def once(task: Any, make: Callable[[], None], *, outputs: int = 1, more: Sequenc
     """
     manifest, *beside = (Path(path) for path in list(task.output)[:outputs])
     run = Path(os.path.commonpath([manifest, task.log[0]]))
-    contents = [_content(Path(path)) for path in task.input]
+    contents = [_content(Path(path)) for path in task.input if Path(path).is_file()]  # a store is its manifest
     wanted = [_hash([choice, task.params.code, contents]) for choice in _choices(task.params.settings, more)]
     for other in _elsewhere(manifest, run):
         recipe = _recipe(other)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones.weights import first_line
+from whatwhere.artifacts.manifest import line
 
 
 def read_pickled_tensors(path: Path) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ def read_pickled(path: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged or hostile file can make the readers raise anything
         raise InputError(
             f"weights {path}: expected a readable checkpoint of tensors, got {type(error).__name__} "
-            f"({first_line(error)}); the file is damaged or no checkpoint of torch's: fetch it again"
+            f"({line(error)}); the file is damaged or no checkpoint of torch's: fetch it again"
         ) from error
 
 
@@ -72,6 +72,7 @@ def _tensors(archive: zipfile.ZipFile) -> dict[str, Any]:
     storage = cache(lambda kept: _flat(archive, folder, kept))
 
     def made(value: Any, depth: int) -> Any:
+        """Tensors in their mappings; nothing for all else."""
         if isinstance(value, _Dense):
             return value.tensor(storage(value.storage))
         if isinstance(value, dict) and depth < _DEEPEST:

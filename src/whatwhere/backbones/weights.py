@@ -185,11 +185,18 @@ def _what_to_do(error: Exception, repository: str) -> tuple[type[HubError], str]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a checkpoint (see `read_checkpoint`), those of a training under their usual key."""
+    """The named tensors of a checkpoint (see `read_checkpoint`), those of a training under their usual key.
+
+    Raises `InputError` where there are none.
+    """
     content = read_checkpoint(path)
     for key in ("state_dict", "model", "teacher"):  # what public training scripts wrap their tensors in
         content = inner if isinstance(inner := content.get(key), dict) else content
-    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    found = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    if not found:
+        keys = ", ".join(map(repr, content))[:80] or "nothing that is named"
+        raise InputError(f"weights {path}: expected a readable checkpoint of tensors, got {keys}; fetch it again")
+    return found
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
