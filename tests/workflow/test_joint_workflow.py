@@ -221,6 +221,7 @@ def test_results_do_not_depend_on_cores_shards_or_files(finished, tmp_path):
     assert len(list((tmp_path / "results/small/features/scenes/tiny").glob("*.json"))) == 2
 
 
+@pytest.mark.usefixtures("cold")
 def test_a_killed_solve_goes_on_with_the_same_result(finished, tmp_path):
     long = {**METHODS, "batches": {**METHODS["batches"], "batches": 300}}
     tables = {"table3": {**JOINT["tables"]["table3"], "rows": [r for r in ROWS if r["method"] == "batches"]}}
