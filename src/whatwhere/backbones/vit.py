@@ -73,10 +73,7 @@ def load(
         load_weights(network, packaged_tensors(weights), name=name, optional=CLASSIFIER)
         source = weights.origin()
     elif weights != "random":
-        part = encoder(read_checkpoint(Path(weights)), network, name=name)
-        load_weights(network, dict(part.tensors), name=name, optional=CLASSIFIER)
-        source = f"{Path(weights).name} (sha256 {fingerprint(Path(weights))})"
-        source += f", {words}" if (words := part.words()) else ""
+        source = _fill(network, Path(weights), name)
     moved(network, name, device)
     return Backbone(
         name=name,
@@ -90,6 +87,14 @@ def load(
         weights=source,
         layers=layers,
     )
+
+
+def _fill(network: Any, checkpoint: Path, name: str) -> str:
+    """Puts the encoder of a checkpoint into the network and answers its origin: the file, and which part of it."""
+    part = encoder(read_checkpoint(checkpoint), network, name=name)
+    load_weights(network, dict(part.tensors), name=name, optional=CLASSIFIER)
+    origin = f"{checkpoint.name} (sha256 {fingerprint(checkpoint)})"
+    return f"{origin}, {words}" if (words := part.words()) else origin
 
 
 def prefix_tokens(network: Any) -> int:

@@ -15,7 +15,7 @@ from whatwhere.scenes.world import CLASSES
 
 @lru_cache(maxsize=64)
 def _rendered(seed: int, size_px: int) -> Scene:
-    """The last scenes, half a megabyte each at 128 px: whoever goes through a set several times renders it once."""
+    """The last scenes: whoever goes through a set several times renders each once."""
     return render(seed, size_px=size_px)
 
 
