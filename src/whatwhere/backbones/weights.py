@@ -77,7 +77,7 @@ def hub_cache() -> str:
 
 def _of_timm(model: str) -> str:
     """Owner and name on the hub of one of timm's models."""
-    import timm
+    from whatwhere.backbones.uncompiled import timm
 
     described = timm.get_pretrained_cfg(model, allow_unregistered=False) if timm.is_model(model) else None
     return str(getattr(described, "hf_hub_id", None) or f"timm/{model}")

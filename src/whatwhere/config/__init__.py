@@ -209,7 +209,7 @@ class Config(Strict):
     def keeps_values(self, dataset: str, backbone: str) -> bool:
         """Whether a method reads V of this backbone on this data set: then its features hold it."""
         return any(
-            (dataset, backbone) == (d, b) and getattr(self.methods[m], "pathway", "qk") == "vv" and not self.is_live(m)
+            (dataset, backbone) == (d, b) and getattr(self.methods[m], "pathway", "qk") != "qk" and not self.is_live(m)
             for _, shown in self._all_shown()
             for d, b, m in runs(shown)
         )

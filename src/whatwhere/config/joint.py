@@ -28,7 +28,7 @@ class GraphSettings(Strict):
 class Joint(Strict):
     """What every solver for a whole data set is told of the graphs and of X (sections 3.3 and 4.2)."""
 
-    pathway: Literal["qk", "vv"] = "vv"
+    pathway: Literal["qk", "vv", "both"] = "vv"
     vectors: Positive = 50
     layers: Patterns = ("*",)
     """As of a solver for one image; the paper takes `block:mid` and `up:6`."""

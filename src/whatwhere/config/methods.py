@@ -115,7 +115,8 @@ class FeatureSettings(Strict):
 class Solver(Strict):
     """What every solver is told of the graph set 𝒜 and of X."""
 
-    pathway: Literal["qk", "vv"] = "qk"
+    pathway: Literal["qk", "vv", "both"] = "qk"
+    """Graphs of queries and keys, of values, or of both together."""
     operator: Literal["normalised", "walk"] = "walk"
     vectors: Positive = 10
     layers: Patterns = ("*",)

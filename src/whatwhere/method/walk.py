@@ -30,8 +30,12 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.features import Features
 from whatwhere.method.layers import chosen_layers
 
-Pathway = Literal["qk", "vv"]
+Pathway = Literal["qk", "vv", "both"]
 Operator = Literal["normalised", "walk"]
+
+#: Arrays that each walk of a head is made of, by pathway: whose rows, and with whose they are compared.
+SIDES: dict[Pathway, tuple[tuple[str, str], ...]] = {"qk": (("query", "key"),), "vv": (("value", "value"),)}
+SIDES["both"] = SIDES["qk"] + SIDES["vv"]
 
 #: Numbers of walks held at once where a head's matrix is smaller than that: a core's cache, 4 MiB of float32.
 BLOCK = 2**20
@@ -162,23 +166,23 @@ def random_walk(
     `layers` takes a part of them (Table 2); see `layers.chosen_layers`.
 
     `qk` reads queries against keys ("where"), `vv` values against themselves ("what"; ASSUME: inside one
-    image the paper writes Eq. 5 for Q and K only, and we keep its form for V).
+    image the paper writes Eq. 5 for Q and K only, and we keep its form for V); `both`, beyond the paper, is the union
+    of the two: each head is two graphs.
 
-    Raises `InputError` for `vv` where the features were captured without values, and for layers there are none of.
+    Raises `InputError` for `vv` and `both` where the features were captured without values, and for layers there are
+    none of.
     """
     chosen = chosen_layers([a.name for a in features.layers], [a.grid for a in features.layers], layers)
     walks = []
     for a in compress(features.layers, chosen):
-        if pathway == "vv" and a.value is None:
+        if pathway != "qk" and a.value is None:
             raise InputError(
-                f"pathway vv: expected values of layer {a.name}, got features captured without them; "
+                f"pathway {pathway}: expected values of layer {a.name}, got features captured without them; "
                 "capture with values=True"
             )
-        source, target = (a.query, a.key) if pathway == "qk" else (a.value, a.value)
-        assert source is not None
-        assert target is not None
-        ends = source[image].float(), target[image].float()
-        walks.append(LayerWalk(a.name, *ends, a.scale, a.grid, operator, a.sample))
+        for sides in SIDES[pathway]:
+            source, target = (getattr(a, side)[image].float() for side in sides)
+            walks.append(LayerWalk(a.name, source, target, a.scale, a.grid, operator, a.sample))
     return Walks(tuple(walks))
 
 

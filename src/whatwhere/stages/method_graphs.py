@@ -67,9 +67,10 @@ def graphs(
     graph = method["graph"]
     sparsity = PRESETS[graph] if isinstance(graph, str) else Sparsity(**graph)
     for layer in layers:
-        sides = {side: unit_rows(layer, side, ids, features) for side in dict.fromkeys(SIDES[method["pathway"]])}
-        source, target = (sides[side] for side in SIDES[method["pathway"]])
-        yield Graph(f"layer {layer.name}", layer.grid, len(ids), affinity(source, target, sparsity))
+        for sides in SIDES[method["pathway"]]:
+            rows = {side: unit_rows(layer, side, ids, features) for side in dict.fromkeys(sides)}
+            source, target = (rows[side] for side in sides)
+            yield Graph(f"layer {layer.name}", layer.grid, len(ids), affinity(source, target, sparsity))
 
 
 def unit_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from whatwhere.app.cli.photos import add_photo_commands, photo_with_dash
 from whatwhere.app.cli.plan import add_plan
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.provenance import VERSION
+
+#: Objects made before the collector looks for cycles: libraries make a million as they are imported, and keep them.
+FEW_COLLECTIONS = 100_000
 
 EPILOGUE = """examples:
   whatwhere segment photo.jpg
@@ -31,6 +35,7 @@ EPILOGUE = """examples:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; exit status 2, with one line, for bad input."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    gc.set_threshold(FEW_COLLECTIONS)
     if dashed := photo_with_dash(arguments):
         complain(f"{dashed}: expected an option, got a photograph; write ./{dashed}, or -- before all photos")
         sys.exit(2)

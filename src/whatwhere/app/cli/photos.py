@@ -100,7 +100,12 @@ def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
         metavar="PX",
         help="short side, or side of the square, shown to the backbone (its own: see whatwhere backbones)",
     )
-    command.add_argument("--pathway", choices=["qk", "vv"], default="qk", help="where (qk) or what (vv)")
+    command.add_argument(
+        "--pathway",
+        choices=["qk", "vv", "both"],
+        default="qk",
+        help="graphs of queries and keys: where (qk, the paper's); of values: what (vv); or both together",
+    )
     command.add_argument(
         "--borders",
         choices=["image", "tokens"],

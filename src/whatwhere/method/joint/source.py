@@ -26,7 +26,7 @@ from whatwhere.method.joint.sparsity import SIDES
 from whatwhere.method.layers import chosen_layers
 
 Grid = tuple[int, int]
-Pathway = Literal["qk", "vv"]
+Pathway = Literal["qk", "vv", "both"]
 
 
 @dataclass(frozen=True)
@@ -81,28 +81,29 @@ class Cached:
         self, stores: Sequence[Store], *, pathway: Pathway, patterns: Sequence[str], seed: int = 0, device: str = "cpu"
     ) -> None:
         self._sides, self._seed, self.device = SIDES[pathway], seed, torch.device(device)
+        self._names = tuple(dict.fromkeys(name for sides in self._sides for name in sides))
         self.weights = _only_weights(stores)
         self._rows = [(store, index) for store in stores for index in range(len(store.ids))]
         self.ids = [store.ids[index] for store, index in self._rows]
         self._places = _chosen_places(stores, patterns)
         self.layers = tuple(self._places)
         self.samples = max(len(places) for places in self._places.values())
-        _check_kept(stores[0], [group for places in self._places.values() for group, _ in places], self._sides)
+        _check_kept(stores[0], [group for places in self._places.values() for group, _ in places], self._names)
 
     def batch(self, images: Sequence[int], epoch: int) -> Iterator[Pair]:
         """See `Source.batch`: read from the stores, layer by layer."""
         # ASSUME: the cached samples of an image are taken in turn, each starting with another
         draws = [(epoch + seed_for(self._seed, "sample", self.ids[image])) % self.samples for image in images]
         for layer in self.layers:
-            found = {name: self.read(layer, name, images, draws) for name in dict.fromkeys(self._sides)}
-            yield Pair(layer, *(found[name] for name in self._sides))
+            found = {name: self.read(layer, name, images, draws) for name in self._names}
+            yield from (Pair(layer, found[source], found[target]) for source, target in self._sides)
 
-    def whole(self, layer: Layer, sample: int) -> Pair:
+    def whole(self, layer: Layer, sample: int) -> Iterator[Pair]:
         """A layer of every image: in memory or, where that would be too much, read when asked for."""
-        lazy = {name: _Stored(self, layer, name, sample) for name in dict.fromkeys(self._sides)}
-        fits = 4 * math.prod(lazy[self._sides[0]].shape) <= sizes(self.device).held
+        lazy = {name: _Stored(self, layer, name, sample) for name in self._names}
+        fits = 4 * math.prod(lazy[self._names[0]].shape) <= sizes(self.device).held
         rows = {name: one[0 : len(self.ids)] if fits else one for name, one in lazy.items()}
-        return Pair(layer, *(rows[name] for name in self._sides))
+        yield from (Pair(layer, rows[source], rows[target]) for source, target in self._sides)
 
     def read(
         self, layer: Layer, name: str, images: Sequence[int], draws: Sequence[int]
@@ -159,7 +160,8 @@ class Live:
         batch_images: int = 1,
     ) -> None:
         _check_one_sample(backbone)
-        self._backbone, self._pathway, self._seed, self._size = backbone, pathway, seed, batch_images
+        self._backbone, self._sides, self._seed, self._size = backbone, SIDES[pathway], seed, batch_images
+        self._names = tuple(dict.fromkeys(name for sides in self._sides for name in sides))
         self.weights = backbone.weights
         self._rows = [(store, index) for store in images for index in range(len(store.ids))]
         self.ids = [store.ids[index] for store, index in self._rows]
@@ -174,19 +176,20 @@ class Live:
         """See `Source.batch`: the network is run on the images."""
         parts = [self._rows_of(images[i : i + self._size], epoch) for i in range(0, len(images), self._size)]
         for layer in self.layers:
-            source, target = (torch.cat(side) for side in zip(*(part.pop(layer.name) for part in parts), strict=True))
-            yield Pair(layer, source, target)
+            found = [part.pop(layer.name) for part in parts]
+            rows = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+            yield from (Pair(layer, rows[source], rows[target]) for source, target in self._sides)
 
-    def _rows_of(self, images: Sequence[int], epoch: int) -> dict[str, tuple[Tensor, Tensor]]:
+    def _rows_of(self, images: Sequence[int], epoch: int) -> dict[str, dict[str, Tensor]]:
         """Unit vectors of the chosen layers of a few images: nothing else of the pass stays in memory."""
         found = [layer for layer in self._captured(images, epoch) if layer.name in self._chosen]
-        return {layer.name: _unit_sides(layer, self._pathway) for layer in found}
+        return {layer.name: {name: unit_rows(_array(layer, name).float()) for name in self._names} for layer in found}
 
     def _captured(self, images: Sequence[int], epoch: int) -> tuple[Attention, ...]:
         """The layers of a few images, with the noise of an epoch."""
         pixels = np.stack([self._rows[i][0].read("rgb", self._rows[i][1]) for i in images])
         seeds = [seed_for(self._seed, "noise", self.ids[i], str(epoch)) for i in images]
-        return capture(self._backbone, pixels, values=self._pathway == "vv", seeds=seeds).layers
+        return capture(self._backbone, pixels, values="v" in self._names, seeds=seeds).layers
 
 
 def finest(layers: Sequence[Layer]) -> Grid:
@@ -194,12 +197,10 @@ def finest(layers: Sequence[Layer]) -> Grid:
     return max((layer.grid for layer in layers), key=lambda grid: grid[0] * grid[1])
 
 
-def _unit_sides(layer: Attention, pathway: Pathway) -> tuple[Tensor, Tensor]:
-    if pathway == "qk":
-        return unit_rows(layer.query.float()), unit_rows(layer.key.float())
-    assert layer.value is not None
-    rows = unit_rows(layer.value.float())
-    return rows, rows
+def _array(layer: Attention, name: str) -> Tensor:
+    found = {"q": layer.query, "k": layer.key, "v": layer.value}[name]
+    assert found is not None
+    return found
 
 
 def _chosen_places(stores: Sequence[Store], patterns: Sequence[str]) -> dict[Layer, list[tuple[str, int]]]:
@@ -235,8 +236,8 @@ def _grids(places: dict[Layer, list[tuple[str, int]]]) -> str:
     return ", ".join(dict.fromkeys(f"{layer.grid[0]} × {layer.grid[1]}" for layer in places))
 
 
-def _check_kept(store: Store, groups: Sequence[str], sides: tuple[str, str]) -> None:
-    missing = [f"{group}/{name}" for group in groups for name in sides]
+def _check_kept(store: Store, groups: Sequence[str], names: tuple[str, ...]) -> None:
+    missing = [f"{group}/{name}" for group in groups for name in names]
     missing = [name for name in missing if name not in store.description["arrays"]]
     if missing:
         raise InputError(

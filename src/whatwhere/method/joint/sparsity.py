@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Arrays of a pathway: whose rows, and with whose they are compared.
-SIDES = {"qk": ("q", "k"), "vv": ("v", "v")}
+#: Arrays that each graph of a layer is made of, by pathway: whose rows, and with whose they are compared.
+SIDES = {"qk": (("q", "k"),), "vv": (("v", "v"),), "both": (("q", "k"), ("v", "v"))}
 #: What the released code adds to every 1/Σ.
 RELEASED_SLACK = 1e-6
 

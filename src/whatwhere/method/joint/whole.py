@@ -105,13 +105,15 @@ def whole_graphs(
     their mean, so here it is the walks' symmetric parts.
     """
     own = "walk" if operator == "regularised" else operator
-    graphs = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
+    places = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
     found: dict[Grid, sparse.csr_array] = {}
-    for layer, sample in progress(graphs, f"graphs over {len(source.ids)} images"):
-        pair = source.whole(layer, sample)
-        M = operator_of(affinity(pair.source, pair.target, sparsity, search), own, sparsity.slack)
-        found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
-    return {grid: (1 / len(graphs) * M).tocsr() for grid, M in found.items()}
+    graphs = 0
+    for layer, sample in progress(places, f"graphs over {len(source.ids)} images"):
+        for pair in source.whole(layer, sample):
+            M = operator_of(affinity(pair.source, pair.target, sparsity, search), own, sparsity.slack)
+            found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
+            graphs += 1
+    return {grid: (1 / graphs * M).tocsr() for grid, M in found.items()}
 
 
 def joint_operator(graphs: dict[Grid, sparse.csr_array], images: int, grid: Grid) -> LinearOperator | sparse.csr_array:

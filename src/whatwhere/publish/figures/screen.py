@@ -18,11 +18,12 @@ def for_screen(figure: Path) -> bytes:
     """
     with Image.open(figure) as page:
         flat = page.convert("RGB")
-    lossy, lossless = _webp(flat, quality=QUALITY), _webp(flat, lossless=True, quality=0)
+    # the least effort at lossless and little at lossy: a sixth of the time of the default, for 4 to 8 % more bytes
+    lossy, lossless = _webp(flat, method=2, quality=QUALITY), _webp(flat, method=0, lossless=True, quality=0)
     return lossless if len(lossless) < 1.5 * len(lossy) else lossy
 
 
 def _webp(page: Image.Image, **options: int | bool) -> bytes:
     content = io.BytesIO()
-    page.save(content, "WEBP", method=4, **options)
+    page.save(content, "WEBP", **options)
     return content.getvalue()
