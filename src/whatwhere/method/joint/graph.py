@@ -31,7 +31,11 @@ def unit_rows(heads: Float[Tensor, "image head token channel"]) -> Float[Tensor,
 
 def affinity(source: Rows, target: Rows, sparsity: Sparsity, search: Search = "exact") -> sparse.csr_array:
     """A of Eq. 7, `[location, location]`: cosines of the connections that stay. See `nearest` for errors."""
-    found = nearest(source, target, inside=sparsity.intra, across=sparsity.inter, search=search)
+    return affinity_of(nearest(source, target, inside=sparsity.intra, across=sparsity.inter, search=search), sparsity)
+
+
+def affinity_of(found: Neighbours, sparsity: Sparsity) -> sparse.csr_array:
+    """A of Eq. 7 from the connections that were found."""
     A = as_matrix(found, sparsity.threshold)
     return (0.5 * (A + A.T)).tocsr() if sparsity.symmetric else A
 

@@ -6,6 +6,7 @@ exact the answer is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +17,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
-from whatwhere.method.joint.graph import affinity, operator_of
-from whatwhere.method.joint.search import Search, is_exact
+from whatwhere.method.joint.graph import affinity_of, operator_of
+from whatwhere.method.joint.search import Search, is_exact, nearest
 from whatwhere.method.joint.source import Cached, finest
 from whatwhere.method.joint.sparsity import Sparsity
 from whatwhere.method.objective import resampling_matrix
@@ -34,7 +35,8 @@ class Whole:
     """X of all images, its columns orthonormal over the set, with the eigenvalue of each.
 
     Of the `regularised` operator, `U` of its eigenvectors, X is `D^-½ U`: the vectors of the walk itself.
-    `status`: the largest residual, and whether all neighbours were found by an exact search.
+    `status`: the largest residual, and how neighbours were found: of an approximate search with the least recall of a
+    graph.
     """
 
     vectors: Float[np.ndarray, "image token vector"]
@@ -64,7 +66,7 @@ def solve_whole(
     images, locations = len(source.ids), len(source.ids) * grid[0] * grid[1]
     if vectors >= locations:
         raise InputError(f"vectors: expected fewer than the {locations} locations, got {vectors}; take fewer")
-    graphs = whole_graphs(source, sparsity, operator, search)
+    graphs, recall = whole_graphs(source, sparsity, operator, search)
     scale = np.ones((locations, 1), np.float32)
     if not any(graph.nnz for graph in graphs.values()):
         raise InputError(
@@ -86,34 +88,35 @@ def solve_whole(
     order = np.argsort(-values, kind="stable")
     values, X = values[order], np.ascontiguousarray(X[:, order])
     residual = float(np.linalg.norm(M @ X - X * values, axis=0).max())
-    status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search)}"
+    status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search, recall)}"
     return Whole((scale * X).reshape(images, -1, vectors), values.astype(np.float32), status)
 
 
-def _search_words(source: Cached, sparsity: Sparsity, search: Search) -> str:
+def _search_words(source: Cached, sparsity: Sparsity, search: Search, recall: float) -> str:
     """How neighbours were found, on the finest grid at least."""
     rows, columns = finest(source.layers)
     across = sparsity.inter > 0 and len(source.ids) > 1
     exact = not across or is_exact(search, len(source.ids) * rows * columns, source.device)
-    return "exact search" if exact else "search by FAISS, approximate"
+    return "exact search" if exact else f"search by FAISS, recall at least {math.floor(1000 * recall) / 1000:.3f}"
 
 
 def whole_graphs(
     source: Cached, sparsity: Sparsity, operator: WholeOperator, search: Search
-) -> dict[Grid, sparse.csr_array]:
+) -> tuple[dict[Grid, sparse.csr_array], float]:
     """For each grid the sum of its graphs' operators, divided by the number of all graphs; `regularised` is a matter of
-    their mean, so here it is the walks' symmetric parts.
+    their mean, so here it is the walks' symmetric parts. And the least recall of a graph's neighbours.
     """
     own = "walk" if operator == "regularised" else operator
     places = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
     found: dict[Grid, sparse.csr_array] = {}
-    graphs = 0
+    graphs, recall = 0, 1.0
     for layer, sample in progress(places, f"graphs over {len(source.ids)} images"):
         for pair in source.whole(layer, sample):
-            M = operator_of(affinity(pair.source, pair.target, sparsity, search), own, sparsity.slack)
+            near = nearest(pair.source, pair.target, inside=sparsity.intra, across=sparsity.inter, search=search)
+            M = operator_of(affinity_of(near, sparsity), own, sparsity.slack)
             found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
-            graphs += 1
-    return {grid: (1 / graphs * M).tocsr() for grid, M in found.items()}
+            graphs, recall = graphs + 1, min(recall, near.recall)
+    return {grid: (1 / graphs * M).tocsr() for grid, M in found.items()}, recall
 
 
 def joint_operator(graphs: dict[Grid, sparse.csr_array], images: int, grid: Grid) -> LinearOperator | sparse.csr_array:
