@@ -7,7 +7,7 @@ of each row are kept as blocks pass by, so memory grows with the number of locat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -95,8 +95,8 @@ def nearest(source: Rows, target: Rows, *, inside: int, across: int, search: Sea
     for block in _blocks(images, max(1, together // tokens)):
         rows = source[block.start : block.stop]
         found.append((*_inside(rows, target, block, inside), *scan.across(rows, block, across)))
-    joined = Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-    return joined if exact else replace(joined, recall=_recall(source, target, joined.across))
+    near, near_values, far, far_values = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Neighbours(near, near_values, far, far_values, 1.0 if exact else _recall(source, target, far))
 
 
 def is_exact(search: Search, locations: int, device: torch.device) -> bool:
