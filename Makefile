@@ -41,13 +41,12 @@ $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
 	$(INSTALL) -r requirements-dev.txt
 	@touch $@
 
-# overlays, if any; Snakemake itself meets one that is not there with a traceback
+# overlays, if any; Snakemake itself meets one that is not there, or a folder that it may not write to, with a traceback
 CONFIGFILE ?=
 
 run: $(VENV)/run.stamp
-	@for file in $(CONFIGFILE); do test -f "$$file" || { \
-	    echo "whatwhere: $$file: expected a configuration file, got no such file; check the path" >&2; exit 2; }; done
-	$(BIN)/snakemake --cores all $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
+	@$(BIN)/python -m whatwhere.config.before $(CONFIGFILE)
+	$(BIN)/python -m snakemake --cores all $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 unlock: $(VENV)/run.stamp
 	$(BIN)/snakemake --unlock

@@ -3,7 +3,7 @@ include: "workflow/Snakefile"
 
 # an included file can neither start anything with a run nor set the default target
 onstart:
-    warm()
+    begin()
 
 
 rule everything:

@@ -14,9 +14,11 @@ import torch
 import yaml
 from PIL import Image
 from pycocotools.coco import COCO
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from tests.app.test_plan import a_tree
 from whatwhere.app import instances as detecting
+from whatwhere.app import photos as working
 from whatwhere.app.cli import main
 from whatwhere.app.eyes import SEEING, caution
 from whatwhere.app.instances import coco, in_pixels, proposals
@@ -203,8 +205,21 @@ class TestObjects:
 
     def test_a_picture_beside_each(self, objects):
         names = {f"{name}_instances.{kind}" for name in ("wide", "tall") for kind in ("json", "png")}
-        assert {path.name for path in objects.iterdir()} == names
+        assert {path.name for path in objects.iterdir()} == {*names, "instances.json"}
         assert read_image(objects / "tall_instances.png").shape == (*TALL, 3)
+
+    def test_one_file_of_all_beside_them(self, objects, capsys):
+        """Each mask once, of its own photograph, under numbers that do not clash."""
+        every = COCO(objects / "instances.json")
+        alone = [json.loads((objects / f"{name}_instances.json").read_text()) for name in ("tall", "wide")]
+        assert every.dataset["info"]["weights"] == alone[0]["info"]["weights"]
+        assert every.dataset["info"]["version"]
+        assert [image["file_name"] for image in every.loadImgs(every.getImgIds())] == ["tall.png", "wide.png"]
+        for number, one in zip(every.getImgIds(), alone, strict=True):
+            entries = every.imgToAnns[number]
+            assert [e["segmentation"] for e in entries] == [e["segmentation"] for e in one["annotations"]]
+        assert len({entry["id"] for entry in every.dataset["annotations"]}) == sum(len(a["annotations"]) for a in alone)
+        capsys.readouterr()
 
     def test_most_is_of_the_file_and_shown_of_the_picture(self, album, objects, tmp_path, capsys):
         asked = ["instances", str(album / "wide.png"), "--out", str(tmp_path / "o"), *ZOO]
@@ -317,6 +332,54 @@ class TestPhotos:
         assert failures[1] == f"{album / 'tall.png'}: the network: expected something else"
         assert "bad.png" in failures[2]
         assert said == []
+
+    def test_whatever_goes_wrong_at_one_photo_the_others_are_done(self, album, tmp_path):
+        """A solver that does not converge, a memory that is full: of a network's own, of ours."""
+        faults = [
+            ArpackNoConvergence("no convergence", [], []),
+            MemoryError(),
+            RuntimeError("CUDA out of memory. Tried"),
+        ]
+
+        def work(_, name, image):
+            if name != "last":
+                raise faults.pop(0)
+            return lambda: "done"
+
+        photos = [tmp_path / f"{name}.png" for name in ("a", "b", "c", "last")]
+        for photo in photos:
+            photo.write_bytes((album / "wide.png").read_bytes())
+        said = []
+        failures = each_photo(photos, tmp_path, work, doing="testing", report=said.append)
+        assert said == [f"{photos[3]}: done"]
+        assert failures[0].startswith(f"{photos[0]}: expected a solution, got ArpackNoConvergence: ")
+        assert failures[1].startswith(f"{photos[1]}: expected memory for it, got too little")
+        assert failures[2].startswith(f"{photos[2]}: expected memory for it, got too little (CUDA out of memory")
+
+    def test_a_photo_that_memory_would_not_hold_is_not_read(self, album, tmp_path, monkeypatch):
+        monkeypatch.setattr(working, "free_bytes", lambda: 60 * WIDE[0] * WIDE[1] / 2)
+        monkeypatch.setattr(working, "read_image", None)
+        (line,) = each_photo([album / "wide.png"], tmp_path, print, doing="testing", report=print)
+        assert line == (
+            f"{album / 'wide.png'}: expected memory for 60 × 90 px, about 324.0 kB, got 162.0 kB free; shrink it, or "
+            "give the process more"
+        )
+
+    @pytest.mark.parametrize("earlier", ["another's", "unknown"])
+    def test_what_an_earlier_call_wrote_of_another_photo_stays(self, album, tmp_path, capsys, earlier):
+        out, other = tmp_path / "o", tmp_path / "elsewhere" / "wide.png"
+        other.parent.mkdir()
+        Image.fromarray(picture(*TALL)).save(other)
+        main(["segment", str(album / "wide.png"), "--out", str(out), "--clusters", "2", *ZOO])
+        if earlier == "unknown":
+            np.savez(out / "wide.npz", labels=np.zeros(3))
+        before = {path.name: path.read_bytes() for path in out.iterdir()}
+        for _ in range(2):  # its own it writes over
+            main(["segment", str(other), "--out", str(out), "--clusters", "2", *ZOO])
+        assert {path.name: path.read_bytes() for path in out.iterdir() if path.name in before} == before
+        added = {path.name for path in out.iterdir()} - before.keys()
+        assert added == {"wide-2.npz", *(f"wide-2_{kind}.png" for kind in ("regions", "vectors", "labels"))}
+        capsys.readouterr()
 
     def test_names_are_told_apart_and_the_same_photo_has_one(self, album, tmp_path):
         (tmp_path / "wide.png").write_bytes((album / "wide.png").read_bytes())

@@ -346,7 +346,7 @@ class TestDamage:
         manifest = run / PLACE / "128x128-001.json"
         content = json.loads(manifest.read_text())
         manifest.write_text(json.dumps({key: value for key, value in content.items() if key != "format"}))
-        self.refused(run, "expected format 2, got 1, of an earlier version")
+        self.refused(run, "expected format 3, got 1, of an earlier version")
 
 
 def blocks(text):

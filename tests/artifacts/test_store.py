@@ -4,11 +4,14 @@ import json
 import os
 import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray
 
+from whatwhere.app.show import describe
+from whatwhere.artifacts.again import again, note
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store, create, read_json
 
@@ -153,7 +156,7 @@ def test_a_store_of_another_format_is_refused_with_what_to_run(tmp_path, change,
     content = json.loads(manifest.read_text())
     content = {key: value for key, value in content.items() if key not in ("format", "coordinates")}
     manifest.write_text(json.dumps(content if change is None else {**content, "format": change}))
-    line = rf"store .*s\.zarr: expected format 2, {whose} version .*run: rm .*s\.json && snakemake --cores all"
+    line = rf"store .*s\.zarr: expected format 3, {whose} version .*run: rm .*s\.json && snakemake --cores all"
     with pytest.raises(InputError, match=line) as caught:
         Store(manifest)
     assert "\n" not in str(caught.value)
@@ -272,3 +275,58 @@ def test_leftovers_of_a_killed_writer_do_not_matter(tmp_path):
     (partial / "rubbish").write_text("half a chunk")
     Store(write(tmp_path)).verify()
     assert not partial.exists()
+
+
+def described(manifest, change):
+    content = json.loads(manifest.read_text())
+    change(content)
+    manifest.write_text(json.dumps(content))
+
+
+EDITS = {
+    "no files": lambda content: content.update(files={}),
+    "no arrays": lambda content: content.update(arrays={}),
+    "a number for a hash": lambda content: content["files"].update({next(iter(content["files"])): [1, 2]}),
+    "other ids": lambda content: content["coordinates"].update(image={"shape": [9], "dtype": "str", "dims": ["image"]}),
+    "another content": lambda content: content.update(content="0" * 32),
+    "no guard": lambda content: content.pop("guard"),
+    "a chunk's entry gone": lambda content: content["files"].pop(next(n for n in content["files"] if "/c/" in n)),
+    "a setting": lambda content: content["settings"].update(steps=4),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_manifest_guards_itself(tmp_path, edit):
+    manifest = write(tmp_path)
+    described(manifest, EDITS[edit])
+    with pytest.raises(InputError, match=r"manifest .*s\.json: expected it as it was written .* run: rm .*s\.json && "):
+        Store(manifest)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"files": 3, "arrays": {}}', "3", "\x00", '{"format": "x"}'])
+def test_other_json_is_no_manifest(tmp_path, text):
+    manifest = write(tmp_path)
+    manifest.write_text(text)
+    with pytest.raises(InputError, match=r"s\.json: expected"):
+        Store(manifest)
+
+
+def test_the_advice_is_the_command_of_the_run(tmp_path):
+    manifest = write(tmp_path / "results" / "mine" / "features")
+    note(tmp_path / "results" / "mine", [Path("my overlay.yaml")], {"seed": 3})
+    manifest.with_suffix(".zarr").rename(tmp_path / "gone.zarr")
+    command = r"snakemake --cores all --configfile 'my overlay\.yaml' --config seed=3"
+    with pytest.raises(InputError, match=rf"run: rm .*s\.json && {command}$"):
+        Store(manifest)
+    with pytest.raises(InputError, match=rf"run: {command}$"):
+        read_json(tmp_path / "results" / "mine" / "none.json")
+    assert again(tmp_path / "elsewhere" / "a.json") == "snakemake --cores all"
+
+
+def test_a_store_without_its_manifest_is_named(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / name)
+    (tmp_path / "b" / "s.json").unlink()
+    assert f"{tmp_path / 'b' / 's.zarr'}  (orphaned" in describe(tmp_path)
+    with pytest.raises(InputError, match=r"a manifest beside every store, got none beside .*b/s\.zarr"):
+        describe(tmp_path, verify=True)

@@ -336,3 +336,13 @@ def test_damage_is_refused_in_one_line(tmp_path, kind):
 def test_a_checkpoint_from_before_byte_orders_were_noted_is_read(tmp_path):
     path = rewrite(write(tmp_path / "w.ckpt"), byteorder=None)
     same(read_pickled_tensors(path), tensors())
+
+
+def test_a_zip_said_to_span_disks_is_one_line(tmp_path):
+    """As a flipped bit may have it: found by changing bytes at random."""
+    torch.save({"state_dict": {"a": torch.ones(3)}}, tmp_path / "a.pth")
+    content = bytearray((tmp_path / "a.pth").read_bytes())
+    content[content.rindex(b"PK\x06\x07") + 16] = 9  # how many disks there are
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(InputError, match="expected"):
+        read_pickled_tensors(tmp_path / "a.pth")

@@ -15,7 +15,6 @@ from whatwhere.datasets.images import (
     View,
     image_size,
     read_image,
-    read_labels,
     token_grid,
     tokens_to_pixels,
     view_image,
@@ -23,6 +22,7 @@ from whatwhere.datasets.images import (
     view_mask,
     view_size,
 )
+from whatwhere.datasets.labels import read_labels
 
 TRANSPOSE = Image.Transpose
 #: What undoes each EXIF orientation's turning: how the stored pixels come from the upright ones.
@@ -250,8 +250,23 @@ class TestReadLabels:
 
     @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
     def test_colour_is_refused(self, tmp_path, mode):
-        Image.new(mode, (2, 2)).save(tmp_path / "a.png")
+        picture = Image.new(mode, (2, 2))
+        picture.putpixel((0, 0), (200, 10, 10, 255)[: len(picture.getbands())])
+        picture.save(tmp_path / "a.png")
         refused(tmp_path / "a.png", "one channel", mode, read=read_labels)
+
+    def test_grey_in_three_channels_is_grey(self, tmp_path, labels):
+        Image.fromarray(np.repeat(labels[:, :, None], 3, 2)).save(tmp_path / "a.png")
+        np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), labels)
+
+    @pytest.mark.parametrize("ending", ["bmp", "tif"])
+    def test_other_containers_that_keep_what_is_stored(self, tmp_path, labels, ending):
+        Image.fromarray(labels).save(tmp_path / f"a.{ending}")
+        np.testing.assert_array_equal(read_labels(tmp_path / f"a.{ending}"), labels)
+
+    def test_a_tiff_compressed_as_jpeg_mixes_labels(self, tmp_path):
+        Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(tmp_path / "a.tif", compression="jpeg")
+        refused(tmp_path / "a.tif", "JPEG", "save it as PNG", read=read_labels)
 
     def test_lossy_is_refused(self, tmp_path, labels):
         Image.fromarray(labels).save(tmp_path / "a.png", format="JPEG")

@@ -2,6 +2,7 @@
 
 import errno
 import tarfile
+import zipfile
 
 import pytest
 
@@ -157,7 +158,7 @@ def test_a_full_disk_or_an_interrupt_leaves_nothing(tmp_path, monkeypatch, error
         raise error
 
     archive = tar_of(tmp_path / "a.tar", FILES.items())
-    monkeypatch.setattr(unpacking.shutil, "copyfileobj", fail)
+    monkeypatch.setattr(unpacking, "_copy", fail)
     expected = InputError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected, match="free space" if expected is InputError else None):
         unpack(archive, tmp_path / "out")
@@ -185,3 +186,27 @@ def test_what_a_killed_process_left_is_emptied_and_no_link_followed(tmp_path):
         unpack(archive, tmp_path / name)
         assert tree(tmp_path / name) == FILES
     assert (tmp_path / "mine" / "kept").exists()
+
+
+def bomb(path, megabytes):
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("zeros", "w", force_zip64=True) as file,
+    ):
+        for _ in range(megabytes):
+            file.write(bytes(1 << 20))
+    return path
+
+
+def test_an_archive_that_would_fill_a_disk_is_not_unpacked_unless_it_is_known(tmp_path):
+    archive = bomb(tmp_path / "a.zip", 200)
+    assert archive.stat().st_size < 300_000
+    nothing_is_left(archive, tmp_path, "at most 100.0 MB", "209.7 MB or more")
+    assert unpack(archive, tmp_path / "out", known=True) == 1
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(tmp_path, monkeypatch):
+    archive = tar_of(tmp_path / "a.tar", FILES.items())
+    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _: unpacking.shutil._ntuple_diskusage(10, 10, 0))
+    refused(lambda: unpack(archive, tmp_path / "out"), "room for", "make room")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.tar"]

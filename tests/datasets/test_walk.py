@@ -1,12 +1,14 @@
 """Folders as people have them: links, litter, cycles."""
 
 import os
+import shutil
+import socket
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from whatwhere.datasets import fingerprint, load_dataset
+from whatwhere.datasets import fingerprint, load_dataset, seen
 from whatwhere.datasets.walk import files
 
 
@@ -81,3 +83,49 @@ def test_what_is_no_file_is_none(root):
 def test_other_files_are_counted(root):
     (root / "notes.txt").write_text("x")
     assert load_dataset("mine", kind="folder", root=root).left_out == {"files that are no images": 1}
+
+
+def test_what_is_no_file_is_counted_and_never_opened(root):
+    os.mkfifo(root / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(root / "socket.png"))
+    (root / "folder.jpg").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(root / "folder.jpg" / "in.png")
+    (root / "notes.txt").write_text("x")
+    found = load_dataset("mine", kind="folder", root=root)
+    assert [record.id for record in found.records] == ["a", "cats_b", "dogs_c", "folder.jpg_in"]
+    assert found.left_out == {
+        "files that are no images": 1,
+        "pipes, sockets or devices": 2,
+        "folders named as images are (what is in them was taken)": 1,
+    }
+
+
+def test_touched_and_copied_files_are_the_same(root, tmp_path):
+    before = fingerprint({"root": root})
+    for path in files(root):
+        os.utime(path, (1, 1))
+    assert fingerprint({"root": root}) == before
+    shutil.copytree(root, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert fingerprint({"root": tmp_path / "copy"}) == before
+
+
+def test_files_are_read_once_and_again_where_something_changed(root, tmp_path, monkeypatch):
+    notes, read = tmp_path / "results" / "seen.json", []
+    digest = seen.digest
+    monkeypatch.setattr(seen, "digest", lambda file: read.append(file.name) or digest(file))
+    before = fingerprint({"root": root}, notes)
+    assert read == ["a.png", "b.png", "c.png"]
+    assert fingerprint({"root": root}, notes) == before == fingerprint({"root": root})
+    assert len(read) == 6  # all three by the call without notes
+    size, times = (root / "a.png").stat().st_size, (root / "a.png").stat()
+    (root / "a.png").write_bytes(bytes(size))
+    os.utime(root / "a.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # as old as before, and of the same size
+    assert fingerprint({"root": root}, notes) != before
+    assert read[6:] == ["a.png"]
+
+
+@pytest.mark.parametrize("text", ["", "[", "[3]", '{"a": 3}', "\x00"])
+def test_damaged_notes_are_no_notes(root, tmp_path, text):
+    (tmp_path / "seen.json").write_text(text)
+    assert fingerprint({"root": root}, tmp_path / "seen.json") == fingerprint({"root": root})

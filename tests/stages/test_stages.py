@@ -459,7 +459,7 @@ def test_features_say_once_how_large_they_will_be(extraction, capfd, monkeypatch
     with_free(monkeypatch, 5 * 10**9)
     store = Store(extraction())
     said = [line for line in capfd.readouterr().err.splitlines() if "GB" in line]
-    assert said == [f"features of 3 images: 0.00 GB in {store.path.parent}, 5 GB free"]
+    assert said == [f"features of 3 images: {EXTRACTED_BYTES / 1e3:.1f} kB in {store.path.parent}, 5.0 GB free"]
     arrays = store.description["arrays"].values()
     assert sum(np.prod(a["shape"]) * np.dtype(a["dtype"]).itemsize for a in arrays) == EXTRACTED_BYTES
 
@@ -470,7 +470,7 @@ def test_features_the_disk_has_no_room_for_are_refused(extraction, monkeypatch, 
     if not missing:
         assert Store(extraction()).ids == [f"image-{i}" for i in range(3)]
         return
-    with pytest.raises(InputError, match=r"features of 3 images: expected .* GB free in .*, got .*; choose") as caught:
+    with pytest.raises(InputError, match=r"of 3 images: expected .* kB free in .*, got .* kB; make room") as caught:
         extraction()
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "features").iterdir())

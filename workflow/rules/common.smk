@@ -6,9 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+import whatwhere.artifacts.again
 import whatwhere.artifacts.codehash
 import whatwhere.artifacts.leaves
 import whatwhere.config
+import whatwhere.config.before
 import whatwhere.config.methods
 import whatwhere.config.needed
 import whatwhere.config.overlay
@@ -25,6 +27,14 @@ except whatwhere.artifacts.errors.InputError as error:
     sys.stderr.write(f"whatwhere: {error}\n")
     sys.exit(2)
 
+# Snakemake starts jobs by the interpreter's path, and does not quote it
+sys.executable = whatwhere.config.before.without_blank(sys.executable)
+
+# where Snakemake would answer with a traceback, or after hours
+if workflow.is_main_process and (words := whatwhere.config.before.hindrance(SETTINGS)):
+    sys.stderr.write(f"whatwhere: {words}\n")
+    sys.exit(2)
+
 # said before Snakemake's own words, which name the command at their end, and no jobs of a run that is going on
 if workflow.is_main_process and list(Path(".snakemake/locks").glob("*")) and "--unlock" not in sys.argv:
     words = "a run is going on here, or one was killed and left its lock; if none is: make unlock"
@@ -32,6 +42,7 @@ if workflow.is_main_process and list(Path(".snakemake/locks").glob("*")) and "--
 
 RESULTS = f"results/{SETTINGS.run}"
 ZOO = "results/zoo"
+SEEN = Path("results/.seen.json")  # what is in files of data sets, so that each is read once
 FEW = 4  # jobs import what they need in less time than a warm parent would import all
 FAMILIES = ("dino", "mae", "clip", "diffusion")
 FETCHED = whatwhere.datasets.sources.FETCHED
@@ -63,6 +74,21 @@ def warm():
     many = whatwhere.artifacts.warm.SOCKET in os.environ or sum(1 for _ in workflow.dag.needrun_jobs()) > FEW
     if here and many:
         shell.prefix(whatwhere.artifacts.warm.prefix(WARM.start()))
+
+
+def begin():
+    """Notes how this run is made, for those who read what to do about one of its files, and warms up."""
+    given = {key: value for key, value in more.items() if isinstance(value, (str, int, float))}
+    whatwhere.artifacts.again.note(Path(RESULTS), overlays, given)
+    warm()
+
+
+def watch_scripts():
+    """Gives each rule its script's code as a parameter: one that is touched, or gets a comment, is the same script."""
+    for each in workflow.rules:
+        if each.script:
+            script = Path(each.basedir, each.script)
+            each.set_params(script=whatwhere.artifacts.codehash.file_hash(script))
 
 
 def code(*modules):
@@ -97,7 +123,7 @@ def index_settings(wildcards):
     data = values(SETTINGS.datasets[wildcards.dataset])
     return {
         "dataset": data,
-        "files": "" if data["kind"] in FETCHED else whatwhere.datasets.fingerprint(data),
+        "files": "" if data["kind"] in FETCHED else whatwhere.datasets.fingerprint(data, SEEN),
         "view": values(SETTINGS.views[wildcards.view]),
         "shard_images": SETTINGS.shard_images,
         "unreadable": SETTINGS.unreadable,
@@ -141,7 +167,7 @@ def feature_settings(wildcards):
         "values": SETTINGS.keeps_values(wildcards.dataset, wildcards.backbone),
         "joint": SETTINGS.keeps_joint(wildcards.dataset, wildcards.backbone),
         "device": SETTINGS.device,
-        "seed": SETTINGS.seed,
+        "seed": SETTINGS.seed if SETTINGS.backbones[wildcards.backbone].draws() else 0,
         "threads": SETTINGS.threads,
     }
 
@@ -202,7 +228,7 @@ def timing_code(wildcards):
 def timing_settings(wildcards):
     regions = values(SETTINGS.regions, "borders")
     settings = {key: value for key, value in feature_settings(wildcards).items() if key not in ("values", "joint")}
-    return {**settings, "methods": timed_methods(wildcards), "regions": regions}
+    return {**settings, "seed": SETTINGS.seed, "methods": timed_methods(wildcards), "regions": regions}
 
 
 def zoo_inputs(wildcards):

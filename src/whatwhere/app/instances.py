@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,9 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from whatwhere.app.eyes import caution
-from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, protocol_of, solve_photo
+from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, place_of, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.provenance import VERSION
 from whatwhere.backbones import load_backbone
 from whatwhere.evaluate.borders import Borders, masks_to_pixels
 from whatwhere.evaluate.instances import coco_results
@@ -40,8 +43,10 @@ def detect_photos(
     **choice: Any,
 ) -> list[str]:
     """Writes `NAME_instances.json` and `NAME_instances.png` of every photo under `out`; the picture shows the first
-    `shown` masks. `choice` is `proposals`'s. Answers one line for each photo that could not be read. `report` gets a
-    line a photo, `warn` what to know of the backbone (`caution`).
+    `shown` masks. `choice` is `proposals`'s. Where the folder holds those of several, `instances.json` is all of them.
+
+    Answers one line for each photo that could not be done. `report` gets a line a photo, `warn` what to know of the
+    backbone (`caution`).
     """
     check_output(out, photos)
     model = load_backbone(backbone, **backbone_settings)
@@ -51,9 +56,11 @@ def detect_photos(
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The masks of one photograph, to be written; says how many."""
         found = proposals(model, image, protocol=protocol_of(backbone), **choice)
-        return lambda: _write(out, name, photo.name, image, found, shown, borders, model.weights)
+        return lambda: _write(out, name, photo, image, found, shown, borders, model.weights)
 
-    return each_photo(photos, out, work, doing="detecting", report=report)
+    failures = each_photo(photos, out, work, doing="detecting", report=report, whose=partial(_whose, out))
+    _write_together(out)
+    return failures
 
 
 def proposals(
@@ -99,15 +106,58 @@ def coco(name: str, image: np.ndarray, masks: Iterable[tuple[np.ndarray, float]]
         (entry,) = coco_results(1, mask[None], np.array([score]))
         annotations.append({**entry, "id": number, "area": float(mask.sum()), "iscrowd": 0})
     return {
-        "info": {"description": "objects found by whatwhere", "weights": weights},
+        "info": {"description": "objects found by whatwhere", "version": VERSION, "weights": weights},
         "images": [{"id": 1, "file_name": name, "height": height, "width": width}],
         "categories": [{"id": 1, "name": "object"}],
         "annotations": annotations,
     }
 
 
+def together(described: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Data sets of `coco` as one: images and annotations are numbered through."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    weights: list[str] = []
+    for one in described:
+        images.append({**one["images"][0], "id": len(images) + 1})
+        for entry in one["annotations"]:
+            annotations.append({**entry, "id": len(annotations) + 1, "image_id": len(images)})
+        weights.append(one["info"].get("weights", ""))
+    info = {
+        "description": "objects found by whatwhere",
+        "version": VERSION,
+        "weights": ", ".join(dict.fromkeys(weights)),
+    }
+    return {"info": info, "images": images, "categories": [{"id": 1, "name": "object"}], "annotations": annotations}
+
+
+def _write_together(out: Path) -> None:
+    """`instances.json` where the folder holds masks of several photographs, of this call and earlier ones."""
+    found = [one for file in sorted(out.glob("*_instances.json")) if (one := _read(file))]
+    if len(found) > 1:
+        with replacing(out / "instances.json") as unfinished:
+            unfinished.write_text(json.dumps(together(found)), "utf-8")
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """What was written of one photograph; nothing of a file that is something else."""
+    with suppress(OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        found = json.loads(file.read_text("utf-8"))
+        if found["images"][0]["path"] and all(isinstance(entry, dict) for entry in found["annotations"]):
+            return found if isinstance(found["info"], dict) else None
+    return None
+
+
+def _whose(out: Path, name: str) -> str | None:
+    """Which photograph the masks of a name are of."""
+    if not (file := out / f"{name}_instances.json").exists():
+        return None
+    found = _read(file)
+    return str(found["images"][0]["path"]) if found else "?"
+
+
 def _write(
-    out: Path, name: str, file: str, image: np.ndarray, found: Proposals, shown: int, borders: Borders, weights: str
+    out: Path, name: str, photo: Path, image: np.ndarray, found: Proposals, shown: int, borders: Borders, weights: str
 ) -> str:
     """Both files, or none that is not whole; says how many objects there are, and where to look."""
     size = image.shape[:2]
@@ -120,12 +170,13 @@ def _write(
                 drawn[place] = mask
             yield mask, score
 
-    described = coco(file, image, passing(), weights)
-    with replacing(out / f"{name}_instances.json") as partial:
-        partial.write_text(json.dumps(described), "utf-8")
+    described = coco(photo.name, image, passing(), weights)
+    described["images"][0]["path"] = place_of(photo)
+    with replacing(out / f"{name}_instances.json") as unfinished:
+        unfinished.write_text(json.dumps(described), "utf-8")
     overlay = instance_overlay(image, drawn)
-    with replacing(out / f"{name}_instances.png") as partial:
-        Image.fromarray(overlay).save(partial, format="PNG", compress_level=COMPRESS_LEVEL)
+    with replacing(out / f"{name}_instances.png") as unfinished:
+        Image.fromarray(overlay).save(unfinished, format="PNG", compress_level=COMPRESS_LEVEL)
     scores = [entry["score"] for entry in described["annotations"]]
     best = f", the best with score {scores[0]:.2f}" if scores else ""
     return f"{len(scores)} object{'' if len(scores) == 1 else 's'}{best} -> {out / f'{name}_instances.png'}"

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.errors import InputError, line
+from whatwhere.artifacts.memory import free_bytes
 from whatwhere.artifacts.progress import between_bars, progress
+from whatwhere.artifacts.words import bytes_words
 from whatwhere.backbones import PRESETS
-from whatwhere.datasets.images import Protocol, read_image
+from whatwhere.datasets.images import Protocol, image_size, read_image
 
 if TYPE_CHECKING:
     from whatwhere.backbones.backbone import Backbone
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 COMPRESS_LEVEL = 2
 #: A photograph whose long side has more times the short one would have tokens without end.
 MOST_TIMES = 8
+#: Memory that a pixel takes at most while regions or masks are brought to pixels; measured: 32 to 42 above a start.
+PIXEL_BYTES = 60
+#: Answers which photograph the files of a name in the folder are of; None where there are none, `?` where none says.
+Whose = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -109,21 +115,22 @@ def each_photo(
     *,
     doing: str,
     report: Callable[[str], None],
+    whose: Whose = lambda name: None,
 ) -> list[str]:
     """`work(photo, name, image)` for every photo, which answers what is left: a function that writes its files in `out`
     by that name and says what was found. It is called in a thread of its own, beside the work on the next photo.
 
-    A bad photo leaves the others unharmed: answers one line for each that could not be read. `report` gets a line a
-    photo.
+    A bad photo leaves the others unharmed, be it that it cannot be read, solved or held in memory: answers one line for
+    each that could not be done. `report` gets a line a photo; what `whose` says is another's keeps its files.
     """
-    names = _output_names(photos)
+    names = _output_names(photos, whose)
     failures: dict[int, str] = {}
 
     def guarded(place: int, step: Callable[..., Any], *given: Any) -> Any:
         """What a step answers; None, and a line among the failures, of a bad photo and where nothing can be written."""
         try:
             return step(*given)
-        except (InputError, OSError) as error:
+        except Exception as error:  # a solver, a network and a memory have many ways to fail, at one photo of many
             failures[place] = _failure(error, photos[place], names[photos[place]], out)
 
     def finish(place: int, rest: Callable[[], str]) -> None:
@@ -137,7 +144,7 @@ def each_photo(
         # nothing but lines where nobody looks on
         for place in progress(range(len(photos)), doing) if sys.stderr.isatty() else range(len(photos)):
             photo = photos[place]
-            rest = guarded(place, lambda at=photo: work(at, names[at], read_image(at)))
+            rest = guarded(place, lambda at=photo: work(at, names[at], _read(at)))
             if writing:
                 writing.result()  # one at a time: two large photographs are held at most
             writing = aside.submit(finish, place, rest) if rest else None
@@ -146,12 +153,29 @@ def each_photo(
     return [failures[place] for place in sorted(failures)]
 
 
-def _failure(error: InputError | OSError, photo: Path, name: str, out: Path) -> str:
+def _read(photo: Path) -> UInt8[np.ndarray, "y x 3"]:
+    """The photograph. Raises `InputError` before it is read where there is no memory for what is made of it."""
+    height, width = image_size(photo)
+    needed, free = height * width * PIXEL_BYTES, free_bytes()
+    if needed > free:
+        raise InputError(
+            f"{photo}: expected memory for {height} × {width} px, about {bytes_words(needed)}, got {bytes_words(free)} "
+            "free; shrink it, or give the process more"
+        )
+    return read_image(photo)
+
+
+def _failure(error: Exception, photo: Path, name: str, out: Path) -> str:
     """One line that names the photo."""
     if isinstance(error, InputError):
         return str(error) if str(photo) in str(error) else f"{photo}: {error}"
-    got = f"{error.strerror}" + (f" at {error.filename}" if error.filename else "")
-    return f"--out {out}: expected to write {name}'s files there, got {got}; choose another, or make room"
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return f"{photo}: expected memory for it, got too little ({line(error)}); shrink it, or choose a smaller --size"
+    if isinstance(error, OSError):
+        got = f"{error.strerror}" + (f" at {error.filename}" if error.filename else "")
+        return f"--out {out}: expected to write {name}'s files there, got {got}; choose another, or make room"
+    got = f"{type(error).__name__}: {line(error)}"
+    return f"{photo}: expected a solution, got {got}; try another --solver or --size, or leave it out"
 
 
 def check_output(out: Path, photos: Sequence[Path]) -> None:
@@ -173,12 +197,20 @@ def check_output(out: Path, photos: Sequence[Path]) -> None:
         raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")
 
 
-def _output_names(photos: Sequence[Path]) -> dict[Path, str]:
-    """A name for each photo's files; a number is added where two photos share a stem."""
+def _output_names(photos: Sequence[Path], whose: Whose) -> dict[Path, str]:
+    """A name for each photo's files: its own, with the first free number where another photo has that, of this call or
+    of an earlier one.
+    """
+    taken: dict[str, str] = {}
     names: dict[Path, str] = {}
     for photo in dict.fromkeys(photos):
-        stem, number = photo.stem, 2
-        while stem in names.values():
-            stem, number = f"{photo.stem}-{number}", number + 1
-        names[photo] = stem
+        own, name, number = place_of(photo), photo.stem, 2
+        while taken.get(name.casefold(), whose(name) or own) != own:
+            name, number = f"{photo.stem}-{number}", number + 1
+        names[photo], taken[name.casefold()] = name, own
     return names
+
+
+def place_of(photo: Path) -> str:
+    """By which a photograph is known again, among others of its name."""
+    return str(photo.resolve())

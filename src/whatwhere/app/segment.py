@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from whatwhere.app.eyes import caution
-from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, protocol_of, solve_photo
+from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, place_of, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import PRESETS, load_backbone
@@ -54,18 +56,18 @@ def segment_photos(
     if line := caution(backbone):
         warn(line)
 
-    def work(_: Path, name: str, image: np.ndarray) -> Callable[[], str]:
+    def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The regions of one photograph, to be written; says how many and which names."""
         asked: dict[str, Any] = {"texts": texts, "threshold": threshold, "protocol": protocol_of(backbone), **choice}
         found = segment(model, image, clusters=clusters, seed=seed, **asked)
-        found["weights"] = np.array(model.weights)
+        found |= {"weights": np.array(model.weights), "photo": np.array(place_of(photo))}
         said = _counted(found["clusters"])
         if texts is not None:
             found["names"] = np.array(["", *prompts])
             said = _said(found, prompts)
         return lambda: f"{said} -> {_write(out, name, image, found)}"
 
-    return each_photo(photos, out, work, doing="segmenting", report=report)
+    return each_photo(photos, out, work, doing="segmenting", report=report, whose=partial(_whose, out))
 
 
 def segment(
@@ -158,11 +160,20 @@ def _write(out: Path, name: str, image: np.ndarray, found: dict[str, Any]) -> Pa
     if "named" in found:
         pictures["named"] = Image.fromarray(named_overlay(image, found["named"], list(found["names"])))
     for kind, picture in pictures.items():
-        with replacing(out / f"{name}_{kind}.png") as partial:
-            picture.save(partial, format="PNG", compress_level=COMPRESS_LEVEL)
-    with replacing(out / f"{name}.npz") as partial, partial.open("wb") as opened:
+        with replacing(out / f"{name}_{kind}.png") as unfinished:
+            picture.save(unfinished, format="PNG", compress_level=COMPRESS_LEVEL)
+    with replacing(out / f"{name}.npz") as unfinished, unfinished.open("wb") as opened:
         np.savez_compressed(opened, **found)
     return out / f"{name}_{'named' if 'named' in found else 'regions'}.png"
+
+
+def _whose(out: Path, name: str) -> str | None:
+    """Which photograph the files of a name are of, by what lies beside its pictures."""
+    if not (file := out / f"{name}.npz").exists():
+        return None
+    with suppress(Exception), np.load(file, allow_pickle=False) as found:  # whatever lies there, it is not this one's
+        return str(found["photo"])
+    return "?"
 
 
 def _label_map(labels: np.ndarray, clusters: int) -> Image.Image:

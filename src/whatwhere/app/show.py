@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import AXES, Store, is_manifest, read_json
 from whatwhere.backbones.packaged import Packaged, chosen
@@ -25,12 +26,19 @@ def describe(path: Path, *, verify: bool = False, full: bool = False) -> str:
 
     Raises `InputError` where there is none, or where one is damaged (`verify` reads every byte).
     """
-    manifests = _manifests(path)
-    if not manifests:
+    manifests, orphans = _manifests(path), _orphans(path)
+    if not manifests and not orphans:
         raise InputError(f"{path}: expected a .zarr store, its .json manifest or a folder of them, found none")
-    if full or len(manifests) == 1:
+    if orphans and verify:
+        raise InputError(
+            f"{path}: expected a manifest beside every store, got none beside {', '.join(map(str, orphans[:3]))}"
+            f"{f' and {len(orphans) - 3} more' if len(orphans) > 3 else ''}, so that nothing can be said of what is in "
+            f"it; make it again, run: {again(orphans[0])}"
+        )
+    if full or len(manifests) + len(orphans) == 1 == len(manifests):
         return "\n\n".join(_describe(Store(manifest), verify) for manifest in manifests)
     lines = [_line(Store(manifest), verify) for manifest in manifests]
+    lines += [f"{store}  (orphaned: no manifest says what should be in it)" for store in orphans]
     return "\n".join([*lines, f"{len(lines)} stores; --full, or the path of one, says all that is in it"])
 
 
@@ -163,6 +171,13 @@ def _manifests(path: Path) -> list[Path]:
     # zarr.json files are inside stores; other JSON (indices, COCO annotations) describes none
     outside = (p for p in path.rglob("*.json") if not any(parent.suffix == ".zarr" for parent in p.parents))
     return sorted(p for p in outside if p.with_suffix(".zarr").exists() or is_manifest(read_json(p)))
+
+
+def _orphans(path: Path) -> list[Path]:
+    """Stores in a folder whose manifest is gone: deleted, or never written."""
+    if path.suffix in (".zarr", ".json"):
+        return []
+    return sorted(store for store in path.rglob("*.zarr") if not store.with_suffix(".json").is_file())
 
 
 def _line(store: Store, verify: bool) -> str:

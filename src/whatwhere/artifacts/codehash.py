@@ -33,6 +33,14 @@ def code_hash(*modules: str) -> str:
     return _hash("\n".join(f"{name} {_tree(name)[0]}" for name in sorted(seen)))
 
 
+def file_hash(script: Path) -> str:
+    """Hash of a script's own code, comments and docstrings aside."""
+    tree = ast.parse(script.read_text("utf-8"))
+    for node in _statements(tree):
+        _drop_docstring(node)
+    return _hash(ast.dump(tree))
+
+
 def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

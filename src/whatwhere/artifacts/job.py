@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.errors import InputError, line
 from whatwhere.artifacts.memory import memory_mb
+from whatwhere.artifacts.words import bytes_words
 
 #: What tells each library how many threads to take.
 POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -49,14 +52,49 @@ def job(log: str, threads: int) -> Iterator[None]:
         try:
             yield
             file.write(f"\ndone in {perf_counter() - began:.1f} s, at most {_peak_mb()} MB of memory\n")
-        except InputError as error:
-            for stream in (file, console):
-                stream.write(f"whatwhere: {error}\n")
-            sys.exit(2)
+            file.flush()
         except Exception as error:
-            traceback.print_exc(file=file)
-            console.write(f"whatwhere: {type(error).__name__}: {error} (traceback in {log})\n")
-            sys.exit(1)
+            said, status = _words(error, path), 1 if _is_fault(error) else 2
+            console.write(f"whatwhere: {said}\n")  # first: on a full disk there is no log
+            console.flush()
+            with suppress(OSError):
+                traceback.print_exc(file=file) if status == 1 else file.write(f"whatwhere: {said}\n")
+                file.flush()
+            os._exit(status) if _is_full(error) else sys.exit(status)
+
+
+#: What the system says where a disk is full, or not to be written to.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BARRED = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _is_fault(error: BaseException) -> bool:
+    """Whether it is none of what a person can do something about."""
+    barred = isinstance(error, OSError) and error.errno in _BARRED
+    return not (isinstance(error, InputError | MemoryError) or barred or _is_full(error))
+
+
+def _words(error: Exception, log: Path) -> str:
+    """One line: what went wrong, where, what to do."""
+    where = getattr(error, "filename", None) or log.parent
+    if isinstance(error, InputError):
+        return str(error)
+    if _is_full(error):
+        left = bytes_words(shutil.disk_usage(log.parent).free)
+        return f"{where}: expected room on the disk, got none ({left} free); make room there and run again: {_STAYS}"
+    if isinstance(error, MemoryError):
+        return f"{log}: expected enough memory for this job, got too little ({line(error)}); {_LESS}: {_STAYS}"
+    if _is_fault(error):
+        return f"{type(error).__name__}: {line(error)} (traceback in {log})"
+    return f"{where}: expected to write there, got {line(error)}; change its permissions and run again: {_STAYS}"
+
+
+_STAYS = "what is finished stays"
+_LESS = "give the run more, or choose smaller images or shards"
 
 
 def log_of(logs: Path, artifact: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store
 
@@ -65,7 +66,7 @@ def _coordinate(stores: Sequence[Store], name: str) -> tuple[list[str], np.ndarr
         if not there or (IMAGE not in dims and _said(store, name) != _said(first, name)):
             raise InputError(
                 f"store {store.path}: expected the same `{name}` as in {first.path}, got other; "
-                f"run: rm {store.manifest} && snakemake --cores all"
+                f"run: rm {store.manifest} && {again(store.manifest)}"
             )
     if IMAGE not in dims:
         return dims, first.read(name)

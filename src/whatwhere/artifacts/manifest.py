@@ -10,11 +10,14 @@ from typing import Any
 
 import zarr
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.atomic import replacing
-from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.errors import InputError, line
 
-#: Of stores: 2 since arrays have coordinates. A store of another one is not read.
-FORMAT = 2
+#: Of stores: 2 since arrays have coordinates, 3 since manifests guard themselves. A store of another one is not read.
+FORMAT = 3
+#: A manifest's hash of all else in it.
+GUARD = "guard"
 
 
 def read_json(path: Path) -> Any:
@@ -22,10 +25,10 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path}: expected an artifact, found none; run: snakemake --cores all") from error
-    except ValueError as error:
+        raise InputError(f"{path}: expected an artifact, found none; run: {again(path)}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: expected JSON, got a damaged file ({line(error)}); run: rm {path} && snakemake --cores all"
+            f"{path}: expected JSON, got a damaged file ({line(error)}); run: rm {path} && {again(path)}"
         ) from error
 
 
@@ -41,10 +44,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not is_manifest(content):
         raise InputError(f"{path}: expected the manifest of a store, got other JSON; name a store or its manifest")
     if (got := content.get("format", 1)) != FORMAT:
-        whose = "an earlier" if got < FORMAT else "a later"
+        whose = "a later" if isinstance(got, int) and got > FORMAT else "an earlier"
         raise InputError(
             f"store {path.with_suffix('.zarr')}: expected format {FORMAT}, got {got}, of {whose} version of whatwhere; "
-            f"make it anew, run: rm {path} && snakemake --cores all"
+            f"make it anew, run: rm {path} && {again(path)}"
+        )
+    if content.get(GUARD) != _guard(content):
+        raise InputError(
+            f"manifest {path}: expected it as it was written with the store, got it changed since (edited or damaged); "
+            f"run: rm {path} && {again(path)}"
         )
     return content
 
@@ -70,7 +78,7 @@ def describe(store: Path, coordinates: Iterable[str], described: dict[str, Any])
     arrays = {name: _array(array) for name, array in members}
     payload = json.dumps([sorted((n, d) for n, d in files.items() if not n.endswith("zarr.json")), arrays])
     beside = {name: arrays.pop(name) for name in sorted(coordinates)}
-    return {
+    manifest = {
         "format": FORMAT,
         "content": hashlib.blake2b(payload.encode(), digest_size=16).hexdigest(),
         "arrays": arrays,
@@ -78,6 +86,13 @@ def describe(store: Path, coordinates: Iterable[str], described: dict[str, Any])
         "files": files,
         **described,
     }
+    return {**manifest, GUARD: _guard(manifest)}
+
+
+def _guard(manifest: dict[str, Any]) -> str:
+    """A hash of what a manifest says, as JSON has it: what describes a store must itself be what was written."""
+    plain = json.loads(json.dumps({key: value for key, value in manifest.items() if key != GUARD}))
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _array(array: zarr.Array) -> dict[str, Any]:
@@ -102,8 +117,3 @@ def place(file: str) -> str:
     """A file of a store in words: array and chunk, or which metadata."""
     array = array_of(file)
     return f"array {array}, chunk {file.removeprefix(f'{array}/c').lstrip('/') or 0}" if array else f"metadata {file}"
-
-
-def line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return (str(error) or type(error).__name__).strip().split("\n")[0][:160]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.manifest import is_manifest, line, read_json
 from whatwhere.artifacts.store import Store
@@ -190,7 +191,7 @@ def _check_shards(run: Path, manifests: Sequence[Path]) -> None:
         missing = min((view - there for view in views), key=len)
         raise InputError(
             f"{manifests[0].parent}: expected all shards of {dataset}, got none of {', '.join(sorted(missing))}; "
-            "run: snakemake --cores all"
+            f"run: {again(manifests[0])}"
         )
 
 
@@ -203,7 +204,7 @@ def _table(files: Sequence[Path]) -> pd.DataFrame:
             frames.append(pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file))
         except Exception as error:
             raise InputError(
-                f"{file}: expected a table, got a damaged file ({line(error)}); run: rm {file} && snakemake --cores all"
+                f"{file}: expected a table, got a damaged file ({line(error)}); run: rm {file} && {again(file)}"
             ) from error
     full = [frame for frame in frames if len(frame)]  # of an empty one the types of columns are not known
     return pd.concat(full, ignore_index=True) if full else frames[0]

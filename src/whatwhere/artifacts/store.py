@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.manifest import array_of, digest, is_manifest, line, place, read_json, read_manifest
 from whatwhere.artifacts.manifest import write_json as write_json
@@ -85,7 +86,7 @@ class Store:
         except Exception as error:
             # zarr leaves its other reads pending, and each would be complained of when the process ends
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            bad = self._first_bad_file() or name
+            bad = self._first_bad_file() or f"{name}/c"
             raise self._fault(place(bad), f"unreadable ({line(error)})") from error
 
     def verify(self) -> None:
@@ -112,10 +113,18 @@ class Store:
 
     def _first_bad_file(self) -> str | None:
         files = self.description["files"].items()
-        return next((name for name, (_, expected) in files if digest(self.path / name) != expected), None)
+        return next((name for name, (_, expected) in files if _found(self.path / name) != expected), None)
 
     def _fault(self, where: str, got: str) -> InputError:
         return InputError(
             f"store {self.path}, {where}: expected it as {self.manifest.name} describes it, got {got}; "
-            f"run: rm {self.manifest} && snakemake --cores all"
+            f"run: rm {self.manifest} && {again(self.manifest)}"
         )
+
+
+def _found(file: Path) -> str:
+    """The digest of a file; of one that is gone or may not be read none."""
+    try:
+        return digest(file)
+    except OSError:
+        return ""

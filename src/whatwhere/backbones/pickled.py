@@ -49,12 +49,12 @@ def read_pickled(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"weights {path}: expected a checkpoint file, found none; correct the path")
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"weights {path}: expected a torch zip checkpoint, got none; the file is damaged (fetch it again) or of a "
-            "torch before 1.6 (save it again with a newer one)"
-        )
     try:
+        if not zipfile.is_zipfile(path):
+            raise InputError(
+                f"weights {path}: expected a torch zip checkpoint, got none; the file is damaged (fetch it again) or "
+                "of a torch before 1.6 (save it again with a newer one)"
+            )
         with zipfile.ZipFile(path) as archive:
             return _tensors(archive)
     except InputError:

@@ -54,7 +54,7 @@ class Config(Strict):
     namings: Entries[Naming] = Field(default_factory=dict)
     """How regions get names from texts."""
     proposals: ProposalSettings = ProposalSettings()
-    bootstrap: Positive = 1000
+    bootstrap: Annotated[int, Field(gt=0, le=1_000_000)] = 1000
     """Resamples of the images behind every 95 % interval."""
     only: tuple[Name, ...] | None = None
     """Of the tables and figures only these, by name; null makes all."""

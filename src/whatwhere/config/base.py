@@ -18,7 +18,8 @@ def _elsewhere(name: str) -> str:
     return name
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+#: Names are parts of files' names, of which file systems allow 255 bytes.
+Name = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 def _named(value: Any) -> Any:
@@ -27,7 +28,9 @@ def _named(value: Any) -> Any:
 
 
 RunName = Annotated[Name, AfterValidator(_elsewhere), BeforeValidator(_named)]
-Positive = Annotated[int, Field(gt=0)]
+#: Beyond it nothing that is counted here would ever end.
+MOST = 10**9
+Positive = Annotated[int, Field(gt=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 

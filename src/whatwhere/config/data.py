@@ -40,8 +40,8 @@ class Scenes(Strict):
     """Rendered scenes with exact labels, instances and captions."""
 
     kind: Literal["scenes"]
-    images: Positive = 40
-    size_px: Annotated[int, Field(ge=32)] = 128
+    images: Annotated[int, Field(gt=0, le=1_000_000)] = 40
+    size_px: Annotated[int, Field(ge=32, le=8192)] = 128
     first_seed: Annotated[int, Field(ge=0)] = 0
 
 

@@ -117,6 +117,8 @@ def _explained(alike: Sequence[Any], path: str, tree: Any) -> str:
 def _wish(fault: Any) -> str:
     if fault["type"] == "too_short":
         return f"at least {fault['ctx']['min_length']} in it"
+    if fault["type"] == "string_too_long":
+        return f"at most {fault['ctx']['max_length']} letters"
     plain = fault["msg"].replace("Input should be ", "").replace("Input should ", "")
     return _WISHES.get(fault["type"], plain.partition(", unable to")[0])
 
@@ -196,7 +198,7 @@ def _depth(path: str, tree: Any) -> int:
 
 def unknown_key(key: Any, known: Any) -> str:
     """What to say of a key that a section does not have."""
-    return f"unknown key {key!r}{_nearest(key, known)}; expected one of {', '.join(known)}"
+    return f"unknown key {repr(key)[:200]}{_nearest(key, known)}; expected one of {', '.join(known)}"
 
 
 def must_exist(where: str, name: str, known: Mapping[str, Any], section: str = "", users: Sequence[str] = ()) -> None:
@@ -206,12 +208,12 @@ def must_exist(where: str, name: str, known: Mapping[str, Any], section: str = "
     """
     if name not in known:
         names = ", ".join(known) or "none defined"
-        words = f"{where}: expected one of {names}, got {name!r}{_nearest(name, known)}"
+        words = f"{where}: expected one of {names}, got {repr(name)[:200]}{_nearest(name, known)}"
         few = ", ".join(users[:3]) + f" and {len(users) - 3} more" * (len(users) > 3)
         about = {"words": words, "section": section, "name": name, "users": few or where.rpartition(".")[0] or where}
         raise PydanticCustomError("unknown_name", "{words}", about)
 
 
 def _nearest(name: Any, known: Any) -> str:
-    near = get_close_matches(str(name), list(known), n=1, cutoff=0.4)
+    near = get_close_matches(str(name)[:200], list(known), n=1, cutoff=0.4)
     return f" (nearest: {near[0]!r})" if near else ""

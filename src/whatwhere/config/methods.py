@@ -69,6 +69,18 @@ class BackboneSettings(Strict):
         found = preset_of(self.model, self.weights, self.revision)
         return found.model.startswith("zoo/") and found.weights != "random"
 
+    def draws(self) -> bool:
+        """Whether what it answers depends on chance: a diffusion model's noise. Of an unknown repository it may."""
+        found = preset_of(self.model, self.weights, self.revision)
+        if "/" not in found.model:
+            return False
+        folder = folder_of(found.model)
+        return (
+            (folder / "model_index.json").is_file()
+            if folder
+            else self.model not in PRESETS or "samples" in found.options
+        )
+
     def local_files(self) -> list[str]:
         """The checkpoint and its descriptions, where they are files of this machine.
 

@@ -14,6 +14,7 @@ from typing import Any
 from whatwhere.artifacts.errors import InputError
 from whatwhere.config import Config, check_files, parse
 from whatwhere.config.faults import plain_name
+from whatwhere.config.reading import read_yaml
 
 #: The configuration that every other is laid over, in the working directory: what a person edits.
 BASE = Path("config.yaml")
@@ -50,9 +51,12 @@ def read_layers(overlays: Sequence[Path]) -> dict[str, dict[str, Any]]:
     """
     beneath = [] if BASE.resolve() in {path.resolve() for path in overlays[:1]} or not BASE.is_file() else [BASE]
     if not beneath and not overlays:
-        raise InputError(f"{BASE}: expected a configuration, found no such file in {Path.cwd()}; name one")
+        raise InputError(
+            f"{BASE}: expected a configuration, found no such file in {Path.cwd()}; name one, or the "
+            "project's folder (snakemake --directory)"
+        )
     parts = PARTS if BASE.is_file() and any(part.is_file() for part in PARTS) else ()
-    return {_shown(path): _read(path) for path in (*beneath, *parts, *overlays)}
+    return {_shown(path): read_yaml(path) for path in (*beneath, *parts, *overlays)}
 
 
 def configured(overlays: Sequence[Path]) -> Config:
@@ -115,17 +119,3 @@ def _with_placeholders(tree: Any, key: str = "") -> Any:
 def _shown(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: expected a configuration file, got {error.strerror}; check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected YAML, got {' '.join(str(error).split())}; correct it") from error
-    if not isinstance(tree, dict):
-        raise InputError(f"{path}: expected keys and values, got {type(tree).__name__}; correct it")
-    return tree

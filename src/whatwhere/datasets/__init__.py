@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record
+from whatwhere.datasets.seen import digest_of_files
 from whatwhere.datasets.walk import files
 
 __all__ = ["IGNORE", "Dataset", "Instance", "Record", "class_names", "fingerprint", "load_dataset"]
@@ -24,14 +24,16 @@ def class_names(*, kind: str, classes: Sequence[str] = (), **_: Any) -> tuple[st
     return tuple(classes) or getattr(import_module(f"whatwhere.datasets.{kind}"), "CLASSES", ())
 
 
-def fingerprint(values: dict[str, Any]) -> str:
-    """Changes when the files under a data set's roots do (names, sizes, times), also those behind links; empty where it
-    has none. What a desktop leaves in folders is none of them.
+def fingerprint(values: dict[str, Any], notes: Path | None = None) -> str:
+    """Changes when the files under a data set's roots do (names and bytes), also those behind links; empty where it has
+    none. What a desktop leaves in folders is none of them, and a file that is touched, or copied, is the same.
+
+    `notes`: where digests are kept, for files to be read once and not each time; who may not write there reads again.
     """
-    digest = hashlib.blake2b(digest_size=8)
     roots = [Path(value) for key, value in sorted(values.items()) if key.endswith("root") and value]
-    for root in roots:
-        for file in files(root) if root.is_dir() else ():
-            found = file.stat() if file.exists() else file.lstat()  # a dangling link is the reader's to report
-            digest.update(f"{file.relative_to(root)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
-    return digest.hexdigest() if roots else ""
+    found = (file for root in roots if root.is_dir() for file in _named(root))
+    return digest_of_files(found, notes) if roots else ""
+
+
+def _named(root: Path) -> Iterator[tuple[str, Path]]:
+    return ((file.relative_to(root).as_posix(), file) for file in files(root))

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int16
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.datasets.images import PathLike, image_size, read_image, read_labels
+from whatwhere.datasets.images import PathLike, image_size, read_image
+from whatwhere.datasets.labels import read_labels
 from whatwhere.datasets.record import IGNORE, Dataset, Record
 
 #: In the order of the label maps' ids, 7 to 33. Two words where the annotation writes one: names become prompts.

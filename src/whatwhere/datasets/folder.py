@@ -12,12 +12,15 @@ import numpy as np
 from jaxtyping import Int16
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.datasets.images import PathLike, image_size, read_image, read_labels
+from whatwhere.datasets.images import PathLike, image_size, read_image
+from whatwhere.datasets.labels import read_labels
 from whatwhere.datasets.record import IGNORE, Dataset, Record, nothing
-from whatwhere.datasets.walk import files
+from whatwhere.datasets.walk import entries, is_strange
 
 #: Endings of the files that count as images, in any case.
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+#: Of label maps, in this order.
+LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 #: Longest id before a number is added: file systems allow 255 bytes and artifacts add their own endings.
 _LONGEST_ID = 120
 
@@ -43,7 +46,7 @@ def load(
         _check_labels(name, root, label_dir)
         _check_alone(name, [path.relative_to(root) for path in paths])
     labels = [
-        partial(_labels, path, (label_dir / path.relative_to(root)).with_suffix(".png"), classes, ignore_label)
+        partial(_labels, path, label_dir / path.relative_to(root), classes, ignore_label)
         if label_dir is not None
         else nothing
         for path in paths
@@ -52,9 +55,21 @@ def load(
     records = (
         Record(id_, partial(read_image, path), label) for id_, path, label in zip(ids, paths, labels, strict=True)
     )
-    others = sum(1 for path in _files(root, label_dir) if path.suffix.lower() not in SUFFIXES)
-    left_out = {"files that are no images": others} if others else {}
-    return Dataset(name, tuple(records), tuple(classes), left_out)
+    return Dataset(name, tuple(records), tuple(classes), _left_out(root, label_dir))
+
+
+def _left_out(root: Path, labels: Path | None) -> dict[str, int]:
+    """How many of what lies under the root are no images, and which no files at all."""
+    found = list(_entries(root, labels))
+    strange = sum(map(is_strange, found))
+    others = sum(1 for path in found if path.suffix.lower() not in SUFFIXES and not is_strange(path))
+    folders = {path for inside in found for path in inside.parents if path.suffix.lower() in SUFFIXES}
+    counts = {
+        "files that are no images": others,
+        "pipes, sockets or devices": strange,
+        "folders named as images are (what is in them was taken)": sum(root in path.parents for path in folders),
+    }
+    return {what: count for what, count in counts.items() if count}
 
 
 def _check_labels(name: str, root: Path, labels: Path) -> None:
@@ -87,7 +102,7 @@ def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Pa
     if not root.is_dir():
         got = "a file" if root.exists() else "nothing"
         raise InputError(f"data set {name}: expected a directory of images, got {got} at {str(root)!r}; check root")
-    found = list(_files(root, leave_out))
+    found = [path for path in _entries(root, leave_out) if not is_strange(path)]
     images = [path for path in found if path.suffix.lower() in SUFFIXES]
     if not images:
         raise InputError(
@@ -97,11 +112,11 @@ def image_paths(name: str, root: Path, leave_out: Path | None = None) -> list[Pa
     return sorted(images, key=lambda path: path.relative_to(root).as_posix())
 
 
-def _files(root: Path, leave_out: Path | None) -> Iterator[Path]:
+def _entries(root: Path, leave_out: Path | None) -> Iterator[Path]:
     skipped = None
     if leave_out is not None and root.resolve() in leave_out.resolve().parents:
         skipped = root / leave_out.resolve().relative_to(root.resolve())
-    return (path for path in files(root) if skipped not in path.parents)
+    return (path for path in entries(root) if skipped not in path.parents)
 
 
 def _ids(relative: Sequence[Path]) -> list[str]:
@@ -131,10 +146,9 @@ def _unique(plain: str, taken: set[str]) -> str:
     return unique
 
 
-def _labels(image: Path, path: Path, classes: Sequence[str], ignore_label: int) -> tuple[Int16[np.ndarray, "y x"]]:
+def _labels(image: Path, place: Path, classes: Sequence[str], ignore_label: int) -> tuple[Int16[np.ndarray, "y x"]]:
     """The label map of one image, checked against the image's size and the number of classes."""
-    if not path.is_file():
-        raise InputError(f"{str(image)!r}: expected its label map {str(path)!r}, got none; add it")
+    path = _label_map(image, place)
     stored = read_labels(path)
     if stored.shape != (size := image_size(image)):
         raise InputError(
@@ -142,9 +156,31 @@ def _labels(image: Path, path: Path, classes: Sequence[str], ignore_label: int) 
             f"{stored.shape[1]}; export the label map at the image's size"
         )
     labels = np.where(stored == ignore_label, np.int16(IGNORE), stored)
-    if classes and labels.max(initial=IGNORE) >= len(classes):
+    if classes and (most := labels.max(initial=IGNORE)) >= len(classes):
+        from_one = most == len(classes) and not (labels == 0).any()
+        advice = (
+            "take 1 from each if they count from 1, or check classes and ignore_label"
+            if from_one
+            else "check classes and ignore_label"
+        )
         raise InputError(
-            f"{str(path)!r}: expected labels 0 to {len(classes) - 1} or {ignore_label} (ignored), got "
-            f"{labels.max()}; check classes and ignore_label"
+            f"{str(path)!r}: expected labels 0 to {len(classes) - 1} or {ignore_label} (ignored), got {most}; {advice}"
         )
     return (labels,)
+
+
+def _label_map(image: Path, place: Path) -> Path:
+    """The file beside which an image's label map would lie, with the ending that there is. Raises InputError."""
+    found = [path for ending in LABEL_SUFFIXES if (path := place.with_suffix(ending)).is_file()]
+    if len(found) == 1:
+        return found[0]
+    wish = str(place.with_suffix(LABEL_SUFFIXES[0]))
+    if found:
+        got = " and ".join(path.name for path in found)
+        raise InputError(f"{str(image)!r}: expected one label map, such as {wish!r}, got {got}; remove one")
+    lossy = next((path.name for path in (place.with_suffix(".jpg"), place.with_suffix(".jpeg")) if path.is_file()), "")
+    if lossy:
+        raise InputError(
+            f"{str(image)!r}: expected its label map {wish!r}, got {lossy}, whose labels JPEG has mixed; save it as PNG"
+        )
+    raise InputError(f"{str(image)!r}: expected its label map {wish!r}, got none; add it")

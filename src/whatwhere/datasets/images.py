@@ -6,26 +6,20 @@ Sizes are (height, width) in pixels. Both ways of looking at an image use the ha
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int16, UInt8
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets.opening import PathLike, opened, refusal
 
-PathLike = str | os.PathLike[str]
 Protocol = Literal["none", "short_side", "square", "centre_crop"]
 
 #: Formats read, whatever the suffix says: PIL knows more, some of which start other programs (EPS).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-#: Intensity that PIL gives a grey PNG of few bits for label 1 (it spreads the values over 0-255).
-_LABEL_STEP = {"L;2": 85, "L;4": 17}
 #: A view with more pixels is a mistake (a strip of 2 × 20,000 asked for at short side 448), not a wish.
 _MOST_VIEW_PX = 2**27
 #: Pixels whose shares are held at once: 2 MB, which a cache holds; all shares of a large image would fill a memory.
@@ -46,7 +40,7 @@ def read_image(path: PathLike) -> UInt8[np.ndarray, "y x 3"]:
     ASSUME: transparent pixels show white, as on a page: the paper's data sets have none.
     Raises InputError, in one line, for what is missing, damaged, too large or no image.
     """
-    with _opened(path, "an image file", FORMATS) as file:
+    with opened(path, "an image file", FORMATS) as file:
         upright = ImageOps.exif_transpose(file)
         if upright.mode.startswith(("I", "F")):
             grey = _deep_grey(np.asarray(upright), upright.mode, path)
@@ -54,67 +48,13 @@ def read_image(path: PathLike) -> UInt8[np.ndarray, "y x 3"]:
         return np.array(_flat(upright))
 
 
-def read_labels(path: PathLike) -> Int16[np.ndarray, "y x"]:
-    """The label map in a grey or indexed PNG of up to 16 bits, `[y, x]`: what the file stores is the label.
-
-    A palette only colours the map for people and is ignored. Raises InputError for anything else: files
-    with colour or alpha, lossy formats, labels above 32,767.
-    """
-    expected = "a PNG label map (one channel, the label of each pixel)"
-    with _opened(path, expected, ("PNG",)) as file:
-        step = _LABEL_STEP.get(str(file.tile[0].args), 1) if file.tile else 1
-        upright = ImageOps.exif_transpose(file)
-        if upright.mode not in ("1", "L", "P") and not upright.mode.startswith("I"):
-            raise _refusal(path, expected, f"mode {upright.mode}", "save it with one channel and no alpha")
-        labels = np.asarray(upright)
-        if labels.max(initial=0) > np.iinfo(np.int16).max:
-            raise _refusal(path, expected, f"label {labels.max()}", "number the labels from 0 to 32767")
-        return (labels // step).astype(np.int16)
-
-
 def image_size(path: PathLike) -> tuple[int, int]:
     """Upright (height, width) in pixels, from the header where the format allows. Raises InputError."""
-    with _opened(path, "an image file", FORMATS) as file:
+    with opened(path, "an image file", FORMATS) as file:
         width, height = file.size
         orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
         turned = orientation in (5, 6, 7, 8) and file.format != "TIFF"  # whose size PIL turns itself
         return (width, height) if turned else (height, width)
-
-
-@contextmanager
-def _opened(path: PathLike, expected: str, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
-    """The open file; whatever goes wrong while it is read becomes one line."""
-    if not os.path.isfile(path):  # before PIL, which would wait for ever on a named pipe
-        if os.path.isdir(path):
-            raise _refusal(path, expected, "a folder, which is no file", "name the files in it")
-        got = "something that is no file" if os.path.exists(path) else "nothing"
-        raise _refusal(path, expected, got, "check the path")
-    if os.path.getsize(path) == 0:
-        raise _refusal(path, expected, "an empty file (0 bytes)", "fetch or export it again")
-    try:
-        with warnings.catch_warnings():  # large is no fault yet
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = Image.open(path, formats=formats)
-        with file:
-            yield file
-    except (InputError, MemoryError):
-        raise
-    except Image.UnidentifiedImageError as error:
-        got = f"a file not in (or too damaged to be known as) {', '.join(formats)}"
-        raise _refusal(path, expected, got, "convert it, or remove it") from error
-    except Image.DecompressionBombError as error:
-        got = f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels"
-        raise _refusal(path, expected, got, "shrink the image before use") from error
-    except PermissionError as error:
-        raise _refusal(path, expected, "a file that may not be read", "change its permissions") from error
-    except Exception as error:  # damaged files make PIL raise OSError, SyntaxError, struct.error, ...
-        got = f"a damaged or unsupported file ({type(error).__name__}: {error})"
-        raise _refusal(path, expected, got, "fetch or export it again, or remove it") from error
-
-
-def _refusal(path: PathLike, expected: str, got: str, advice: str) -> InputError:
-    # !r: a line break in a file's name, or in PIL's own words, must not break the line.
-    return InputError(f"{os.fspath(path)!r}: expected {expected}, got {' '.join(got.split())}; {advice}")
 
 
 def _flat(image: Image.Image) -> Image.Image:
@@ -131,7 +71,7 @@ def _deep_grey(grey: np.ndarray, mode: str, path: PathLike) -> UInt8[np.ndarray,
     white = 65535 if mode.startswith("I") else (1 if high <= 1 else 255)
     if not (low >= 0 and high <= white):  # not(...) also catches NaN
         got = f"{low:g} to {high:g}"
-        raise _refusal(path, f"values from 0 to {white} in an image of mode {mode}", got, "save it as 8 bits")
+        raise refusal(path, f"values from 0 to {white} in an image of mode {mode}", got, "save it as 8 bits")
     return np.rint(grey.astype(np.float64) * (255 / white)).astype(np.uint8)
 
 

@@ -198,7 +198,7 @@ def _downloaded(source: Source, root: Path) -> Path:
 
 def _place(source: Source, file: Path, folder: Path) -> None:
     if source.members:
-        unpack(file, folder, members=source.members)
+        unpack(file, folder, members=source.members, known=source.checksum is not None)
         return
     with filling(folder) as unfinished:
         shutil.copyfile(file, unfinished / file.name)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.words import bytes_words
 from whatwhere.datasets.images import PathLike
 
 
@@ -31,30 +32,55 @@ class _Member:
     open: Callable[[], IO[bytes] | None]
 
 
-def unpack(archive: PathLike, folder: PathLike, *, members: Sequence[str] = ("*",)) -> int:
+#: A known archive of photographs, label maps or annotations holds at most four times its size; one of more than so
+#: many times, and of more than so many bytes, is made to fill a disk.
+MOST_TIMES = 100
+ALWAYS_BYTES = 10**8
+
+
+def unpack(archive: PathLike, folder: PathLike, *, members: Sequence[str] = ("*",), known: bool = False) -> int:
     """Writes the files of a tar (plain, gz, bz2, xz) or zip archive that match a pattern; answers how many.
 
     `folder` must not exist; it appears whole, by renaming `folder.partial`. A `*` in a pattern matches any
     characters, slashes too. Folders without files are not made; owners, modes and times are not kept.
     ASSUME: links are refused even where they stay inside, as data sets of images have no use for them.
     Raises InputError for a member that would leave the folder or is no plain file, a name that comes twice, a
-    damaged archive, none that match, a full disk; nothing is left then.
+    damaged archive, none that match, a full disk, and for files that are more than the disk has room for or, unless the
+    archive is `known` by its checksum, than an archive of its size can honestly hold; nothing is left then.
     """
     archive, folder = Path(archive), Path(folder)
-    written = 0
+    written, size = 0, 0
     with filling(folder) as unfinished, _reading(archive):
         for member in progress(_members(archive), f"unpacking {archive.name}"):
+            size += member.size_bytes  # also of what is passed over, which takes its time
+            _check_size(archive, size, known)
             path = PurePosixPath(member.name)
             if member.kind == "folder" or not any(fnmatchcase(str(path), pattern) for pattern in members):
                 continue
             if member.kind or _escapes(member.name):
                 got = f"{member.kind or 'a path out of it'}, {member.name!r}"
                 raise _refusal(archive, "plain files inside the folder", got)
+            _check_room(archive, member.size_bytes, unfinished)
             _write(archive, member, unfinished / path)
             written += 1
         if not written:
             raise _refusal(archive, f"files that match {', '.join(members)}", "none")
     return written
+
+
+def _check_size(archive: Path, size: int, known: bool) -> None:
+    """Raises InputError where what is said to be in an archive is more than one of its size holds."""
+    most = max(ALWAYS_BYTES, MOST_TIMES * archive.stat().st_size)
+    if size > most and not known:
+        raise _refusal(
+            archive, f"at most {bytes_words(most)} in an archive of its size", f"{bytes_words(size)} or more"
+        )
+
+
+def _check_room(archive: Path, size: int, folder: Path) -> None:
+    if size > (free := shutil.disk_usage(folder).free):
+        got = f"{bytes_words(free)}; make room, or choose another root"
+        raise InputError(f"{str(archive)!r}: expected room for {bytes_words(size)} more on the disk, got {got}")
 
 
 @contextmanager
@@ -104,8 +130,10 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("no end of the archive where its members end")
-        while tar.fileobj.read(1 << 20):  # to where a compressed stream's own checksum is compared
-            pass
+        for _ in range(ALWAYS_BYTES >> 20):  # to where a compressed stream's own checksum is compared
+            if not tar.fileobj.read(1 << 20):
+                return
+        raise tarfile.ReadError("no end of the stream after the end of the archive")
 
 
 def _zip_members(archive: Path) -> Iterator[_Member]:
@@ -129,9 +157,16 @@ def _write(archive: Path, member: _Member, path: Path) -> None:
     except (FileExistsError, NotADirectoryError) as error:
         raise _refusal(archive, "every name once", f"{member.name!r} again") from error
     with target, member.open() as source:  # type: ignore[union-attr]  # only what is no file opens as nothing
-        shutil.copyfileobj(source, target, 1 << 20)
+        _copy(source, target, member.size_bytes + 1)  # one that holds more than it says is noticed, and not written
     if path.stat().st_size != member.size_bytes:
         raise _refusal(archive, f"{member.size_bytes:,} bytes in {member.name!r}", f"{path.stat().st_size:,}")
+
+
+def _copy(source: Any, target: IO[bytes], most: int) -> None:
+    """At most so many bytes; what opens as nothing is no file."""
+    while source and most > 0 and (piece := source.read(min(most, 1 << 20))):
+        target.write(piece)
+        most -= len(piece)
 
 
 @contextmanager

@@ -16,18 +16,28 @@ def files(root: Path) -> Iterator[Path]:
     A link to a folder is followed, but never back into one that it lies in; a link to nothing is answered, for whoever
     reads it to say.
     """
-    yield from _files(root, frozenset({_identity(root)}))
+    return (path for path in entries(root) if not is_strange(path))
 
 
-def _files(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+def entries(root: Path) -> Iterator[Path]:
+    """`files`, and pipes, sockets and devices among them (`is_strange`), at which a reader might wait for ever."""
+    yield from _entries(root, frozenset({_identity(root)}))
+
+
+def is_strange(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder."""
+    return path.exists() and not path.is_file()
+
+
+def _entries(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
     with os.scandir(folder) as entries:
         shown = sorted((entry for entry in entries if not _passed_over(entry.name)), key=lambda entry: entry.name)
     for entry in shown:
         path = folder / entry.name
         if entry.is_dir():
             if (own := _identity(path)) not in above:
-                yield from _files(path, above | {own})
-        elif entry.is_file() or entry.is_symlink():
+                yield from _entries(path, above | {own})
+        else:
             yield path
 
 

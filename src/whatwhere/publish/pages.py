@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.publish.tables import is_number
@@ -53,7 +54,7 @@ def gather(run: Path, texts: Sequence[str], docs: Path = DOCS) -> None:
     wanted = [*sorted((run / "tables").glob("*.csv")), run / "claims.csv", *figures]
     for file in wanted:
         if not file.is_file():
-            raise InputError(f"{run}: expected a finished run with {file.name}, found none; run: snakemake --cores all")
+            raise InputError(f"{run}: expected a finished run with {file.name}, found none; run: {again(file)}")
     (docs / run.name).mkdir(parents=True, exist_ok=True)
     for file in wanted:
         with replacing(docs / run.name / file.name) as partial:

@@ -19,6 +19,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.store import Store, Writer, create, read_json
+from whatwhere.artifacts.words import bytes_words
 from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.capture import capture
 from whatwhere.backbones.features import Attention, Features
@@ -194,15 +195,15 @@ def _check_room(output: Path, shard_bytes: int, shard_images: int, images: int, 
     whole = shard_bytes * images // shard_images
     there = sum(file.stat().st_size for file in output.parent.glob("*.zarr/**/*") if file.is_file())
     free = shutil.disk_usage(output.parent).free
-    words = f"features of {images} images: {whole / 1e9:.2f} GB in {output.parent}, {free / 1e9:.0f} GB free"
+    words = f"features of {images} images: {bytes_words(whole)} in {output.parent}, {bytes_words(free)} free"
     for stream in {sys.stderr, sys.__stderr__ if whole > 1e9 else sys.stderr}:
         if stream:
             stream.write(f"{words}\n")
     if (whole > free + there) if kept else (shard_bytes > free):
         asked, needed = (images, whole) if kept else (shard_images, shard_bytes)
         raise InputError(
-            f"features of {asked} images: expected {needed / 1e9:.1f} GB free in {output.parent}, got "
-            f"{free / 1e9:.1f}; choose fewer layers or samples, or a mini-batch solver with features: live"
+            f"features of {asked} images: expected {bytes_words(needed)} free in {output.parent}, got "
+            f"{bytes_words(free)}; make room, choose fewer layers or samples, or a mini-batch solver (features: live)"
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store, create
@@ -35,7 +36,7 @@ def write_refined(
     stored = iter(progress(places(images, segments), "CRF"))
     if [name for store in vectors for name in store.ids] != segments.ids:
         wish = f"expected X of the images of {segments.path} in their order, got others"
-        raise InputError(f"store {vectors[0].path}: {wish}; run: rm {segments.manifest} && snakemake --cores all")
+        raise InputError(f"store {vectors[0].path}: {wish}; run: rm {segments.manifest} && {again(segments.manifest)}")
     size = images[0].description["arrays"]["rgb"]["shape"][1:3]
     centres = centres_of(segments, 0)
     attributes = {key: known[key] for key in ("dataset", "grid", "graphs")}

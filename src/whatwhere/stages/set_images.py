@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store
 
@@ -18,7 +19,7 @@ def places(images: Sequence[Store], segments: Store) -> list[tuple[Store, int]]:
     if missing:
         raise InputError(
             f"store {segments.path}: expected the images of {images[0].path}, got {missing[0]}, which is not there; "
-            "run: snakemake --cores all"
+            f"run: {again(segments.manifest)}"
         )
     return [known[name] for name in segments.ids]
 
