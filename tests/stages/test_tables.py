@@ -448,7 +448,7 @@ def test_what_latex_reads_otherwise_is_escaped(tmp_path):
 def test_names_with_a_dot_do_not_overwrite_each_other(tmp_path):
     for name in ("t.1", "t.2"):
         write(tmp_path, [paper_row(labels=[name])], name=name)
-    kinds = ("csv", "md", "tex", "meta.json")
+    kinds = ("csv", "md", "tex", "meta.json", "draws.parquet")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"t.{i}.{kind}" for i in (1, 2) for kind in kinds)
     assert "t.1" in (tmp_path / "t.1.md").read_text()
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.store import read_json
-from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
+from whatwhere.evaluate.oracle import mean_iou, resampled
+from whatwhere.evaluate.resampling import drawn, generator
 from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
@@ -40,8 +40,7 @@ def write_oracle_table(
         computed = {}
         for dataset in computed_on(table, row):
             found = counts[dataset, row["backbone"], row["method"]]
-            rng = np.random.default_rng(seed_for(seed, "bootstrap", row["backbone"], row["method"]))
-            computed[dataset] = _oracle_numbers(found, table["clusters"], resamples, rng)
+            computed[dataset] = _oracle_numbers(found, table["clusters"], resamples, seed)
             cells = merged(cells, _oracle_cells(found, computed[dataset], table, dataset))
         ours.append(cells)
         numbers.append(computed)
@@ -78,16 +77,14 @@ def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
     return {**names, "images": f"Images{on}"}
 
 
-def _oracle_numbers(
-    found: pd.DataFrame, clusters: int | None, resamples: int, rng: np.random.Generator
-) -> dict[str, Number]:
+def _oracle_numbers(found: pd.DataFrame, clusters: int | None, resamples: int, seed: int) -> dict[str, Number]:
     """`mIoU`, `mean K` and, for what can have any K, the mIoU at the table's own."""
     if found.empty:
         return {}
     own = found[found.chosen]
-    numbers = {SCORE: _scored(own, resamples, rng), MEAN_CLUSTERS: _mean_clusters(own, resamples, rng)}
+    numbers = {SCORE: _scored(own, resamples, seed), MEAN_CLUSTERS: _mean_clusters(own, resamples, seed)}
     if clusters and not found.chosen.all():  # a method with a K of its own has no other
-        numbers[_at(clusters)] = _scored(found[found.clusters == clusters], resamples, rng)
+        numbers[_at(clusters)] = _scored(found[found.clusters == clusters], resamples, seed)
     return numbers
 
 
@@ -112,16 +109,18 @@ def _at(clusters: int | None) -> str:
     return f"{SCORE}, K = {clusters}"
 
 
-def _mean_clusters(own: pd.DataFrame, resamples: int, rng: np.random.Generator) -> Number:
-    each = own.groupby("image").clusters.first().to_numpy(float)
-    means = rng.choice(each, (resamples, len(each))).mean(1)
-    return Number(each.mean(), *np.percentile(means, [2.5, 97.5]))
+def _mean_clusters(own: pd.DataFrame, resamples: int, seed: int) -> Number:
+    each = own.groupby("image").clusters.first()
+    images = len(each)
+    times = generator(seed, each.index).multinomial(images, np.full(images, 1 / images), size=resamples)
+    return Number.of(drawn(each.mean(), times @ each.to_numpy(float) / images))
 
 
-def _scored(counts: pd.DataFrame, resamples: int, rng: np.random.Generator) -> Number:
+def _scored(counts: pd.DataFrame, resamples: int, seed: int) -> Number:
     shared = bool(counts.named.all())
-    interval = bootstrap_interval(counts, shared_classes=shared, resamples=resamples, rng=rng)
-    return Number(mean_iou(counts, shared_classes=shared), *interval)
+    rng = generator(seed, counts.image.unique())
+    scores = resampled(counts, shared_classes=shared, resamples=resamples, rng=rng)
+    return Number.of(drawn(mean_iou(counts, shared_classes=shared), scores))
 
 
 def _shown(number: Number, name: str, interval: str) -> Cells:
