@@ -74,7 +74,7 @@ class _Quadratic(torch.autograd.Function):
     def forward(context: Any, Y: Tensor, M: Tensor) -> Tensor:
         """yᵀMy of every graph `[graph, vector]`."""
         # a product with 10 or 15 columns takes three to nine times as long as one with 16
-        padded = F.pad(Y, (0, -Y.shape[-1] % COLUMNS))
+        padded = F.pad(Y, (0, -Y.shape[-1] % COLUMNS if Y.shape[-1] > 1 else 0))
         # the graphs below one another: one large product for each image, not many small ones
         walked = (M.flatten(-3, -2) @ padded)[..., : Y.shape[-1]].unflatten(-2, M.shape[-3:-1])
         context.save_for_backward(walked)
@@ -115,17 +115,10 @@ def orthogonality(X: Float[Tensor, "*image token vector"]) -> Float[Tensor, "*im
     return torch.linalg.matrix_norm(X.mT @ X - torch.eye(X.shape[-1], dtype=X.dtype, device=X.device))
 
 
-def sides_agree(X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample) -> bool:
-    """Whether folding is exact at X: for every column, all graphs' quotients lie on one side of 1.
-
-    A bound on the walks' spectra usually proves it at once; where it cannot, every quotient is computed.
-    """
-    X = X.detach()
+def proven_below(X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample) -> bool:
+    """Whether a bound on the walks' spectra proves that no quotient at X is above 1: then folding is exact."""
     lengths = (g(X, walks.grid, fold.grid).square().sum(0).max() * fold.bound for fold in walks.folds)
-    if all(float(length) <= 1 + ROUNDING for length in lengths):
-        return True
-    below = quotients(X, walks, g) <= 1
-    return bool((below.all(0) | (~below).all(0)).all())
+    return all(float(length) <= 1 + ROUNDING for length in lengths)
 
 
 def _as_image(X: Tensor, grid: Grid) -> Tensor:
