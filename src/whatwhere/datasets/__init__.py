@@ -21,6 +21,8 @@ def load_dataset(name: str, *, kind: str, **values: Any) -> Dataset:
 
 def class_names(*, kind: str, classes: Sequence[str] = (), **_: Any) -> tuple[str, ...]:
     """What the classes of a data set with these settings are called, which needs none of its files; `()` without."""
+    if _.get("annotations"):
+        return ()
     return tuple(classes) or getattr(import_module(f"whatwhere.datasets.{kind}"), "CLASSES", ())
 
 
@@ -29,9 +31,10 @@ def fingerprint(values: dict[str, Any]) -> str:
     has none. What a desktop leaves in folders is none of them.
     """
     digest = hashlib.blake2b(digest_size=8)
-    roots = [Path(value) for key, value in sorted(values.items()) if key.endswith("root") and value]
+    named = (value for key, value in sorted(values.items()) if key.endswith("root") or key == "annotations")
+    roots = [Path(value) for value in named if value]
     for root in roots:
-        for file in files(root) if root.is_dir() else ():
+        for file in files(root) if root.is_dir() else [root] if root.is_file() else []:
             found = file.stat() if file.exists() else file.lstat()  # a dangling link is the reader's to report
             digest.update(f"{file.relative_to(root)}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest() if roots else ""

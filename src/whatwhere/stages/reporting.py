@@ -124,6 +124,7 @@ def _counts(root: Path, settings: dict[str, Any]) -> dict[str, str]:
             few = ", ".join(skipped[:5]) + ", …" * (len(skipped) > 5)
             out = f", {len(skipped)} unreadable and left out: {few}" if skipped else ""
             out += "".join(f", {count} {what} left out" for what, count in found.get("left_out", {}).items())
+            out += f", {took}" if (took := found.get("took")) else ""
             out += f", no label of {', '.join(absent)}" if (absent := found.get("absent")) else ""
             counts[name] = f"{sum(len(shard) for shard in found['shards'].values())} images{out}"
     return counts

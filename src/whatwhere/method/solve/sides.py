@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from whatwhere.method.objective import Grid, Resampling, proven_below, quadratic, quotients
+from whatwhere.method.objective import Grid, Resampling, each_quadratic, proven_below, quotients
 from whatwhere.method.walk import LayerWalk, Walks
 
 
@@ -39,8 +39,7 @@ class Sides:
         """Of every column the sum of those graphs' quotients, differentiable in X, and how many they are."""
         sums = X.new_zeros(X.shape[-1])
         for own, M in self.matrices.items():
-            Y = g(X, grid, own)[:, self.columns].T[..., None]
-            sums = sums.index_add(0, self.columns, quadratic(Y, M[:, None]).flatten())
+            sums = sums.index_add(0, self.columns, each_quadratic(g(X, grid, own)[:, self.columns], M))
         return sums, self.fewer.sum(0).to(X.dtype)
 
 
