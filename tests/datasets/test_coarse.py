@@ -16,37 +16,10 @@ from whatwhere.datasets.record import IGNORE
 
 SHARED = Path(__file__).parents[3] / "shared/data/coco_val100"
 #: What COCO calls the super-categories of its panoptic categories, of things and of stuff.
-THINGS = [
-    "electronic",
-    "appliance",
-    "food",
-    "furniture",
-    "indoor",
-    "kitchen",
-    "accessory",
-    "animal",
-    "outdoor",
-    "person",
-    "sports",
-    "vehicle",
-]
-STUFF = [
-    "ceiling",
-    "floor",
-    "food-stuff",
-    "furniture-stuff",
-    "raw-material",
-    "textile",
-    "wall",
-    "window",
-    "building",
-    "ground",
-    "plant",
-    "sky",
-    "solid",
-    "structural",
-    "water",
-]
+THINGS = ("electronic", "appliance", "food", "furniture", "indoor", "kitchen", "accessory", "animal", "outdoor")
+THINGS = (*THINGS, "person", "sports", "vehicle")
+STUFF = ("ceiling", "floor", "food-stuff", "furniture-stuff", "raw-material", "textile", "wall", "window", "building")
+STUFF = (*STUFF, "ground", "plant", "sky", "solid", "structural", "water")
 
 
 def labels_of(seed, size=(6, 9)):

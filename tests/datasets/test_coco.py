@@ -217,7 +217,12 @@ def test_what_the_sources_fetch_is_loaded(tmp_path, three):
 def test_its_settings_are_what_load_takes():
     taken = set(signature(coco.load).parameters) - {"name"}
     assert set(Coco.model_fields) == taken | {"kind"}
-    assert Coco(kind="coco").model_dump() == {"kind": "coco", "root": Path("data/coco"), "limit": None}
+    assert Coco(kind="coco").model_dump() == {
+        "kind": "coco",
+        "root": Path("data/coco"),
+        "annotations": None,
+        "limit": None,
+    }
 
 
 # ------------------------------------------------------------------------------------- read once, and late

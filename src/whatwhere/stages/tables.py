@@ -15,6 +15,8 @@ from whatwhere.evaluate.resampling import drawn, generator
 from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
+#: A graph with edges between so many of all pairs of tokens, or all but so many, is complete, or empty.
+COMPLETE = 0.999
 #: What the numbers of these tables are called, by claims for instance.
 SCORE, MEAN_CLUSTERS, SECONDS = "mIoU", "mean K", "seconds"
 
@@ -100,9 +102,21 @@ def _oracle_cells(found: pd.DataFrame, numbers: dict[str, Number], table: dict[s
     cells[names["images"]] = str(own.image.nunique())
     if table["graphs"]:
         cells[names["graphs"]] = str(own.graphs.iloc[0])
+    if note := _broken(own):
+        cells["Note"] = f"{dataset}: {note}"
     if _at(table["clusters"]) in numbers:
         cells |= _shown(numbers[_at(table["clusters"])], names["fixed"], names["fixed_interval"])
     return cells
+
+
+def _broken(own: pd.DataFrame) -> str:
+    """Of a row whose baseline cuts graphs, how many are complete or empty, so that nothing is there to cut."""
+    if "joined" not in own or own.joined.isna().all():
+        return ""
+    each = own.groupby("image").joined.first()
+    parts = [(int((each >= COMPLETE).sum()), "complete"), (int((each <= 1 - COMPLETE).sum()), "empty")]
+    said = [f"graph {what} in {count} of {len(each)} images" for count, what in parts if count]
+    return ", ".join(said)
 
 
 def _at(clusters: int | None) -> str:
