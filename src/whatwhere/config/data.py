@@ -94,6 +94,8 @@ class Voc(Strict):
     split: Literal["train", "trainval", "val"] = "val"
     limit: Positive | None = None
     """Only so many, the first of the list (the paper's Table 2 uses 200)."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leaves out so many first: the rest of a list that another data set begins."""
 
 
 class CocoStuff27(Strict):

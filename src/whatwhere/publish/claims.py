@@ -188,7 +188,9 @@ def _fitting(reference: Mapping[str, Any], rows: Rows) -> list[Mapping[str, Any]
     wanted = {key: reference.get(key) for key in ("backbone", "method", "naming")} | {"crf": bool(reference.get("crf"))}
     if reference.get("dataset"):
         wanted["dataset"] = reference["dataset"]
-    return [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
+    chosen = bool(reference.get("chosen"))
+    alike = (row for row in rows if all(row.get(key) == value for key, value in wanted.items()))
+    return [row for row in alike if bool(row.get("chosen")) == chosen]
 
 
 def _gaps(reference: Mapping[str, Any], rows: Rows, quantity: str) -> list[str]:
@@ -199,7 +201,8 @@ def _gaps(reference: Mapping[str, Any], rows: Rows, quantity: str) -> list[str]:
 
 def _name(reference: Mapping[str, Any]) -> str:
     crf = "with CRF" if reference.get("crf") else None
-    parts = [reference["backbone"], reference["method"], reference.get("naming"), crf]
+    chosen = "(best)" if reference.get("chosen") else None
+    parts = [reference["backbone"], reference["method"], chosen, reference.get("naming"), crf]
     on = f" on {reference['dataset']}" if reference.get("dataset") else ""
     return " ".join(part for part in parts if part) + on
 

@@ -227,6 +227,7 @@ def _described(rows: Sequence[dict[str, Any]], numbers: Sequence[Numbers]) -> li
     return [
         {
             **{key: row.get(key) for key in ("labels", "backbone", "method", "naming")},
+            "chosen": bool(row.get("among")),
             "crf": bool(row.get("crf")),
             "dataset": dataset,
             "numbers": {

@@ -77,7 +77,7 @@ def position(features: Store, index: int) -> Found:
     return {"vectors": np.stack([rows, columns], 1).astype(np.float32)}
 
 
-def graph(features: Store, index: int, *, source: str, **how: Any) -> tuple[np.ndarray, Grid]:
+def graph(features: Store, index: int, *, source: str = "keys", **how: Any) -> tuple[np.ndarray, Grid]:
     """The graph of one image (`graph.weights` says how), and the grid of its tokens.
 
     Of the last layer's `keys` as published, of the backbone's final `features`, or of the last layer's `attention`,

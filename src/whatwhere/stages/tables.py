@@ -38,10 +38,11 @@ def write_oracle_table(
     counts = _by_run(given["scores"])
     ours, numbers = [], []
     for row in table["rows"]:
-        cells = {"Operator": methods.get(row["method"] or "", {}).get("operator", "")}
+        method, why = _chosen(row, counts)
+        cells = {"Operator": methods.get(method or "", {}).get("operator", ""), **({"Note": why} if why else {})}
         computed = {}
         for dataset in computed_on(table, row):
-            found = counts[dataset, row["backbone"], row["method"]]
+            found = counts[dataset, row["backbone"], method]
             computed[dataset] = _oracle_numbers(found, table["clusters"], resamples, seed)
             cells = merged(cells, _oracle_cells(found, computed[dataset], table, dataset))
         ours.append(cells)
@@ -66,6 +67,19 @@ def write_oracle_table(
         numbers=numbers,
         against={"": SCORE},
     )
+
+
+def _chosen(row: dict[str, Any], counts: Mapping[tuple[str, str, str], pd.DataFrame]) -> tuple[Any, str]:
+    """The method of a row, and why where it was chosen: the best of several on images that the row is not scored on."""
+    if not row.get("among"):
+        return row["method"], ""
+    each = {}
+    for method in row["among"]:
+        found = counts[row["chosen_on"], row["backbone"], method]
+        own = found[found.chosen.astype(bool)]
+        each[method] = mean_iou(own, shared_classes=bool(own.named.all())) if len(own) else -1.0
+    best = max(each, key=lambda method: each[method])  # the first of equals
+    return best, f"{best}, the best of {len(each)} on {row['chosen_on']}"
 
 
 def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
