@@ -33,19 +33,19 @@ def test_a_quantile_joins_so_many_pairs_whatever_the_scale():
 
 
 def test_soft_weights_run_from_the_lowest_to_the_highest():
-    found = weights(np.array([[1.0, 0.8], [0.8, 1.0]]), power=2)
+    found = weights(np.array([[1.0, 0.8], [0.8, 1.0]]), power=2.0)
     np.testing.assert_allclose(found, [[1, EPSILON], [EPSILON, 1]])
-    found = weights(np.array([[1.0, 0.9, 0.8]] * 3), power=2)
+    found = weights(np.array([[1.0, 0.9, 0.8]] * 3), power=2.0)
     np.testing.assert_allclose(found[0], [1, 0.25, EPSILON])
-    assert (weights(np.full((3, 3), 0.5), power=4) == 1).all()
+    assert (weights(np.full((3, 3), 0.5), power=4.0) == 1).all()
 
 
 def test_two_ways_at_once_are_one_line():
-    with pytest.raises(InputError, match="one of threshold, quantile and power, got threshold 0.2, quantile 0.5"):
+    with pytest.raises(InputError, match=r"one of threshold, quantile and power, got threshold 0\.2, quantile 0\.5"):
         weights(np.eye(3), threshold=0.2, quantile=0.5)
 
 
-@pytest.mark.parametrize("how", [{"quantile": 0.5}, {"power": 4}])
+@pytest.mark.parametrize("how", [{"quantile": 0.5}, {"power": 4.0}])
 def test_an_object_is_found_where_the_published_threshold_joins_everything(how):
     rows, inside = two_parts(narrow=3.0)  # all cosines are above 0.85
     assert cosines(rows).min() > 0.2
