@@ -423,7 +423,7 @@ def test_the_real_overlay_reads_its_root_from_the_environment(monkeypatch):
     monkeypatch.setenv("WHATWHERE_DATA", "/data")
     config = parse(overlaid("real.yaml"))
     assert str(config.datasets["camvid"].root) == "/data/camvid"
-    assert config.tables["table1"].datasets == ("bsds500", "camvid")
+    assert config.tables["table1"].datasets == ("voc", "bsds500", "camvid")
     monkeypatch.delenv("WHATWHERE_DATA")
     with pytest.raises(InputError, match="WHATWHERE_DATA to be set"):
         parse(overlaid("real.yaml"))

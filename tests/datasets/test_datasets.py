@@ -287,7 +287,7 @@ class TestFolder(DatasetContract):
         assert max(map(len, ids)) <= 128
 
     def test_numbered_names_do_not_collide(self):
-        ids = folder._ids([Path(name) for name in ("a.bmp", "a-2.bmp", "a.jpg", "A.png")])
+        ids = folder.safe_ids([Path(name) for name in ("a.bmp", "a-2.bmp", "a.jpg", "A.png")])
         assert ids == ["a", "a-2", "a-3", "A-4"]
 
 

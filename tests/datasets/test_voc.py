@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 import tarfile
 from dataclasses import replace
 from functools import partial
@@ -98,6 +99,22 @@ def test_limit_takes_the_first_of_the_list(root):
     assert [record.id for record in voc.load("any", root=root, limit=2).records] == list(NAMES[:2])
 
 
+def test_a_part_is_a_part_and_is_said(root):
+    dataset = voc.load("any", root=root)
+    assert [record.id for record in dataset.records] == list(NAMES)
+    assert dataset.took == "3 of the 1,449 images of val"
+
+
+def test_without_objects_none_are_offered_and_labels_may_be_those_of_others(root):
+    shutil.rmtree(root / "SegmentationObject")
+    (root / "SegmentationClass").rename(root / "SegmentationClassAug")
+    dataset = voc.load("any", root=root)
+    assert all(record.instances() == () for record in dataset.records)
+    expected = np.where(classes_and_objects()[0] == 255, IGNORE, classes_and_objects()[0])
+    np.testing.assert_array_equal(dataset.records[0].labels()[0], expected)
+    assert "without SegmentationObject (no objects), labels of SegmentationClassAug" in dataset.took
+
+
 def test_files_beyond_the_limit_may_be_missing(root):
     (root / "JPEGImages" / f"{NAMES[2]}.jpg").unlink()
     assert len(voc.load("any", root=root, limit=2).records) == 2
@@ -107,8 +124,7 @@ def test_files_beyond_the_limit_may_be_missing(root):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, ("1,449 names", "got 3", "val.txt")),
-        ({"limit": 4}, ("at least 4", "got 3")),
+        ({"limit": 4}, ("4 to 1,449 names", "got 3", "val.txt")),
         ({"limit": 0}, ("from 1 to 1,449", "got 0")),
         ({"limit": 1450}, ("from 1 to 1,449", "got 1450")),
         ({"split": "test"}, ("train, val, trainval", "'test'")),

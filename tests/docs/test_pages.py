@@ -107,6 +107,29 @@ def test_a_block_takes_columns_rows_and_headings(docs):
     assert "| y | 2 | q |" in whole
 
 
+def test_a_block_may_wait_for_its_run(docs):
+    """A table and a picture of a run that nobody has made, and then of one."""
+    page = """<!-- numbers: {table: real/t, optional: true} -->
+<!-- /numbers -->
+<!-- numbers: {figure: real/f, says: A picture, optional: true} -->
+<!-- /numbers -->
+"""
+    waiting = fill(page, docs)
+    assert waiting.count("Not here yet") == 1
+    assert "![" not in waiting
+    with pytest.raises(InputError, match=r"real/f\.png: expected a figure"):
+        fill(page.replace("A picture, optional: true", "A picture"), docs)
+    run = docs.parent / "results" / "real"
+    for name in ("tables/t.csv", "claims.csv", "figures/f.png", "figures/other.png"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("a,b\n1,2\n")
+    gather(run, [waiting], docs)
+    assert {path.name for path in (docs / "real").iterdir()} == {"t.csv", "claims.csv", "f.png"}
+    filled = fill(waiting, docs)
+    assert "| 1 | 2 |" in filled
+    assert "![A picture](real/f.png)" in filled
+
+
 def test_a_changed_cell_is_seen(docs):
     filled = fill(PAGE, docs)
     assert fill(filled.replace("| 1 | x |", "| 9 | x |"), docs) == filled

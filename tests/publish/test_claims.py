@@ -1,8 +1,10 @@
 """Claims: planted numbers give known verdicts, what is missing is said, and intervals are read the right way round."""
 
+import numpy as np
 import pytest
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.seeding import seed_for
 from whatwhere.config import parse
 from whatwhere.config.claims import QUANTITIES, Claim, references
 from whatwhere.publish.claims import judge
@@ -10,11 +12,20 @@ from whatwhere.publish.claims import judge
 HIGHER, LOWER = "higher", "lower"
 
 
-def entry(backbone, method, value=None, half=None, quantity="mIoU", **changes):
-    """A row as a table's `.meta.json` has it, with an interval of `half` on both sides."""
-    ends = [value, None, None] if half is None else [value, value - half, value + half]
-    numbers = {} if value is None else {quantity: ends}
+#: What resamples of the images add to every score of them: much more than rows differ by.
+COMMON = np.random.default_rng(0).normal(0, 0.2, 1000)
+
+
+def entry(backbone, method, value=None, own=None, quantity="mIoU", shared=1.0, clusters=(0.0,), **changes):
+    """A row as a table's `.meta.json` has it; with draws where `own` says by how much, on both sides, resamples move
+    this row alone. `clusters` are what draws of clusters add.
+    """
+    numbers = {} if value is None else {quantity: [value, None, None]}
     row = {"backbone": backbone, "method": method, "naming": None, "crf": False, "dataset": "scenes", "labels": []}
+    if own is not None:
+        noise = np.random.default_rng(seed_for(0, backbone, method)).uniform(-own, own, 1000)
+        scores = np.concatenate([[0], shared * COMMON + noise]) + value
+        row["draws"] = {quantity: np.stack([scores + c for c in clusters])}
     return {**row, "numbers": numbers, **changes}
 
 
@@ -43,42 +54,46 @@ def judged(rows, *comparisons, **changes):
 
 class TestVerdicts:
     rows = (
-        entry("dino", "ours", 0.466, 0.02),
-        entry("dino", "final", 0.389, 0.02),
-        entry("dino", "ncut", 0.3, 0.02),
-        entry("mae", "ours", 0.375, 0.02),
-        entry("mae", "final", 0.389, 0.02),
+        entry("dino", "ours", 0.466, 0.01),
+        entry("dino", "final", 0.389, 0.01),
+        entry("dino", "ncut", 0.3, 0.01),
+        entry("mae", "ours", 0.37, 0.01),
+        entry("mae", "final", 0.4, 0.01),
+        entry("clip", "ours", 0.4, 0.02),
+        entry("clip", "final", 0.399, 0.02),
     )
 
-    def test_the_best_of_several_counts(self):
+    def test_the_nearest_of_several_decides(self):
         found = judged(self.rows, beats("dino", "ncut", "final"))
-        assert (found.verdict, found.words) == ("reproduced here", "holds on DINO (0.466 against at most 0.389)")
-        assert found.intervals == "clear"
+        assert found.verdict == "holds"
+        assert found.words.startswith("holds on DINO (0.466 > 0.389 of dino final: +0.077 [+0.0")
 
     def test_one_failure_is_enough(self):
-        found = judged(self.rows, beats("dino", "final", "ncut"), beats("mae", "final"))
-        assert found.verdict == "not reproduced here"
-        assert found.words == (
-            "holds on DINO (0.466 against at most 0.389); fails on MAE (0.375 < 0.389, within the intervals)"
-        )
-        assert found.intervals == "within the intervals"
+        found = judged(self.rows, beats("dino", "final"), beats("clip", "final"), beats("mae", "final"))
+        assert found.verdict == "does not hold"
+        parts = found.words.split("; ")
+        assert [part.partition(" on ")[0] for part in parts] == ["holds", "fails", "cannot be told"]
+        assert parts[1].startswith("fails on MAE (0.370 < 0.400: −0.030 [−0.0")
+        assert parts[2].startswith("cannot be told on CLIP (0.400 > 0.399: +0.001 [−0.0")
+
+    def test_what_nobody_can_tell_is_no_claim_that_holds(self):
+        found = judged(self.rows, beats("dino", "final"), beats("clip", "final"))
+        assert found.verdict == "cannot be told"
 
     def test_lower_may_be_better(self):
         found = judged(self.rows, beats("mae", "final"), beats("dino", "final", "ncut"), better=LOWER)
-        assert found.verdict == "not reproduced here"
-        assert found.words == "holds on MAE (0.375 < 0.389, within the intervals); fails on DINO (0.466 > 0.300)"
-        assert found.intervals == "clear"
+        assert found.verdict == "does not hold"
+        assert found.words.startswith("holds on MAE (0.370 < 0.400: −0.030 [")
+        assert "fails on DINO (0.466 > 0.300 of dino ncut: +0.166 [" in found.words
         rows = [entry("a", "ours", 1.0), entry("a", "x", 2.0), entry("a", "y", 3.0)]
         found = judged(rows, beats("a", "y", "x"), better=LOWER)
-        assert (found.verdict, found.words) == ("reproduced here", "holds on A (1.0 against at least 2.0)")
+        assert (found.verdict, found.words) == ("holds", "holds on A (1.0 < 2.0 of a x)")
 
     def test_as_good_is_not_better(self):
+        rows = [entry("a", "ours", 0.5), entry("a", "x", 0.5)]
+        assert judged(rows, beats("a", "x")).words == "fails on A (0.500 = 0.500)"
         rows = [entry("a", "ours", 0.5, 0.1), entry("a", "x", 0.5, 0.1)]
-        found = judged(rows, beats("a", "x"))
-        assert (found.verdict, found.words) == (
-            "not reproduced here",
-            "fails on A (0.500 = 0.500, within the intervals)",
-        )
+        assert judged(rows, beats("a", "x")).verdict == "cannot be told"
 
     @pytest.mark.parametrize(
         ("ours", "better", "margin", "holds"),
@@ -94,12 +109,12 @@ class TestVerdicts:
     def test_a_margin_is_what_ours_may_be_worse_by(self, ours, better, margin, holds):
         rows = [entry("a", "ours", ours), entry("a", "x", 0.53)]
         found = judged(rows, beats("a", "x"), better=better, margin=margin)
-        assert (found.verdict == "reproduced here") is holds
+        assert found.verdict == ("holds" if holds else "does not hold")
         assert ("margin 0.03" in found.words) is (margin > 0 and ours != 0.54)
 
     def test_without_a_name_only_the_numbers_are_said(self):
         found = judged(self.rows, against("", reference("dino", "ours"), reference("dino", "ncut")))
-        assert found.words == "holds (0.466 > 0.300)"
+        assert found.words.startswith("holds (0.466 > 0.300: +0.166 [")
 
 
 class TestRows:
@@ -129,33 +144,32 @@ class TestRows:
     def test_a_gain_is_a_number_less_another(self):
         gains = [reference(b, "ours", over=reference(b, "final")) for b in ("mae", "dino")]
         found = judged(TestVerdicts.rows, against("MAE", *gains), better=LOWER)
-        assert found.words == "holds on MAE (−0.014 < 0.077)"
-        assert found.intervals == "clear"  # -0.014 ± 0.04 and 0.077 ± 0.04 are apart
-        wide = [
-            {**row, "numbers": {"mIoU": [v := row["numbers"]["mIoU"][0], v - 0.03, v + 0.03]}}
-            for row in TestVerdicts.rows
-        ]
-        assert judged(wide, against("MAE", *gains), better=LOWER).intervals == "within the intervals"
+        assert found.verdict == "holds"  # what resamples do to both numbers of a gain is no part of it
+        assert found.words.startswith("holds on MAE (−0.030 < 0.077: −0.107 [−0.1")
+        near = [entry(b, m, v, 0.1) for b, m, v in (("x", "ours", 0.5), ("x", "final", 0.4), ("y", "ours", 0.51))]
+        gains = [reference(b, "ours", over=reference(b, "final")) for b in ("y", "x")]
+        rows = [*near, entry("y", "final", 0.4, 0.1)]
+        assert judged(rows, against("Y", *gains)).verdict == "cannot be told"
 
 
 class TestDataSets:
     """Of a table that has several, with no data set named."""
 
     rows = (
-        entry("a", "ours", 5.0, 0.5),
-        entry("a", "ours", 2.0, 0.5, dataset="photos"),
-        entry("a", "x", 4.0, 0.1),
-        entry("a", "x", 1.0, 0.1, dataset="photos"),
+        entry("a", "ours", 5.0),
+        entry("a", "ours", 2.0, dataset="photos"),
+        entry("a", "x", 4.0),
+        entry("a", "x", 1.0, dataset="photos"),
     )
 
     def test_a_comparison_is_made_on_each(self):
         found = judged(self.rows, beats("a", "x"))
-        assert (found.verdict, found.intervals) == ("reproduced here", "clear")
+        assert found.verdict == "holds"
         assert found.words == "holds on A (scenes: 5.0 > 4.0), on A (photos: 2.0 > 1.0)"
 
     def test_one_that_fails_is_enough(self):
-        found = judged([*self.rows[:3], entry("a", "x", 3.0, 0.1, dataset="photos")], beats("a", "x"))
-        assert found.verdict == "not reproduced here"
+        found = judged([*self.rows[:3], entry("a", "x", 3.0, dataset="photos")], beats("a", "x"))
+        assert found.verdict == "does not hold"
         assert found.words == "holds on A (scenes: 5.0 > 4.0); fails on A (photos: 2.0 < 3.0)"
 
     def test_numbers_of_two_are_never_compared(self):
@@ -204,12 +218,12 @@ class TestMissing:
 
     def test_the_rest_is_tested_and_the_missing_said(self):
         found = judged(self.rows, beats("a", "x", "gone", "empty"), beats("b", "x"))
-        assert found.verdict == "reproduced here"
+        assert found.verdict == "holds"
         assert found.words == "holds on A (0.500 > 0.400); without a number: a gone, a empty, b ours"
 
     def test_nothing_left_is_not_testable(self):
         found = judged(self.rows, beats("b", "x"), beats("a", "empty"), reason="needs weights")
-        assert (found.verdict, found.intervals) == ("not testable on this run", "")
+        assert found.verdict == "not testable on this run"
         assert found.words == "without a number: b ours, a empty; needs weights"
 
     def test_a_gain_needs_both_numbers(self):
@@ -224,43 +238,67 @@ class TestMissing:
 
     def test_without_comparisons_the_reason_is_said(self):
         found = judge(claim(reason="needs a GPU"), {"t": self.rows})
-        assert (found.verdict, found.words, found.intervals) == ("not testable on this run", "needs a GPU", "")
+        assert (found.verdict, found.words) == ("not testable on this run", "needs a GPU")
 
 
 class TestIntervals:
+    @pytest.mark.parametrize("better", [HIGHER, LOWER])
     @pytest.mark.parametrize(
-        ("ours", "rival", "half", "better", "certainty"),
+        ("ours", "rival", "own", "verdict"),
         [
-            (0.5, 0.4, 0.04, HIGHER, "clear"),
-            (0.5, 0.4, 0.06, HIGHER, "within the intervals"),
-            (0.4, 0.5, 0.04, HIGHER, "clear"),
-            (0.4, 0.5, 0.06, HIGHER, "within the intervals"),
-            (0.4, 0.5, 0.04, LOWER, "clear"),
-            (0.4, 0.5, 0.06, LOWER, "within the intervals"),
-            (0.5, 0.4, 0.04, LOWER, "clear"),
-            (0.5, 0.4, None, HIGHER, ""),
+            (0.5, 0.4, 0.05, "holds"),
+            (0.5, 0.4, 0.2, "cannot be told"),
+            (0.4, 0.5, 0.05, "does not hold"),
+            (0.4, 0.5, 0.2, "cannot be told"),
         ],
     )
-    def test_are_clear_where_they_do_not_overlap(self, ours, rival, half, better, certainty):
-        rows = [entry("a", "ours", ours, half), entry("a", "x", rival, half)]
-        found = judged(rows, beats("a", "x"), better=better)
-        assert found.intervals == certainty
-        assert ("within the intervals" in found.words) is (certainty == "within the intervals")
+    def test_are_of_the_difference_on_the_same_images(self, ours, rival, own, verdict, better):
+        """Resamples move both rows alike by four times as much as what parts them."""
+        rows = [entry("a", "ours", ours, own), entry("a", "x", rival, own)]
+        if better == LOWER:
+            verdict = {"holds": "does not hold", "does not hold": "holds"}.get(verdict, verdict)
+        assert judged(rows, beats("a", "x"), better=better).verdict == verdict
+
+    def test_of_rows_on_other_images_are_as_wide_as_both(self):
+        rows = [entry("a", "ours", 0.5, 0.01), entry("a", "x", 0.4, 0.3, shared=0.0)]
+        assert judged(rows, beats("a", "x")).verdict == "cannot be told"
+
+    def test_are_percentiles_of_the_differences(self):
+        rows = [entry("a", "ours", 0.5, 0.05), entry("a", "x", 0.4, 0.05)]
+        one, other = (row["draws"]["mIoU"][0] for row in rows)
+        low, high = np.percentile((one - other)[1:], [2.5, 97.5])
+        assert judged(rows, beats("a", "x")).words.endswith(f": +0.100 [{low:+.3f}, {high:+.3f}])")
+
+    def test_are_over_draws_of_clusters(self):
+        """Every draw of one meets every draw of the other, but with the same clusters each meets itself."""
+        draws = (-0.1, 0.1)
+        rows = [entry("a", "ours", 0.5, 0.01, clusters=draws), entry("a", "x", 0.4, 0.01, clusters=draws)]
+        assert judged(rows, beats("a", "x")).verdict == "cannot be told"
+        rows = [entry("a", "ours", 0.5, 0.01, clusters=draws, crf=True), entry("a", "ours", 0.4, 0.01, clusters=draws)]
+        refined = against("A", reference("a", "ours", crf=True), reference("a", "ours"))
+        assert judged(rows, refined).verdict == "holds"
+        # of one draw with a CRF and of several without, the one that both have counts
+        rows[0] = entry("a", "ours", 0.4, 0.01, clusters=draws[:1], crf=True)
+        assert judged(rows, refined).verdict == "cannot be told"
 
     def test_who_asserts_needs_all_who_denies_needs_one(self):
-        rows = [entry("a", "ours", 0.5, 0.01), entry("a", "x", 0.4, 0.01), entry("a", "y", 0.49, 0.01)]
+        rows = [entry("a", "ours", 0.5, 0.01), entry("a", "x", 0.4, 0.01), entry("a", "y", 0.499, 0.01)]
         rows += [entry("b", "ours", 0.5, 0.01), entry("b", "x", 0.6, 0.01), entry("b", "y", 0.501, 0.01)]
-        assert judged(rows, beats("a", "x")).intervals == "clear"
-        assert judged(rows, beats("a", "x", "y")).intervals == "within the intervals"
-        assert judged(rows, beats("b", "x", "y")).intervals == "clear"  # x is above it for sure
-        assert judged(rows, beats("b", "y")).intervals == "within the intervals"
-        # what holds by a hair does not matter where something else fails for sure
-        assert judged(rows, beats("a", "x", "y"), beats("b", "x")).intervals == "clear"
+        assert judged(rows, beats("a", "x")).verdict == "holds"
+        assert judged(rows, beats("a", "x", "y")).verdict == "cannot be told"
+        assert judged(rows, beats("b", "x", "y")).verdict == "does not hold"  # x is above it for sure
+        assert judged(rows, beats("b", "y")).verdict == "cannot be told"
+        assert judged(rows, beats("a", "x", "y"), beats("b", "x")).verdict == "does not hold"
 
     def test_a_margin_moves_the_bar(self):
-        rows = [entry("a", "ours", 0.5, 0.01), entry("a", "x", 0.52, 0.01)]
-        assert judged(rows, beats("a", "x"), margin=0.05).intervals == "clear"
-        assert judged(rows, beats("a", "x"), margin=0.03).intervals == "within the intervals"
+        rows = [entry("a", "ours", 0.5, 0.005), entry("a", "x", 0.52, 0.005)]
+        for margin, verdict in ((0.05, "holds"), (0.02, "cannot be told"), (0.001, "does not hold")):
+            assert judged(rows, beats("a", "x"), margin=margin).verdict == verdict
+
+    def test_the_order_of_rows_does_not_matter(self):
+        rows = TestVerdicts.rows
+        comparisons = [beats("dino", "final"), beats("mae", "final"), beats("clip", "final")]
+        assert judged(rows, *comparisons) == judged(rows[::-1], *comparisons)
 
 
 class TestWords:

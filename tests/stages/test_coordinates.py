@@ -18,9 +18,8 @@ def coordinates(images=2, side=32):
     return np.repeat(np.stack([column, row], axis=1)[None], images, axis=0).astype(np.float32)
 
 
-def regressed(images, vectors, output, *, seed=0, resamples=100):
-    settings = {"resamples": resamples, "seed": seed}
-    write_coordinates(images, vectors, output, **settings, settings=settings)
+def regressed(images, vectors, output, *, seed=0):
+    write_coordinates(images, vectors, output, seed=seed, settings={"seed": seed})
     return read_json(output)
 
 
@@ -35,7 +34,7 @@ class TestCoordinates:
     def test_of_coordinates_are_perfect(self, tmp_path):
         found = regressed([], vector_stores(tmp_path, coordinates(), grid=(32, 32)), tmp_path / "c.json")
         assert found["mse"] < 1e-6
-        assert found["settings"] == {"resamples": 100, "seed": 0}
+        assert found["settings"] == {"seed": 0}
 
     def test_of_noise_are_at_chance(self, tmp_path):
         X = np.random.default_rng(0).standard_normal((20, 1024, 3)).astype(np.float32)
@@ -51,16 +50,26 @@ class TestCoordinates:
             regression = CoordinateRegression()
             for name, rows in zip(names(6), features, strict=True):
                 regression.add(rows, (8, 8), np.random.default_rng(seed_for(0, "coordinates", name)))
-            rng = np.random.default_rng(seed_for(0, "coordinates"))
-            ends = regression.bootstrap_interval(resamples=100, rng=rng)
-            assert (answer["mse"], answer["low"], answer["high"]) == (regression.error().mse, *ends)
+            squares, cells = regression.tested()
+            assert answer["mse"] == regression.error().mse
+            assert (answer["squares"], answer["cells"]) == (squares.tolist(), cells.tolist())
+        assert found["images"] == names(6)
         assert 1 < found["mse"] < 85
 
-    def test_lie_in_their_interval(self, tmp_path):
+    def test_are_the_mean_of_what_is_said_of_each_image(self, tmp_path):
         stores = vector_stores(tmp_path, half_informed(), grid=(8, 8))
         found = regressed([], stores, tmp_path / "c.json")
         for answer in (found, found["unit"]):
-            assert answer["low"] < answer["mse"] < answer["high"]
+            assert answer["mse"] == pytest.approx(sum(answer["squares"]) / sum(answer["cells"]))
+
+    def test_sums_of_images_stand_under_their_names(self, tmp_path):
+        X, ids = half_informed(), names(6)
+        order = [3, 0, 5, 1, 2, 4]
+        one = regressed([], vector_stores(tmp_path / "a", X, grid=(8, 8)), tmp_path / "a.json")
+        stores = vector_stores(tmp_path / "b", X[order], grid=(8, 8), ids=[ids[i] for i in order])
+        other = regressed([], stores, tmp_path / "b.json")
+        assert one["images"] == other["images"] == ids
+        np.testing.assert_allclose(one["squares"], other["squares"], rtol=1e-6)
 
     def test_division_of_the_images_does_not_matter(self, tmp_path):
         X = half_informed()
@@ -106,8 +115,7 @@ class TestTruth:
         for sizes in ((5,), (2, 3)):
             found = regressed(image_stores(tmp_path, labels, sizes), [], tmp_path / "c.json")
             assert found["mse"] == regression.error().mse
-        low, high = regression.bootstrap_interval(resamples=100, rng=np.random.default_rng(seed_for(0, "coordinates")))
-        assert (found["low"], found["high"]) == (low, high)
+        assert found["squares"] == regression.tested()[0].tolist()
         assert "unit" not in found  # one-hot rows have no length to lose
 
     def test_of_quadrants_leaves_the_variance_inside_them(self, tmp_path):

@@ -15,7 +15,8 @@ from whatwhere.config import parse
 from whatwhere.config.claims import quantities
 from whatwhere.config.tables import Matching, Positions, runs
 from whatwhere.evaluate.matching import COUNTS, accuracy, greedy, hungarian, mean_iou
-from whatwhere.publish.tables import computed_on, is_number
+from whatwhere.evaluate.resampling import interval
+from whatwhere.publish.tables import computed_on, is_number, read_draws
 from whatwhere.stages.joint_tables import write_matching_table, write_position_table
 
 #: Clusters by classes of two images: 8 of 10 and 6 of 10 pixels right, the other way round.
@@ -31,13 +32,13 @@ PAPERS = {**ROW, "labels": ["paper's", "SD"], "paper": {"COCO": 25.4}, "reason":
 # ------------------------------------------------------------------------------------------- helpers
 
 
-def rows_of(images, target="what"):
-    """Rows as `write_matching` writes them, of counts by image."""
+def rows_of(images, target="what", draw=0):
+    """Rows as `write_matching` writes them, of counts by image, in one draw of clusters."""
     rows = []
     for image, counts in images.items():
         clusters, classes = np.shape(counts)
         places = np.argwhere(counts)
-        rows += [[image, target, classes, clusters, c, t, np.array(counts)[c, t]] for c, t in places]
+        rows += [[image, target, draw, classes, clusters, c, t, np.array(counts)[c, t]] for c, t in places]
     return pd.DataFrame(rows, columns=COUNTS)
 
 
@@ -48,11 +49,13 @@ def counts_file(root, frame, dataset="scenes", backbone="b", method="what"):
     return str(path)
 
 
-def error_file(root, mse, low, high, unit=None, dataset="scenes", backbone="b", method="what"):
+def error_file(root, *errors, unit=None, dataset="scenes", backbone="b", method="what"):
+    """As `write_coordinates` writes it, of images with one test cell each and these errors."""
     path = root / dataset / backbone / f"{method}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    scaled = {"unit": dict(zip(("mse", "low", "high"), unit, strict=True))} if unit else {}
-    path.write_text(json.dumps({"mse": mse, "low": low, "high": high, **scaled, "settings": {}}))
+    plain, scaled = ({"mse": np.mean(e), "squares": e, "cells": [1] * len(e)} for e in (errors, unit or errors))
+    found = {**plain, "images": names(len(errors)), **({"unit": scaled} if unit else {}), "settings": {}}
+    path.write_text(json.dumps(found))
     return str(path)
 
 
@@ -110,7 +113,7 @@ class TestMatchingCells:
         notes = "\n".join(json.loads((tmp_path / f"{file}.meta.json").read_text())["notes"])
         assert "Accuracy is of Hungarian matching." in notes
         assert "50 resamples" in notes
-        assert "clusters and their classes stay" in notes
+        assert "the classes of the clusters stay" in notes
         assert ("Rows of X are brought to unit length before K-means" in notes) is unit_rows
         assert ("Rows of X are not brought to unit length" in notes) is not unit_rows
         assert ("its own rows in Table 3 is of greedy matching; STEGO's" in notes) is (kind == "matching")
@@ -170,8 +173,44 @@ class TestMatchingCells:
         plain, crf = json.loads((tmp_path / "table3.meta.json").read_text())["rows"]
         assert (plain["crf"], crf["crf"]) == (False, True)
         assert crf["numbers"]["Hungarian"] == crf["numbers"]["greedy"] == [100.0] * 3
-        assert crf["numbers"]["accuracy"] == [100.0, None, None]
+        assert crf["numbers"]["accuracy"] == [100.0, 100.0, 100.0]
         assert plain["numbers"]["greedy"][0] == pytest.approx(100 * 13 / 40)
+
+
+class TestDraws:
+    """Of clusters, by K-means' seed, and of images."""
+
+    def test_a_score_is_the_mean_over_draws_and_its_interval_is_over_them(self, tmp_path):
+        """One draw is perfect, in the other a quarter of every image is wrong: no resample of images moves either."""
+        wrong = np.array([[3, 1], [1, 3]])
+        both = [rows_of(dict.fromkeys("abcd", counts), draw=draw) for draw, counts in enumerate((4 * np.eye(2), wrong))]
+        (row,) = matching_table(tmp_path, {"matching": [counts_file(tmp_path, pd.concat(both))]}, [OURS])
+        assert row["Hungarian mIoU"] == f"{100 * (1 + 3 / 5) / 2:.1f}"
+        assert ends(row["Hungarian, 95 % interval"]) == (60.0, 100.0)
+        assert row["Accuracy"] == "87.5"
+        draws = read_draws(tmp_path / "table3.draws.parquet")[0]["Hungarian"]
+        np.testing.assert_allclose(draws, np.repeat([[100], [60]], 51, axis=1), rtol=1e-6)
+
+    def test_rows_of_the_same_images_are_drawn_alike_in_whatever_order(self, tmp_path):
+        right = np.linspace(0, 90, 12).astype(int)
+        images = {f"{i}": share * np.eye(3, dtype=int) + 10 for i, share in enumerate(right)}
+        other = {name: counts + 5 * np.eye(3, dtype=int) for name, counts in reversed(images.items())}
+        few = dict(list(images.items())[:11])
+        files = [
+            counts_file(tmp_path, rows_of(those), method=method)
+            for method, those in (("what", images), ("where", images), ("more", other), ("few", few))
+        ]
+        rows = [{**OURS, "method": method} for method in ("what", "where", "more", "few")]
+        matching_table(tmp_path, {"matching": files}, rows)
+        found = read_draws(tmp_path / "table3.draws.parquet")
+        np.testing.assert_array_equal(found[0]["greedy"], found[1]["greedy"])  # the same counts
+        spread = [np.std(found[i]["Hungarian"] - found[0]["Hungarian"]) for i in (2, 3)]
+        assert spread[0] < spread[1] / 2  # paired, and not
+        matching_table(tmp_path, {"matching": files[::-1]}, rows[::-1])
+        again = read_draws(tmp_path / "table3.draws.parquet")
+        for entry in range(4):
+            for name, draws in found[entry].items():
+                np.testing.assert_array_equal(draws, again[3 - entry][name])
 
 
 class TestRowsAndColumns:
@@ -210,7 +249,7 @@ class TestRowsAndColumns:
     def test_follow_the_seed_and_nothing_else(self, tmp_path):
         images = {f"{i}": np.random.default_rng(i).integers(0, 50, (3, 3)) for i in range(12)}
         given = {"matching": [counts_file(tmp_path, rows_of(images))]}
-        kinds = ("csv", "md", "tex", "meta.json")
+        kinds = ("csv", "md", "tex", "meta.json", "draws.parquet")
 
         def files(**changes):
             matching_table(tmp_path, given, [THEIRS, OURS], **changes)
@@ -244,17 +283,19 @@ class TestPosition:
     def test_cells_are_error_and_miou_of_halves(self, tmp_path):
         halves = rows_of({"a": np.diag([4, 3, 2, 1]), "b": np.diag([1, 1, 1, 1])}, "where")
         given = {
-            "coordinates": [error_file(tmp_path, 19.46, 18.04, 21.25, unit=(17.2, 16.0, 18.9))],
+            "coordinates": [error_file(tmp_path, 19.4, 19.45, 19.53, unit=(17.1, 17.2, 17.3))],
             "matching": [counts_file(tmp_path, pd.concat([rows_of({"a": FIRST}), halves]))],
         }
         (row,) = position_table(tmp_path, given, [{**OURS, "paper": {"MSE": 19.5, "mIoU": 10.1}}])
-        assert (row["MSE"], row["MSE, 95 % interval"]) == ("19.5", "18.0–21.2")
-        assert (row["MSE, unit rows"], row["MSE, unit rows, 95 % interval"]) == ("17.2", "16.0–18.9")
+        assert (row["MSE"], row["MSE, 95 % interval"]) == ("19.5", "19.4–19.5")
+        assert (row["MSE, unit rows"], row["MSE, unit rows, 95 % interval"]) == ("17.2", "17.1–17.3")
         assert (row["MSE (paper)"], row["mIoU (paper)"]) == ("19.5", "10.1")
         assert (row["MSE (ours − paper)"], row["mIoU (ours − paper)"]) == ("±0.0", "+89.9")
         (entry,) = json.loads((tmp_path / "table5.meta.json").read_text())["rows"]
-        assert entry["numbers"]["MSE"] == [19.46, 18.04, 21.25]
-        assert entry["numbers"]["MSE, unit rows"] == [17.2, 16.0, 18.9]
+        draws = read_draws(tmp_path / "table5.draws.parquet")[0]
+        for name, errors in (("MSE", (19.4, 19.45, 19.53)), ("MSE, unit rows", (17.1, 17.2, 17.3))):
+            assert entry["numbers"][name] == pytest.approx([np.mean(errors), *interval(draws[name])])
+            assert (draws[name].min(), draws[name].max()) == pytest.approx((min(errors), max(errors)))
         assert {entry["numbers"][name][0] for name in ("spatial", "spatial, greedy", "spatial, accuracy")} == {100.0}
         assert (row["Hungarian mIoU"], row["Greedy mIoU"], row["Accuracy"]) == ("100.0", "100.0", "100.0")
         assert (row["Hungarian, 95 % interval"], row["Images"]) == ("100.0–100.0", "2")
@@ -273,16 +314,16 @@ class TestPosition:
 
     def test_data_sets_have_columns_of_their_own(self, tmp_path):
         errors = [
-            error_file(tmp_path, mse, mse - 1, mse + 1, unit=(mse + 5, mse, mse + 9), dataset=d)
+            error_file(tmp_path, mse, mse - 1, mse + 1, unit=(mse + 5, mse, mse + 10), dataset=d)
             for d, mse in (("scenes", 20.0), ("photos", 30.0))
         ]
         rows = [OURS, {**OURS, "datasets": ["photos"]}]
         both, one = position_table(tmp_path, {"coordinates": errors}, rows, datasets=["scenes", "photos"])
         assert (both["MSE, scenes"], both["MSE, photos"]) == ("20.0", "30.0")
         assert (one["MSE, scenes"], one["MSE, photos"]) == ("", "30.0")
-        assert both["MSE, 95 % interval, photos"] == "29.0–31.0"
+        assert ends(both["MSE, 95 % interval, photos"]) == pytest.approx((29.3, 30.7), abs=0.31)
         assert (both["MSE, unit rows, scenes"], one["MSE, unit rows, photos"]) == ("25.0", "35.0")
-        assert both["MSE, unit rows, 95 % interval, photos"] == "30.0–39.0"
+        assert ends(both["MSE, unit rows, 95 % interval, photos"]) == pytest.approx((31.7, 38.3), abs=1.71)
 
 
 @pytest.mark.parametrize(("kind", "write"), [("matching", matching_table), ("position", position_table)])

@@ -72,7 +72,7 @@ def matched(images, segments, output, least_px=0, ambiguous=0.0):
 def counted(found, truth, name, target, clusters, classes):
     """The rows of one image, pixel by pixel."""
     pairs = [(c, t) for c, t in zip(found.ravel(), truth.ravel(), strict=True) if t != IGNORE]
-    rows = [[name, target, classes, clusters, c, t, pairs.count((c, t))] for c, t in sorted(set(pairs))]
+    rows = [[name, target, 0, classes, clusters, c, t, pairs.count((c, t))] for c, t in sorted(set(pairs))]
     return pd.DataFrame(rows, columns=COUNTS)
 
 
@@ -103,6 +103,18 @@ class TestMatching:
         assert what.groupby("image").pixels.sum().to_dict() == {
             name: (labels[i] != IGNORE).sum() for i, name in enumerate(names(4))
         }
+
+    def test_every_draw_of_clusters_is_counted(self, tmp_path):
+        labels = random_labels()
+        draws = [random_regions(seed=seed) for seed in (0, 1)]
+        both = segment_store(tmp_path / "b.json", [3, 6] * 2, regions=np.concatenate(draws, axis=1))
+        stores = image_stores(tmp_path, labels)
+        found = matched(stores, both, tmp_path / "b.parquet")
+        assert sorted(found.draw.unique()) == [0, 1]
+        for draw, regions in enumerate(draws):
+            alone = segment_store(tmp_path / f"{draw}.json", [3, 6], regions=regions)
+            expected = matched(stores, alone, tmp_path / f"{draw}.parquet").assign(draw=draw)
+            assert_counts(found[found.draw == draw], [expected])
 
     def test_images_without_labels_are_left_out(self, tmp_path):
         labels = random_labels()

@@ -85,6 +85,17 @@ class TestPartitions:
             if locations == 10**6:  # of some rows only, the numbers follow their sizes
                 np.testing.assert_array_equal(regions, truth)  # the planted sizes decrease
 
+    def test_draws_stand_one_after_the_other_and_the_first_is_that_of_one(self, tmp_path):
+        stores = vector_stores(tmp_path, crowd())
+        one, three = (clustered(stores, tmp_path / f"{n}.json", classes=4, draws=n) for n in (1, 3))
+        assert three.coordinate("partition") == [4, 8] * 3
+        regions = three.read("regions")
+        np.testing.assert_array_equal(regions[:, :2], one.read("regions"))
+        assert not any((regions[:, i] == regions[:, j]).all() for i, j in ((0, 2), (2, 4), (1, 3)))
+        for partition in range(6):
+            assigned = centres_of(three, partition).assign(crowd().reshape(-1, 5))
+            np.testing.assert_array_equal(assigned.reshape(7, 24), regions[:, partition])
+
     def test_say_what_they_are_of(self, tmp_path):
         X, *_ = planted()
         stores = vector_stores(tmp_path, X, (3, 4))

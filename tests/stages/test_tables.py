@@ -427,6 +427,41 @@ def test_what_a_row_is_computed_on(row, expected):
     assert list(computed_on(table_of([]), {**ROW, **row})) == expected
 
 
+def test_the_best_of_several_is_chosen_on_images_that_are_not_scored(tmp_path):
+    """On the others `masks` is better, here `kmeans` is: the row is of `masks`, and says so."""
+    files = [
+        write_scores(tmp_path, data, method, [counts("a", 3, right, chosen=True)])
+        for data, method, right in (
+            ("scenes", "kmeans", 90),
+            ("scenes", "masks", 80),
+            ("rest", "kmeans", 50),
+            ("rest", "masks", 60),
+        )
+    ]
+    row = {**TABLE["rows"][0], "among": ["kmeans", "masks"], "chosen_on": "rest"}
+    table = {**TABLE, "rows": [TABLE["rows"][0], row]}
+    settings = {"methods": METHODS, "chosen": "auto", "seed": 0, "resamples": 10}
+    write_oracle_table(tmp_path / "t.csv", {"scores": files}, table=table, **settings)
+    plain, best = read(tmp_path / "t.csv")
+    assert plain["mIoU (ours)"] == f"{90 / 110:.3f}"
+    assert best["mIoU (ours)"] == f"{80 / 120:.3f}"
+    assert best["Note"] == "masks, the best of 2 on rest"
+    assert [entry["chosen"] for entry in entries(tmp_path / "t.meta.json")] == [False, True]
+
+
+def test_a_row_whose_graphs_are_complete_or_empty_says_so(tmp_path):
+    rows = [
+        {**counts(name, 3, 50, chosen=True), "joined": share}
+        for name, share in (("a", 1.0), ("b", 0.9995), ("c", 0.0), ("d", 0.4))
+    ]
+    file = write_scores(tmp_path, "scenes", "masks", rows)
+    table = {**TABLE, "rows": TABLE["rows"][1:2]}
+    settings = {"methods": METHODS, "chosen": "auto", "seed": 0, "resamples": 10}
+    write_oracle_table(tmp_path / "t.csv", {"scores": [file]}, table=table, **settings)
+    (row,) = read(tmp_path / "t.csv")
+    assert row["Note"] == "scenes: graph complete in 2 of 4 images, graph empty in 1 of 4 images"
+
+
 def test_headings_name_the_data_set_where_there_are_several():
     assert on_dataset(table_of([]), "photos") == ", photos"
     assert on_dataset(table_of([], datasets=["photos"]), "photos") == ""
@@ -448,7 +483,7 @@ def test_what_latex_reads_otherwise_is_escaped(tmp_path):
 def test_names_with_a_dot_do_not_overwrite_each_other(tmp_path):
     for name in ("t.1", "t.2"):
         write(tmp_path, [paper_row(labels=[name])], name=name)
-    kinds = ("csv", "md", "tex", "meta.json")
+    kinds = ("csv", "md", "tex", "meta.json", "draws.parquet")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f"t.{i}.{kind}" for i in (1, 2) for kind in kinds)
     assert "t.1" in (tmp_path / "t.1.md").read_text()
 

@@ -118,12 +118,17 @@ def shards_of_view(pattern, dataset, view, **run):
     return expand(pattern, shard=shards, dataset=dataset, view=view, **run)
 
 
+def is_published(data):
+    """Whether a data set is one that is downloaded, and never changes."""
+    return data["kind"] in FETCHED and not data.get("annotations")
+
+
 def index_settings(wildcards):
     """What the index of a data set depends on; `files` changes when the files under its root do."""
     data = values(SETTINGS.datasets[wildcards.dataset])
     return {
         "dataset": data,
-        "files": "" if data["kind"] in FETCHED else whatwhere.datasets.fingerprint(data, SEEN),
+        "files": "" if is_published(data) else whatwhere.datasets.fingerprint(data, SEEN),
         "view": values(SETTINGS.views[wildcards.view]),
         "shard_images": SETTINGS.shard_images,
         "unreadable": SETTINGS.unreadable,
@@ -134,7 +139,7 @@ def fetched(wildcards):
     """What says that a data set was downloaded, for those that are."""
     data = SETTINGS.datasets[wildcards.dataset]
     # one's own copies lie where a download never puts anything: the answer must not change when it is done
-    sources = FETCHED.get(data.kind, {})
+    sources = FETCHED.get(data.kind, {}) if is_published(values(data)) else {}
     missing = [name for name, own in sources.items() if not any((data.root / place).exists() for place in own)]
     return [f"{data.root}/{source}.json" for source in missing]
 

@@ -68,7 +68,7 @@ def unit_rows(wildcards):
 
 
 def coordinate_settings(wildcards):
-    return {"resamples": SETTINGS.bootstrap, "seed": SETTINGS.seed}
+    return {"seed": SETTINGS.seed}
 
 
 def refined_inputs(wildcards):

@@ -1,6 +1,6 @@
 """What tables and figures are made of."""
 
-TABLE_KINDS = ("csv", "md", "tex", "meta.json")
+TABLE_KINDS = ("csv", "md", "tex", "meta.json", "draws.parquet")
 REPORTED = ("report.html", "claims.csv", "stages.csv")  # the page first; verdicts and times as data
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.baselines.graph import EPSILON
 from whatwhere.baselines.ncut import check_grid, cosine_affinity, largest_entry, normalised_cut
 from whatwhere.baselines.tokencut import part_around
 
@@ -49,14 +50,21 @@ def maskcut(
     empty, with the same vector, unsolved.
     """
     check_grid(features, grid)
+    return objects_of(cosine_affinity(features, threshold=threshold, epsilon=epsilon), grid, masks, epsilon)
+
+
+def objects_of(
+    graph: Float[np.ndarray, "token token"], grid: tuple[int, int], masks: int = 3, epsilon: float = EPSILON
+) -> Objects:
+    """The same of any graph of the tokens (`graph.weights`): tokens of an object keep edges of `epsilon`."""
     if masks < 1:
         raise InputError(f"masks: expected at least 1, got {masks}")
     found = np.zeros((masks, *grid), bool)
     vectors = np.zeros((masks, *grid))
     taken = before = np.zeros(grid, bool)
     for number in range(masks):
-        left = np.where(taken.reshape(-1, 1), 0, features)
-        affinity = cosine_affinity(left, threshold=threshold, epsilon=epsilon)
+        gone = taken.ravel()
+        affinity = np.where(gone[:, None] | gone, epsilon, graph)
         mask, vectors[number:] = _salient(normalised_cut(affinity, 1)[1][:, 0], grid)
         if (number and _dropped(mask, before)) or not (mask & ~taken).any():
             break

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy import linalg, special
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.baselines.graph import weights
 
 #: Entries within this share of the largest count as equal to it: rounding must not choose between them.
 TIE = 1e-9
@@ -27,17 +28,26 @@ def cosine_affinity(
 
     Raises `InputError` for features that are not finite and for a threshold or `epsilon` out of range.
     """
-    if not np.isfinite(features).all():
-        raise InputError(f"features: expected finite numbers, got {int((~np.isfinite(features)).sum())} that are not")
+    similarity = cosines(features)
     if threshold is not None and not 0 <= threshold < 1:
         raise InputError(f"threshold: expected None or a cosine from 0 to below 1, got {threshold}")
     if not 0 < epsilon < 1:
         raise InputError(f"epsilon: expected a weight between 0 and 1 for edges under the threshold, got {epsilon}")
+    return weights(similarity, threshold=threshold, epsilon=epsilon)
+
+
+def cosines(features: Float[np.ndarray, "token channel"]) -> Float[np.ndarray, "token token"]:
+    """Cosine of every two tokens; a token of zeros has cosine 0 with all, itself included.
+
+    Raises `InputError` for features that are not finite.
+    """
+    if not np.isfinite(features).all():
+        raise InputError(f"features: expected finite numbers, got {int((~np.isfinite(features)).sum())} that are not")
     rows = features.astype(np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    cosines = unit @ unit.T
-    return np.maximum(cosines, epsilon) if threshold is None else np.where(cosines > threshold, 1.0, epsilon)
+    found: Float[np.ndarray, "token token"] = unit @ unit.T
+    return found
 
 
 def attention_affinity(

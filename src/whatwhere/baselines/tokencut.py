@@ -64,8 +64,15 @@ def tokencuts(
     check_grid(features, grid)
     if not 1 <= masks < len(features):
         raise InputError(f"masks: expected 1 to {len(features) - 1} for {len(features)} tokens, got {masks}")
+    return cuts_of(cosine_affinity(features, threshold=threshold, epsilon=epsilon), grid, masks, patch_px)
+
+
+def cuts_of(
+    affinity: Float[np.ndarray, "token token"], grid: tuple[int, int], masks: int, patch_px: int = 1
+) -> tuple[Cut, ...]:
+    """The same of any graph of the tokens (`graph.weights`)."""
     # a vector's sign makes its largest absolute entry positive: the foreground is the upper side
-    _, columns = normalised_cut(cosine_affinity(features, threshold=threshold, epsilon=epsilon), masks)
+    _, columns = normalised_cut(affinity, masks)
     return tuple(_cut(vector, grid, patch_px) for vector in columns.T)
 
 

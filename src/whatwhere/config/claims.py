@@ -30,6 +30,8 @@ class Reference(Strict):
     """Of a table of kind `zeroshot`: how regions got their names."""
     crf: bool = False
     """Of a table of kind `matching`: with a CRF."""
+    chosen: bool = False
+    """Of a table of kind `oracle`: of the row that has the method `among` others, the best of which it is of."""
     dataset: Name | None = None
     """One of the table's data sets. Null: of `ours` each that has the number, of the others the same as of `ours`."""
     over: Reference | None = None

@@ -87,17 +87,20 @@ class CamVid(Strict):
 
 
 class Voc(Strict):
-    """PASCAL VOC 2012: 21 classes with the background, 1,449 images in `val`, downloaded into `root` once."""
+    """PASCAL VOC 2012: 21 classes with background, 1,449 images in `val`, downloaded into `root`; or a part of it."""
 
     kind: Literal["voc"]
     root: Root = Path("data/voc")
     split: Literal["train", "trainval", "val"] = "val"
     limit: Positive | None = None
     """Only so many, the first of the list (the paper's Table 2 uses 200)."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leaves out so many first: the rest of a list that another data set begins."""
 
 
 class CocoStuff27(Strict):
-    """COCO-Stuff in 27 coarse classes: the 2,175 curated images of val2017, downloaded into `root` once."""
+    """COCO-Stuff in 27 coarse classes: the 2,175 curated images of val2017, downloaded into `root` once; or those of a
+    folder `labels27` of coarse maps, or of COCO's own panoptic annotation, under `root`."""
 
     kind: Literal["cocostuff27"]
     root: Root = Path("data/coco")
@@ -106,10 +109,13 @@ class CocoStuff27(Strict):
 
 
 class Coco(Strict):
-    """COCO val2017: 5,000 photographs with objects of 80 classes and captions, downloaded into `root` once."""
+    """COCO val2017: 5,000 photographs with objects of 80 classes and captions, downloaded into `root` once; or one's
+    own, in its format."""
 
     kind: Literal["coco"]
     root: Root = Path("data/coco")
+    annotations: Root | None = None
+    """A file in COCO's format: then `root` is the folder of its photographs, and classes are its categories."""
     limit: Positive | None = None
     """Only so many, the first by number."""
 

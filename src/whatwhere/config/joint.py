@@ -125,7 +125,10 @@ class SegmentSettings(Strict):
     ASSUME: it shows the same part of the images as the backbones' views."""
     unit_rows: bool = True
     """Bring the rows of X (and of every feature they are compared with) to unit length first."""
-    restarts: Positive = 10
+    draws: Positive = 5
+    """Of clusters, by K-means' seed: a score is the mean over them, and its interval is over them too."""
+    restarts: Positive = 2
+    """Of K-means, in each draw: the best counts."""
     fitted_locations: Positive = 100_000
     """Of a larger set so many are drawn to find the centres."""
     least_px: Annotated[int, Field(ge=0)] = 50

@@ -54,12 +54,13 @@ def pictures(name: str, settings: Any) -> Pictures:
     root: Any = getattr(settings, "root", None)
     given: dict[str, Any] = {"kind": kind, "root": root, "classes": len(class_names(**settings.model_dump()))}
     given["annotators"] = ANNOTATORS.get(kind, int(getattr(settings, "labels_root", "") is not None))
-    if kind in IMAGES:
+    if kind in IMAGES and not getattr(settings, "annotations", None):
         images = IMAGES[kind][getattr(settings, "split", "")]
         given |= {"images": min(images, settings.limit or images), "size": SIZES[kind]}
     # neither there nor in a copy of one's own
-    wanted = FETCHED.get(kind, {}).items() if root else ()
-    places = [(source, [manifest_path(source, root), *(root / own for own in copies)]) for source, copies in wanted]
+    own = getattr(settings, "annotations", None)
+    wanted = FETCHED.get(kind, {}).items() if root and not own else ()
+    places = [(source, [manifest_path(source, root), *(root / copy for copy in copies)]) for source, copies in wanted]
     lacking = [source for source, there in places if not any(path.exists() for path in there)]
     given["fetched"] = tuple(SOURCES[source] for source in lacking)
     if given["fetched"]:

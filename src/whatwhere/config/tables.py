@@ -33,6 +33,10 @@ class Row(Strict):
     method: Name | None = None
     datasets: tuple[Name, ...] | None = None
     """Of the table's data sets only these."""
+    among: tuple[Name, ...] = ()
+    """Of `oracle`: the row is of the one of these methods that is best on `chosen_on`; `method` is one of them."""
+    chosen_on: Name | None = None
+    """A data set whose images the row is not scored on."""
     crf: bool = False
     """Of `matching`: with a CRF."""
     naming: Name | None = None
@@ -41,6 +45,13 @@ class Row(Strict):
     """Why there is no number of ours."""
     reported: str = ""
     """Whose number it is that the paper only quotes."""
+
+    @model_validator(mode="after")
+    def _chosen_elsewhere(self) -> Row:
+        if bool(self.among) != bool(self.chosen_on) or (self.among and self.method not in self.among):
+            words = "expected `among`, `chosen_on` and as `method` one of those, or neither of both"
+            raise PydanticCustomError("row", "{words}", {"words": words})
+        return self
 
     @model_validator(mode="after")
     def _computed_or_explained(self) -> Row:
@@ -103,6 +114,9 @@ class _Table(Strict):
         for paper, dataset in self.compared.items():
             must_exist(f"compared.{paper}", dataset, dict.fromkeys(self.datasets))
         for i, row in enumerate(self.rows):
+            if row.among and (kind != "oracle" or row.chosen_on in self.datasets):
+                words = f"rows[{i}].chosen_on: expected it in a table of kind oracle, and none of its data sets"
+                raise PydanticCustomError("row", "{words}", {"words": f"{words}, got {row.chosen_on}"})
             if row.crf and kind != "matching":
                 words = f"rows[{i}].crf: expected it in a table of kind matching only, got true; leave it out"
                 raise PydanticCustomError("row", "{words}", {"words": words})
@@ -125,10 +139,11 @@ class _Table(Strict):
         """Every computed row on every data set."""
         rows = [(f"rows[{i}]", row) for i, row in enumerate(self.rows)]
         return [
-            (where, (dataset, row.backbone, row.method))
-            for dataset in self.datasets
+            (where, (dataset, row.backbone, method))
+            for dataset in dict.fromkeys([*self.datasets, *(row.chosen_on for row in self.rows if row.chosen_on)])
             for where, row in rows
-            if row.backbone and row.method and dataset in (row.datasets or self.datasets)
+            if row.backbone and row.method and dataset in (*(row.datasets or self.datasets), row.chosen_on)
+            for method in row.among or (row.method,)
         ]
 
 

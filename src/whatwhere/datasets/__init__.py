@@ -21,6 +21,8 @@ def load_dataset(name: str, *, kind: str, **values: Any) -> Dataset:
 
 def class_names(*, kind: str, classes: Sequence[str] = (), **_: Any) -> tuple[str, ...]:
     """What the classes of a data set with these settings are called, which needs none of its files; `()` without."""
+    if _.get("annotations"):
+        return ()
     return tuple(classes) or getattr(import_module(f"whatwhere.datasets.{kind}"), "CLASSES", ())
 
 
@@ -30,10 +32,13 @@ def fingerprint(values: dict[str, Any], notes: Path | None = None) -> str:
 
     `notes`: where digests are kept, for files to be read once and not each time; who may not write there reads again.
     """
-    roots = [Path(value) for key, value in sorted(values.items()) if key.endswith("root") and value]
-    found = (file for root in roots if root.is_dir() for file in _named(root))
+    named = (value for key, value in sorted(values.items()) if key.endswith("root") or key == "annotations")
+    roots = [Path(value) for value in named if value]
+    found = (file for root in roots if root.exists() for file in _named(root))
     return digest_of_files(found, notes) if roots else ""
 
 
 def _named(root: Path) -> Iterator[tuple[str, Path]]:
+    if root.is_file():
+        return iter([(root.name, root)])
     return ((file.relative_to(root).as_posix(), file) for file in files(root))

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.datasets import coarse
 from whatwhere.datasets.images import PathLike, image_size, read_image
 from whatwhere.datasets.labels import read_labels
 from whatwhere.datasets.record import IGNORE, Dataset, Record
@@ -111,12 +112,16 @@ PLACES = {
 def load(name: str, *, root: PathLike, limit: int | None = None) -> Dataset:
     """The photographs of val2017 that the curated list names, in its order; the first `limit` of them.
 
+    Where `root` holds coarse maps or COCO's panoptic annotation instead, its photographs are taken (`coarse`).
+
     `root` is the root given to `fetch`, or a folder with one's own copy (`PLACES`). Labels are the label maps'
     182 fine classes as their 27 super-categories, unlabelled pixels ignored.
     ASSUME: the paper's "validation set" is this list: it follows PiCIE's and STEGO's protocol, and they score on it.
     Raises InputError for a list that is missing or not as long as published, and for files that it names and
     that are not there; a label map that does not fit its photograph, or holds another label, is one when it is read.
     """
+    if coarse.found(Path(root)):
+        return coarse.load(name, Path(root), CLASSES, limit)
     photographs, maps, listed = (_found(Path(root), places) for places in PLACES.values())
     ids = _ids(name, listed, limit)
     files = [(photographs / f"{id_}.jpg", maps / f"{id_}.png") for id_ in ids]

@@ -51,7 +51,7 @@ def load(
         else nothing
         for path in paths
     ]
-    ids = _ids([path.relative_to(root) for path in paths])
+    ids = safe_ids([path.relative_to(root) for path in paths])
     records = (
         Record(id_, partial(read_image, path), label) for id_, path, label in zip(ids, paths, labels, strict=True)
     )
@@ -119,7 +119,7 @@ def _entries(root: Path, leave_out: Path | None) -> Iterator[Path]:
     return (path for path in entries(root) if skipped not in path.parents)
 
 
-def _ids(relative: Sequence[Path]) -> list[str]:
+def safe_ids(relative: Sequence[Path]) -> list[str]:
     """Unique file-name-safe ids. Case does not make a difference: on some file systems it makes none."""
     taken: set[str] = set()
     return [_unique(_safe(path), taken) for path in relative]

@@ -57,3 +57,5 @@ class Dataset:
     classes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
     """How many things of what kind lie with the data and are none of it."""
+    took: str = ""
+    """Which of several releases, and how much of it, was found and is read."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
-from whatwhere.datasets import coco, cocostuff27, voc
+from whatwhere.datasets import coarse, coco, cocostuff27, voc
 from whatwhere.datasets.download import DownloadError, download, noted
 from whatwhere.datasets.images import PathLike
 from whatwhere.datasets.unpack import filling, unpack
@@ -133,7 +133,9 @@ SOURCES = {source.name: source for source in _ALL}
 FETCHED: dict[str, dict[str, tuple[str, ...]]] = {
     "voc": {"voc2012": ("ImageSets", "VOC2012/ImageSets", "VOCdevkit/VOC2012/ImageSets")},
     "coco": {name: places[:-1] for name, places in coco.PLACES.items()},
-    "cocostuff27": {name: places[:-1] for name, places in cocostuff27.PLACES.items()},
+    "cocostuff27": {
+        name: (*places[:-1], coarse.COARSE, *coarse.PANOPTIC) for name, places in cocostuff27.PLACES.items()
+    },
 }
 
 

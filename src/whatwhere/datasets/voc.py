@@ -12,7 +12,7 @@ from jaxtyping import Int16
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.images import PathLike, image_size, read_image
 from whatwhere.datasets.labels import read_labels
-from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record
+from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record, nothing
 
 #: In the order of the label maps' indices. Two words where the annotation writes one: names become prompts.
 CLASSES = (
@@ -46,28 +46,36 @@ SPLITS = {"train": 1464, "val": 1449, "trainval": 2913}
 _NESTING = ("", "VOC2012", "VOCdevkit/VOC2012", "voc2012/VOCdevkit/VOC2012")
 
 
-def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = None) -> Dataset:
-    """The images that `ImageSets/Segmentation/<split>.txt` lists, in its order; the first `limit` of them.
+def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = None, skip: int = 0) -> Dataset:
+    """The images that `ImageSets/Segmentation/<split>.txt` lists, in its order; the first `limit` of them after `skip`.
+
+    A list may be shorter than the published one: a part is a part. Without `SegmentationObject` there are no
+    instances; where there is no `SegmentationClass` but the `SegmentationClassAug` of others, its labels are taken.
 
     `root` holds `VOCdevkit/`, or is `VOCdevkit/VOC2012` or its parent, or the root given to `fetch`. Labels are
     `SegmentationClass`, borders ignored; instances are `SegmentationObject` without its borders, each of the
     class it has most pixels of.
     ASSUME: `limit` takes the first names of the list, as the paper does not say which 200 images Table 2 uses.
-    Raises InputError for a list that is missing or not as long as published, and for files that it names and
+    Raises InputError for a list that is missing, empty or longer than published, and for files that it names and
     that are not there; a label map that does not fit its image is one when it is read.
     """
     folder = next((Path(root) / level for level in _NESTING if (Path(root) / level / "ImageSets").is_dir()), Path(root))
-    ids = _ids(name, folder, split, limit)
-    files = [_files(folder, id_) for id_ in ids]
+    ids = _ids(name, folder, split, limit and limit + skip)[skip:]
+    if not ids:
+        raise InputError(f"data set {name}: expected more than the {skip:,} images that skip leaves out; lower it")
+    folders = _folders(folder)
+    files = [_files(folders, id_) for id_ in ids]
     _check_present(name, [path for paths in files for path in paths])
     records = (_record(id_, *paths) for id_, paths in zip(ids, files, strict=True))
-    return Dataset(name, tuple(records), CLASSES)
+    parts = [f"{len(ids):,} of the {SPLITS[split]:,} images of {split}"] * (len(ids) < SPLITS[split])
+    parts += ["without SegmentationObject (no objects)"] * (len(folders) < 3)
+    parts += [f"labels of {folders[1].name}"] * (folders[1].name != "SegmentationClass")
+    return Dataset(name, tuple(records), CLASSES, took=", ".join(parts))
 
 
-def _record(id_: str, image: Path, classes: Path, objects: Path) -> Record:
-    return Record(
-        id_, partial(read_image, image), partial(_labels, image, classes), partial(_instances, image, classes, objects)
-    )
+def _record(id_: str, image: Path, classes: Path, objects: Path | None = None) -> Record:
+    instances = partial(_instances, image, classes, objects) if objects else nothing
+    return Record(id_, partial(read_image, image), partial(_labels, image, classes), instances)
 
 
 def _ids(name: str, folder: Path, split: str, limit: int | None) -> list[str]:
@@ -79,8 +87,8 @@ def _ids(name: str, folder: Path, split: str, limit: int | None) -> list[str]:
     if not path.is_file():
         raise InputError(f"data set {name}: expected the list {str(path)!r}, got no such file; check root")
     ids = path.read_text("utf-8", errors="replace").split()
-    if len(ids) != SPLITS[split] if limit is None else len(ids) < limit:
-        wanted = f"{SPLITS[split]:,} names" if limit is None else f"at least {limit:,} names"
+    if not (limit or 1) <= len(ids) <= SPLITS[split]:
+        wanted = f"{limit or 1:,} to {SPLITS[split]:,} names"
         raise InputError(
             f"data set {name}: expected {wanted} in {str(path)!r}, got {len(ids):,}; fetch the archive again"
         )
@@ -94,13 +102,17 @@ def _ids(name: str, folder: Path, split: str, limit: int | None) -> list[str]:
     return chosen
 
 
-def _files(folder: Path, id_: str) -> tuple[Path, Path, Path]:
+def _folders(folder: Path) -> list[Path]:
+    """Of images, label maps, and objects where there are any."""
+    labels, augmented = folder / "SegmentationClass", folder / "SegmentationClassAug"
+    objects = folder / "SegmentationObject"
+    classes = augmented if augmented.is_dir() and not labels.is_dir() else labels
+    return [folder / "JPEGImages", classes, *([objects] if objects.is_dir() else [])]
+
+
+def _files(folders: list[Path], id_: str) -> list[Path]:
     """The image, its classes, its objects."""
-    return (
-        folder / "JPEGImages" / f"{id_}.jpg",
-        folder / "SegmentationClass" / f"{id_}.png",
-        folder / "SegmentationObject" / f"{id_}.png",
-    )
+    return [place / f"{id_}.{'png' if number else 'jpg'}" for number, place in enumerate(folders)]
 
 
 def _check_present(name: str, paths: list[Path]) -> None:

@@ -101,12 +101,20 @@ def bootstrap_interval(
 
     Resamples without an object to be found do not count; NaN where none is left.
     """
+    drawn = resampled(matches, resamples=resamples, rng=rng)
+    return {name: _middle(values[np.isfinite(values)]) for name, values in drawn.items()}
+
+
+def resampled(
+    matches: pd.DataFrame, *, resamples: int, rng: np.random.Generator
+) -> dict[str, Float[np.ndarray, "resample"]]:
+    """`detection_scores` of sets drawn from the images with replacement; NaN without an object to be found."""
     table = _Table.of(matches)
     images = len(table.truths)
     share = np.full(images, 1 / max(images, 1))
     times = rng.multinomial(images, share, size=resamples) if images else np.zeros((resamples, 0), np.int64)
     drawn = pd.DataFrame([table.scores(weights) for weights in times])
-    return {str(name): _middle(values.dropna().to_numpy()) for name, values in drawn.items()}
+    return {str(name): values.to_numpy(float) for name, values in drawn.items()}
 
 
 def _middle(values: Float[np.ndarray, "resample"]) -> tuple[float, float]:

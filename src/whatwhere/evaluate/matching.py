@@ -23,8 +23,8 @@ from whatwhere.datasets.record import IGNORE
 #: Class of a cluster that was matched to none.
 UNMATCHED = -1
 #: Pixels of every cluster in every label, image by image; `target` is `what` (the classes) or `where` (their left and
-#: right regions), `classes` how many labels that are.
-COUNTS = ["image", "target", "classes", "clusters", "cluster", "label", "pixels"]
+#: right regions), `classes` how many labels that are; `draw` numbers the draws of clusters.
+COUNTS = ["image", "target", "draw", "classes", "clusters", "cluster", "label", "pixels"]
 
 
 def matching_counts(
@@ -92,11 +92,36 @@ def bootstrap_interval(
     class counts in a resample where it has a true or a given pixel; a resample where none does is left out, and both
     ends are NaN where that is every one.
     """
-    means = _means(_resampled(counts, given, resamples, rng)[:, first:])
+    means = resampled(counts, given, resamples=resamples, rng=rng, first=first)
     if np.isnan(means).all():
         return float("nan"), float("nan")
     low, high = np.nanpercentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def resampled(
+    counts: Int[np.ndarray, "image cluster label"],
+    given: Int[np.ndarray, "cluster"],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    first: int = 0,
+) -> Float[np.ndarray, "resample"]:
+    """`mean_iou` of sets drawn from the images with replacement; see `bootstrap_interval`."""
+    return _means(_resampled(counts, given, resamples, rng)[:, first:])
+
+
+def resampled_accuracy(
+    counts: Int[np.ndarray, "image cluster label"],
+    given: Int[np.ndarray, "cluster"],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "resample"]:
+    """`accuracy` of the same."""
+    right, scored = _shares(counts, given)[0].sum(-1), counts.sum((1, 2))
+    times = _times(len(counts), resamples, rng)
+    return np.divide(times @ right, times @ scored, out=np.full(resamples, np.nan), where=times @ scored > 0)
 
 
 def class_intervals(
@@ -119,21 +144,24 @@ def _resampled(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "resample label"]:
     """`class_iou` of sets drawn from the images with replacement."""
-    images = len(counts)
-    times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-    return _ious(times @ _shares(counts, given))
+    return _ious(_times(len(counts), resamples, rng) @ _shares(counts, given))
 
 
-def counts_frame(counts: Int[np.ndarray, "cluster label"], image: str, target: str) -> pd.DataFrame:
+def _times(images: int, resamples: int, rng: np.random.Generator) -> Int[np.ndarray, "resample image"]:
+    return rng.multinomial(images, np.full(images, 1 / images), size=resamples)
+
+
+def counts_frame(counts: Int[np.ndarray, "cluster label"], image: str, target: str, draw: int = 0) -> pd.DataFrame:
     """Counts of one image as rows, columns `COUNTS`; those of 0 are left out."""
     cluster, label = np.nonzero(counts)
     clusters, classes = counts.shape
     found = {"cluster": cluster, "label": label, "pixels": counts[cluster, label]}
-    return pd.DataFrame(found).assign(image=image, target=target, classes=classes, clusters=clusters)[COUNTS]
+    about = {"image": image, "target": target, "draw": draw, "classes": classes, "clusters": clusters}
+    return pd.DataFrame(found).assign(**about)[COUNTS]
 
 
 def stacked_counts(found: pd.DataFrame) -> Int[np.ndarray, "image cluster label"]:
-    """Counts from the rows of `counts_frame`, of one target and at least one image, by the order of images' names."""
+    """Counts from the rows of `counts_frame`, of one target and draw and at least one image, by their names."""
     images, places = np.unique(found.image, return_inverse=True)
     counts = np.zeros((len(images), int(found.clusters.iloc[0]), int(found.classes.iloc[0])), np.int64)
     np.add.at(counts, (places, found.cluster.to_numpy(int), found.label.to_numpy(int)), found.pixels.to_numpy(int))

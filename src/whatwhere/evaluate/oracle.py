@@ -52,15 +52,16 @@ def bootstrap_interval(
     counts: pd.DataFrame, *, shared_classes: bool, resamples: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """95 % interval of `mean_iou`: percentiles over resamples of the images with replacement."""
-    scores = _resampled(counts, shared_classes, resamples, rng)
+    scores = resampled(counts, shared_classes=shared_classes, resamples=resamples, rng=rng)
     low, high = np.nanpercentile(scores, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _resampled(
-    counts: pd.DataFrame, shared_classes: bool, resamples: int, rng: np.random.Generator
+def resampled(
+    counts: pd.DataFrame, *, shared_classes: bool, resamples: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "resample"]:
-    images = counts.image.unique()
+    """`mean_iou` of sets drawn from the images, by their names, with replacement."""
+    images = np.sort(counts.image.unique())
     times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=resamples)
     if not shared_classes:
         each = iou_of(counts).groupby([counts.image, counts.annotator]).mean().groupby("image").mean()

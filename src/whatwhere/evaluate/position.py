@@ -101,10 +101,16 @@ class CoordinateRegression:
         `GROUP_BYTES` (12,000 images of 50 channels, 56 of 768) groups of images are drawn instead of images.
         Raises `InputError` where no image was added.
         """
-        squares, cells = self._test_squares()
-        times = rng.multinomial(len(cells), np.full(len(cells), 1 / len(cells)), size=resamples)
-        low, high = np.percentile(times @ squares.mean(1) / (times @ cells), [2.5, 97.5])
+        low, high = np.percentile(resampled_errors(*self.tested(), resamples=resamples, rng=rng), [2.5, 97.5])
         return float(low), float(high)
+
+    def tested(self) -> tuple[Float64[np.ndarray, "group"], Float64[np.ndarray, "group"]]:
+        """Summed squared errors, the mean of both coordinates, and test cells of each image; see `bootstrap_interval`.
+
+        Raises `InputError` where no image was added.
+        """
+        squares, cells = self._test_squares()
+        return squares.mean(1), cells
 
     def _check(self, features: np.ndarray, grid: tuple[int, int]) -> None:
         where = f"coordinate regression, image {self._images + 1}"
@@ -134,6 +140,19 @@ class CoordinateRegression:
         squares = np.stack([(residual * (moments @ residual)).sum(0) for moments in self._tests])
         # a perfect fit may round to a little below 0
         return squares.clip(min=0), np.array([moments[0, 0] for moments in self._tests])
+
+
+def resampled_errors(
+    squares: Float64[np.ndarray, "group"],
+    cells: Float64[np.ndarray, "group"],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Float64[np.ndarray, "resample"]:
+    """Mean squared errors of sets drawn, with replacement, from the images that `CoordinateRegression.tested` tells."""
+    times = rng.multinomial(len(cells), np.full(len(cells), 1 / len(cells)), size=resamples)
+    errors: Float64[np.ndarray, "resample"] = times @ squares / (times @ cells)
+    return errors
 
 
 def label_features(

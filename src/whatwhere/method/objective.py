@@ -87,6 +87,28 @@ class _Quadratic(torch.autograd.Function):
         return 2 * (gradient.unsqueeze(-2) * walked).sum(-3), None
 
 
+def each_quadratic(Y: Float[Tensor, "token column"], M: Float[Tensor, "column token token"]) -> Float[Tensor, "column"]:
+    """`yᵀ M y` of every column with a matrix of its own, differentiable in Y. The matrices must be symmetric."""
+    return _EachQuadratic.apply(Y, M)
+
+
+class _EachQuadratic(torch.autograd.Function):
+    """As `_Quadratic`; one product after the other, for a batch of them takes three times as long."""
+
+    @staticmethod
+    def forward(context: Any, Y: Tensor, M: Tensor) -> Tensor:
+        """yᵀMy of every column."""
+        walked = torch.stack([own @ y for own, y in zip(M, Y.mT.contiguous(), strict=True)], 1)
+        context.save_for_backward(walked)
+        return (Y * walked).sum(0)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """2 M y of every column."""
+        (walked,) = context.saved_tensors
+        return 2 * gradient * walked, None
+
+
 def quotients(
     X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample
 ) -> Float[Tensor, "graph vector"]:
@@ -115,17 +137,10 @@ def orthogonality(X: Float[Tensor, "*image token vector"]) -> Float[Tensor, "*im
     return torch.linalg.matrix_norm(X.mT @ X - torch.eye(X.shape[-1], dtype=X.dtype, device=X.device))
 
 
-def sides_agree(X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample) -> bool:
-    """Whether folding is exact at X: for every column, all graphs' quotients lie on one side of 1.
-
-    A bound on the walks' spectra usually proves it at once; where it cannot, every quotient is computed.
-    """
-    X = X.detach()
+def proven_below(X: Float[Tensor, "token vector"], walks: Walks, g: Resampling = resample) -> bool:
+    """Whether a bound on the walks' spectra proves that no quotient at X is above 1: then folding is exact."""
     lengths = (g(X, walks.grid, fold.grid).square().sum(0).max() * fold.bound for fold in walks.folds)
-    if all(float(length) <= 1 + ROUNDING for length in lengths):
-        return True
-    below = quotients(X, walks, g) <= 1
-    return bool((below.all(0) | (~below).all(0)).all())
+    return all(float(length) <= 1 + ROUNDING for length in lengths)
 
 
 def _as_image(X: Tensor, grid: Grid) -> Tensor:

@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import numpy as np
+
+from whatwhere.evaluate.resampling import difference, interval, value_of
 from whatwhere.publish.tables import Number
 
-REPRODUCED: Final = "reproduced here"
-NOT_REPRODUCED: Final = "not reproduced here"
+HOLDS: Final = "holds"
+FAILS: Final = "does not hold"
+OPEN: Final = "cannot be told"
 UNTESTED: Final = "not testable on this run"
-CLEAR: Final = "clear"
-UNCLEAR: Final = "within the intervals"
+#: Of a comparison, for a sentence: `holds on DINO (…); fails on MAE (…)`.
+_VERBS = {HOLDS: "holds", FAILS: "fails", OPEN: OPEN}
 #: A gain that falls short of the margin by less is rounding.
 _ROUNDING = 1e-9
 
-#: Rows as a table's `.meta.json` has them.
+Word = Literal["holds", "does not hold", "cannot be told", "not testable on this run"]
+#: Rows as a table's `.meta.json` has them, with the `draws` of their numbers, by quantity, where there are any.
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -24,40 +29,61 @@ Rows = Sequence[Mapping[str, Any]]
 class Verdict:
     """What a run says of a claim."""
 
-    verdict: Literal["reproduced here", "not reproduced here", "not testable on this run"]
+    verdict: Word
     words: str
-    """The numbers that were compared, and what was missing, in a line."""
-    intervals: Literal["clear", "within the intervals", ""]
-    """Whether what decided it lies outside the 95 % intervals; nothing where numbers have none."""
+    """The numbers that were compared, their differences with intervals, and what was missing, in a line."""
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """One comparison, made: ours against those of its rivals that have a number."""
+    """One comparison, made: ours against that of its rivals that decides it."""
 
     about: str
     dataset: str
     """Where the table has several."""
-    holds: bool
+    verdict: Word
     numbers: str
-    clear: bool | None
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """How much better ours is than a rival: above 0 it is, below it is not; with the ends of its paired interval."""
+
+    rival: str
+    number: float
+    """The rival's."""
+    difference: Number
+    """Ours less the rival's."""
+    low: float
+    value: float
+    high: float
+
+    def verdict(self, margin: float) -> Word:
+        """Of ours being better, or worse by no more than the margin; without an interval the value decides."""
+        if self.difference.low is None:
+            holds = self.value > 0 or (margin > 0 and self.value >= -margin - _ROUNDING)
+            return HOLDS if holds else FAILS
+        if self.low > 0 or (margin > 0 and self.low >= -margin - _ROUNDING):
+            return HOLDS
+        return FAILS if self.high < -margin - (_ROUNDING if margin else 0) else OPEN
 
 
 def judge(claim: Mapping[str, Any], tables: Mapping[str, Rows]) -> Verdict:
     """Whether a claim (`config.claims.Claim` as values) holds on the numbers of a run.
 
-    `tables` are `rows` of each table's `.meta.json`, by its name. A claim is reproduced if every comparison that can
-    be made holds: ours is better than each of the others, or worse by no more than the margin. All numbers of a
-    comparison are of one data set, unless it names more; where it names none, it is made on each of the table's that
-    ours has the number on. What has no number is left out, and said; with nothing to compare the claim is not
-    testable. A difference is clear where intervals do not overlap, which is stricter than a test of the difference;
-    that of a gain (`over`) is as wide as its two numbers' together (ASSUME: the resamples of two rows are not paired,
-    so nothing narrower is known).
+    `tables` are `rows` of each table's `.meta.json`, by its name, with their `draws`. Ours is held against each of the
+    others by their difference on the same images: on each resample of them, and each draw of clusters where there are
+    several. It is better where the 95 % interval of that difference lies on its side of zero (or, where said, of the
+    margin), worse where it lies on the other, and else nobody can tell. A claim holds if every comparison that can be
+    made does, it does not if one does not, and else cannot be told. Numbers without draws (seconds) are compared as
+    they are. All numbers of a comparison are of one data set, unless it names more; where it names none, it is made on
+    each of the table's that ours has the number on. What has no number is left out, and said; with nothing to compare
+    the claim is not testable.
     """
     if not claim["comparisons"]:
-        return Verdict(UNTESTED, claim["reason"], "")
+        return Verdict(UNTESTED, claim["reason"])
     if claim["table"] not in tables:
-        return Verdict(UNTESTED, _sentence([f"{claim['table']} is not among this run's tables", claim["reason"]]), "")
+        return Verdict(UNTESTED, _sentence([f"{claim['table']} is not among this run's tables", claim["reason"]]))
     rows, outcomes, missing = tables[claim["table"]], [], []
     for comparison in (one for each in claim["comparisons"] for one in _by_dataset(each, rows, claim["quantity"])):
         outcome, gaps = _compared(comparison, rows, claim)
@@ -65,12 +91,13 @@ def judge(claim: Mapping[str, Any], tables: Mapping[str, Rows]) -> Verdict:
         missing += gaps
     without = f"without a number: {', '.join(dict.fromkeys(missing))}" if missing else ""
     if not outcomes:
-        return Verdict(UNTESTED, _sentence([without, claim["reason"]]), "")
-    # whoever asserts needs every comparison, whoever denies only one
-    holds = all(outcome.holds for outcome in outcomes)
-    decisive = [outcome.clear for outcome in outcomes if outcome.holds == holds]
-    words = _sentence([_said(outcomes), without])
-    return Verdict(REPRODUCED if holds else NOT_REPRODUCED, words, _certainty(decisive, every=holds))
+        return Verdict(UNTESTED, _sentence([without, claim["reason"]]))
+    return Verdict(_together([outcome.verdict for outcome in outcomes]), _sentence([_said(outcomes), without]))
+
+
+def _together(verdicts: Sequence[Word]) -> Word:
+    """Whoever asserts needs every comparison, whoever denies only one."""
+    return FAILS if FAILS in verdicts else OPEN if OPEN in verdicts else HOLDS
 
 
 def _by_dataset(comparison: Mapping[str, Any], rows: Rows, quantity: str) -> list[dict[str, Any]]:
@@ -102,33 +129,54 @@ def _compared(comparison: Mapping[str, Any], rows: Rows, claim: Mapping[str, Any
     sought = [comparison["ours"], *comparison["than"]]
     found = [_value(reference, rows, claim["quantity"]) for reference in sought]
     missing = [gap for reference in sought for gap in _gaps(reference, rows, claim["quantity"])]
-    ours, rivals = found[0], [number for number in found[1:] if number is not None]
+    ours = found[0]
+    rivals = [(r, n) for r, n in zip(comparison["than"], found[1:], strict=True) if n is not None]
     if ours is None or not rivals:
         return None, missing
     sign, margin = (1 if claim["better"] == "higher" else -1), claim.get("margin", 0.0)
-    strongest = max(rivals, key=lambda rival: sign * rival.value)
-    gain = sign * (ours.value - strongest.value)
-    holds = gain > 0 or (margin > 0 and gain >= -margin - _ROUNDING)
-    numbers = _numbers(ours.value, strongest.value, sign, margin, among=len(rivals))
-    clear = _is_clear(ours, rivals, sign, margin, holds)
-    return _Outcome(comparison["about"], comparison["dataset"], holds, numbers, clear), missing
+    gains = [_gain(ours, number, reference, comparison["ours"], sign) for reference, number in rivals]
+    verdict = _together([gain.verdict(margin) for gain in gains])
+    # of those that say so the one that says it most (where it fails), or is the nearest to saying otherwise
+    deciding = [gain for gain in gains if gain.verdict(margin) == verdict]
+    nearest = min(deciding, key=lambda gain: gain.high if verdict == FAILS else gain.low)
+    numbers = _numbers(ours.value, nearest, margin, among=len(gains))
+    return _Outcome(comparison["about"], comparison["dataset"], verdict, numbers), missing
+
+
+def _gain(ours: Number, rival: Number, reference: Mapping[str, Any], own: Mapping[str, Any], sign: int) -> _Gain:
+    less = _less(ours, rival, same_clusters=_clusters(reference) == _clusters(own))
+    low, high = (less.value if end is None else end for end in (less.low, less.high))
+    low, high = sorted((sign * low, sign * high))
+    return _Gain(_name(reference), rival.value, less, low, sign * less.value, high)
+
+
+def _clusters(reference: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Rows with and without a CRF are of the same clusters; gains are of two rows' each."""
+    return *(reference.get(key) for key in ("dataset", "backbone", "method")), bool(reference.get("over"))
+
+
+def _less(one: Number, other: Number, *, same_clusters: bool) -> Number:
+    """The difference of two numbers, on the same draws of images."""
+    if one.draws is None or other.draws is None:
+        return Number(one.value - other.value)
+    draws = difference(one.draws, other.draws, same_clusters=same_clusters)
+    low, high = interval(draws)
+    known = np.isfinite(low)
+    return Number(value_of(draws), low if known else None, high if known else None, draws)
 
 
 def _value(reference: Mapping[str, Any], rows: Rows, quantity: str) -> Number | None:
-    """The number that a reference means; of a gain the difference, its interval from end to end."""
+    """The number that a reference means, with its draws; of a gain the difference."""
     row = _row(reference, rows, quantity)
-    number = Number(*row["numbers"][quantity]) if row else None
-    if number is None or not reference.get("over"):
-        return number
-    less = _value(reference["over"], rows, quantity)
-    if less is None:
+    if row is None:
         return None
-    ends = (_difference(number.low, less.high), _difference(number.high, less.low))
-    return Number(number.value - less.value, *ends)
-
-
-def _difference(end: float | None, other: float | None) -> float | None:
-    return None if end is None or other is None else end - other
+    value, low, high = row["numbers"][quantity]
+    number = Number(value, low, high, row.get("draws", {}).get(quantity))
+    over = reference.get("over")
+    if not over:
+        return number
+    less, own = _value(over, rows, quantity), {**reference, "over": None}
+    return None if less is None else _less(number, less, same_clusters=_clusters(over) == _clusters(own))
 
 
 def _row(reference: Mapping[str, Any], rows: Rows, quantity: str) -> Mapping[str, Any] | None:
@@ -140,7 +188,9 @@ def _fitting(reference: Mapping[str, Any], rows: Rows) -> list[Mapping[str, Any]
     wanted = {key: reference.get(key) for key in ("backbone", "method", "naming")} | {"crf": bool(reference.get("crf"))}
     if reference.get("dataset"):
         wanted["dataset"] = reference["dataset"]
-    return [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
+    chosen = bool(reference.get("chosen"))
+    alike = (row for row in rows if all(row.get(key) == value for key, value in wanted.items()))
+    return [row for row in alike if bool(row.get("chosen")) == chosen]
 
 
 def _gaps(reference: Mapping[str, Any], rows: Rows, quantity: str) -> list[str]:
@@ -151,54 +201,39 @@ def _gaps(reference: Mapping[str, Any], rows: Rows, quantity: str) -> list[str]:
 
 def _name(reference: Mapping[str, Any]) -> str:
     crf = "with CRF" if reference.get("crf") else None
-    parts = [reference["backbone"], reference["method"], reference.get("naming"), crf]
+    chosen = "(best)" if reference.get("chosen") else None
+    parts = [reference["backbone"], reference["method"], chosen, reference.get("naming"), crf]
     on = f" on {reference['dataset']}" if reference.get("dataset") else ""
     return " ".join(part for part in parts if part) + on
 
 
-def _is_clear(ours: Number, rivals: Sequence[Number], sign: int, margin: float, holds: bool) -> bool | None:
-    """Whether intervals lie apart: from all rivals where ours is better, from one where it is not."""
-    apart = []
-    for rival in rivals:
-        if ours.low is None or ours.high is None or rival.low is None or rival.high is None:
-            return None
-        worst, best = sorted((sign * (ours.low - rival.high), sign * (ours.high - rival.low)))
-        apart.append(worst + margin > 0 if holds else best + margin < 0)
-    return all(apart) if holds else any(apart)
-
-
-def _certainty(clear: Sequence[bool | None], *, every: bool) -> Literal["clear", "within the intervals", ""]:
-    known = [one for one in clear if one is not None]
-    if not known:
-        return ""
-    # what has no interval may be within it
-    enough = all(known) and len(known) == len(clear) if every else any(known)
-    return CLEAR if enough else UNCLEAR
-
-
 def _said(outcomes: Sequence[_Outcome]) -> str:
-    """Where it holds and where it fails, with the numbers."""
+    """Where it holds, where it fails and where nobody can tell, with the numbers."""
     parts = []
-    for holds, verb in ((True, "holds"), (False, "fails")):
-        each = [_one(outcome) for outcome in outcomes if outcome.holds == holds]
+    for verdict, verb in _VERBS.items():
+        each = [_one(outcome) for outcome in outcomes if outcome.verdict == verdict]
         parts += [f"{verb} {', '.join(each)}"] if each else []
     return "; ".join(parts)
 
 
 def _one(outcome: _Outcome) -> str:
-    unclear = f", {UNCLEAR}" if outcome.clear is False else ""
     where = f"{outcome.dataset}: " if outcome.dataset else ""
-    numbers = f"({where}{outcome.numbers}{unclear})"
+    numbers = f"({where}{outcome.numbers})"
     return f"on {outcome.about} {numbers}" if outcome.about else numbers
 
 
-def _numbers(ours: float, rival: float, sign: int, margin: float, *, among: int) -> str:
-    """`0.47 > 0.39`; against the strongest of several, `0.47 against at most 0.39`."""
-    a, b = _digits(ours, rival)
-    relation = ">" if ours > rival else "<" if ours < rival else "="
-    if sign * (ours - rival) > 0 and among > 1:
-        return f"{a} against {'at most' if sign > 0 else 'at least'} {b}"
-    return f"{a} {relation} {b}" + (f", margin {margin:g}" if margin and sign * (ours - rival) <= 0 else "")
+def _numbers(ours: float, gain: _Gain, margin: float, *, among: int) -> str:
+    """`0.47 > 0.39: +0.08 [0.05, 0.11]`, the difference with its interval; of several rivals with the one's name."""
+    a, b = _digits(ours, gain.number)
+    relation = ">" if ours > gain.number else "<" if ours < gain.number else "="
+    named = f" of {gain.rival}" if among > 1 else ""
+    less = gain.difference
+    words = f"{a} {relation} {b}{named}" + (f", margin {margin:g}" if margin and gain.value <= 0 else "")
+    if less.low is None or less.high is None:
+        return words
+    digits = len(a.partition(".")[2])
+    value, low, high = (f"{end:+.{digits}f}".replace("-", "−") for end in (less.value, less.low, less.high))
+    return f"{words}: {value} [{low}, {high}]"
 
 
 def _digits(*numbers: float) -> list[str]:

@@ -8,8 +8,10 @@ copies the run's tables, verdicts and the pictures that pages show to `docs/RUN`
     <!-- /numbers -->
 
 of README.md and docs/*.md: `table` is a CSV under docs/; `columns` (all where there are none) gives each column of it
-that is shown its heading; `rows` what a row's cells must be to be shown. What stands between is nobody's to type: a
-test fills every page again and finds it as it is.
+that is shown its heading; `rows` what a row's cells must be to be shown. A block may be a picture instead, `figure:
+real/figure5` with the words that it `says`. One that is of a run which not everybody can make has `optional: true`, and
+says so as long as nobody has. What stands between is nobody's to type: a test fills every page again and finds it as
+it is.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from whatwhere.publish.tables import is_number
 
 DOCS = Path("docs")
 _BLOCK = re.compile(r"(<!-- numbers: (\{.*?\}) -->\n).*?(<!-- /numbers -->)", re.S)
+#: What an optional block says of a run that nobody has made.
+NOT_YET = "*Not here yet: run `config/real.yaml`, then `make numbers`.*"
 _PICTURE = re.compile(r"!\[[^]]*\]\((?:docs/)?([\w./-]+\.png)\)")
 
 
@@ -50,6 +54,7 @@ def gather(run: Path, texts: Sequence[str], docs: Path = DOCS) -> None:
     Raises `InputError` where the run is not finished or has no such figure.
     """
     shown = [Path(name) for text in texts for name in _PICTURE.findall(text)]
+    shown += [Path(f"{asked['figure']}.png") for asked in _asked(texts) if "figure" in asked]
     figures = [run / "figures" / name.name for name in dict.fromkeys(shown) if name.parent.name == run.name]
     wanted = [*sorted((run / "tables").glob("*.csv")), run / "claims.csv", *figures]
     for file in wanted:
@@ -75,13 +80,16 @@ def main(runs: Sequence[str]) -> None:
 
 
 def _markdown(asked: str, docs: Path) -> str:
-    """The Markdown table that a block asks for."""
+    """The Markdown table, or the picture, that a block asks for."""
     import pandas as pd
-    import yaml
 
-    block: dict[str, Any] = yaml.safe_load(asked)
+    block = _block(asked)
+    if "figure" in block:
+        return _picture(block, docs)
     path = docs / f"{block['table']}.csv"
     if not path.is_file():
+        if block.get("optional"):
+            return NOT_YET
         raise InputError(f"{path}: expected a table that a page shows, found none; run: make numbers")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     for name, cells in (block.get("rows") or {}).items():
@@ -96,6 +104,27 @@ def _markdown(asked: str, docs: Path) -> str:
     rows = [[heading or name for name, heading in columns.items()], ["---"] * len(columns)]
     rows += frame[list(columns)].to_numpy().tolist()
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _picture(block: Mapping[str, Any], docs: Path) -> str:
+    """The figure that a block asks for, for a page under docs/."""
+    path = docs / f"{block['figure']}.png"
+    if path.is_file():
+        return f"![{block['says']}]({block['figure']}.png)"
+    if block.get("optional"):
+        return ""
+    raise InputError(f"{path}: expected a figure that a page shows, found none; run: make numbers")
+
+
+def _block(asked: str) -> dict[str, Any]:
+    import yaml
+
+    block: dict[str, Any] = yaml.safe_load(asked)
+    return block
+
+
+def _asked(texts: Sequence[str]) -> list[dict[str, Any]]:
+    return [_block(found[1]) for text in texts for found in _BLOCK.findall(text)]
 
 
 def _check(name: str, frame: Any, path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
-from whatwhere.publish.claims import NOT_REPRODUCED, REPRODUCED, UNTESTED, Verdict
+from whatwhere.publish.claims import FAILS, HOLDS, OPEN, UNTESTED, Verdict
 from whatwhere.publish.tables import LESS_PAPER, MODEL_OF_PAPER, OF_PAPER, is_number
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"(?=.*\d)[\d\s.,:%±+\-−–×e()\[\]<>≤≥~*†‡]+|[+-]?(nan|inf)", re.IGNORECASE)
 _PNG = b"\x89PNG\r\n\x1a\n"
 #: What the page marks a verdict with; whoever sees no colours has the sign and the words.
-_MARKS = {REPRODUCED: ("yes", "✓"), NOT_REPRODUCED: ("no", "✗"), UNTESTED: ("open", "?")}
+_MARKS = {HOLDS: ("yes", "✓"), FAILS: ("no", "✗"), OPEN: ("open", "≈"), UNTESTED: ("open", "?")}
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.store import write_json
+from whatwhere.evaluate.resampling import interval, value_of
 
 Cells = dict[str, str]
 #: Ends the heading of a number of the paper; in the heading of a difference, `LESS_PAPER` stands in its place.
@@ -32,6 +34,18 @@ class Number(NamedTuple):
     value: float
     low: float | None = None
     high: float | None = None
+    draws: np.ndarray | None = None
+    """What it came to on each draw of images (`evaluate.resampling`)."""
+
+    @classmethod
+    def of(cls, draws: np.ndarray) -> Number:
+        """The number that was drawn so."""
+        return cls(value_of(draws), *interval(draws), draws)
+
+    @property
+    def ends(self) -> tuple[float, float | None, float | None]:
+        """Value, low and high."""
+        return self.value, self.low, self.high
 
 
 #: What was computed for a row: data set -> quantity (`mIoU`, `seconds` ...) -> number; a data set that gave none is {}.
@@ -59,7 +73,8 @@ def write_table(
     with that name first. A column that would be empty is left out.
 
     `numbers` are each row's own, at full precision: `.meta.json` has them as `rows`, an entry for each row and data
-    set; to six digits the CSV file alone has them as last columns, `mIoU [value]`, `mIoU [low]`, `mIoU [high]`.
+    set, and `.draws.parquet` what they came to on each draw of images; to six digits the CSV file alone has them as
+    last columns, `mIoU [value]`, `mIoU [low]`, `mIoU [high]`.
     `against` says which quantity of ours each of the paper's names stands against ("" is that of a single number);
     where a row has both, a column with ours less the paper's follows the paper's. A name may begin with one of the
     paper's data sets, as `table["compared"]` has them; one that does not is held against the first of those of ours,
@@ -89,6 +104,32 @@ def write_table(
     _write(csv.with_suffix(".tex"), _latex(frame, table["title"], notes))
     described = {"title": table["title"], "source": table["source"], "notes": notes}
     write_json(csv.with_suffix(".meta.json"), described | {"rows": _described(rows, numbers)})
+    write_draws(csv.with_suffix(".draws.parquet"), numbers)
+
+
+def write_draws(path: Path, numbers: Sequence[Numbers]) -> None:
+    """Every draw of every number, a column for each: `entry/draw/quantity`, the entry being that of `rows`."""
+    entries = [quantities for found in numbers for quantities in found.values()]
+    columns = {
+        f"{entry}/{draw}/{quantity}": scores.astype(np.float32)
+        for entry, quantities in enumerate(entries)
+        for quantity, number in quantities.items()
+        if number.draws is not None and math.isfinite(number.value)
+        for draw, scores in enumerate(number.draws)
+    }
+    with replacing(path) as partial:
+        pd.DataFrame(columns).to_parquet(partial, index=False)
+
+
+def read_draws(path: Path) -> dict[int, dict[str, np.ndarray]]:
+    """What `write_draws` wrote: of each entry its quantities' draws; nothing where there is no such file."""
+    if not path.is_file():
+        return {}
+    found: dict[int, dict[str, list[np.ndarray]]] = {}
+    for name, scores in pd.read_parquet(path).items():
+        entry, _, quantity = str(name).split("/", 2)
+        found.setdefault(int(entry), {}).setdefault(quantity, []).append(scores.to_numpy(float))
+    return {e: {name: np.stack(rows) for name, rows in quantities.items()} for e, quantities in found.items()}
 
 
 def is_number(heading: str) -> bool:
@@ -103,7 +144,7 @@ def _as_numbers(table: dict[str, Any], numbers: Sequence[Numbers]) -> pd.DataFra
             f"{quantity}{on_dataset(table, dataset)}{part}": f"{end:.6g}"
             for dataset, quantities in found.items()
             for quantity, number in quantities.items()
-            for part, end in zip(AS_NUMBERS, number, strict=True)
+            for part, end in zip(AS_NUMBERS, number.ends, strict=True)
             if end is not None and math.isfinite(end)
         }
         for found in numbers
@@ -186,10 +227,11 @@ def _described(rows: Sequence[dict[str, Any]], numbers: Sequence[Numbers]) -> li
     return [
         {
             **{key: row.get(key) for key in ("labels", "backbone", "method", "naming")},
+            "chosen": bool(row.get("among")),
             "crf": bool(row.get("crf")),
             "dataset": dataset,
             "numbers": {
-                quantity: [_finite(end) for end in number]
+                quantity: [_finite(end) for end in number.ends]
                 for quantity, number in quantities.items()
                 if math.isfinite(number.value)
             },

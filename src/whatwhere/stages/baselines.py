@@ -15,7 +15,8 @@ from whatwhere.backbones.stored import TOKENS, layer_places
 
 Grid = tuple[int, int]
 #: For one image: `vectors` `[token, vector]` to be clustered, or `masks` `[mask, token]`.
-Found = dict[str, np.ndarray]
+#: Of what cuts a graph also `joined`, the share of pairs of tokens with an edge (`graph.share_joined`).
+Found = dict[str, Any]
 
 
 def write_baseline(
@@ -24,10 +25,13 @@ def write_baseline(
     """`vectors` `[image, token, vector]`, or `masks` `[image, mask, token]` for a method that answers masks."""
     find = FINDERS[kind]
     found = [find(features, index, **method) for index in progress(range(len(features.ids)), kind)]
-    grid = features.attributes_of(TOKENS)["grid"] if find is final else last_layer(features, 0)[1]
+    of_final = find is final or method.get("source") == "features"
+    grid = features.attributes_of(TOKENS)["grid"] if of_final else last_layer(features, 0)[1]
     attributes = {key: features.attributes[key] for key in ("dataset", "weights")}
     attributes |= {"grid": grid, "graphs": ""}
-    with create(output, settings, attributes, {"image": features.ids}) as store:
+    joined = [one["joined"] for one in found if "joined" in one]
+    along = {"image": features.ids, **({"joined": ("image", joined)} if joined else {})}
+    with create(output, settings, attributes, along) as store:
         for name, dims, dtype in (("vectors", ("token", "vector"), "float32"), ("masks", ("mask", "token"), "int16")):
             if name in found[0]:
                 array = np.stack([one[name] for one in found])
@@ -73,39 +77,62 @@ def position(features: Store, index: int) -> Found:
     return {"vectors": np.stack([rows, columns], 1).astype(np.float32)}
 
 
-def ncut(features: Store, index: int, *, source: str, threshold: float | None, vectors: int) -> Found:
-    """Eigenvectors of a normalised cut of the last layer's keys or of its attention (appendix B.3).
+def graph(features: Store, index: int, *, source: str = "keys", **how: Any) -> tuple[np.ndarray, Grid]:
+    """The graph of one image (`graph.weights` says how), and the grid of its tokens.
+
+    Of the last layer's `keys` as published, of the backbone's final `features`, or of the last layer's `attention`,
+    which without a threshold is a graph already.
+    """
+    from whatwhere.baselines.graph import weights
+    from whatwhere.baselines.ncut import attention_affinity, cosines
+
+    if source == "attention":
+        heads, grid, scale = last_layer(features, index)
+        affinity = attention_affinity(heads["q"], heads["k"], scale)
+        return (weights(affinity, **how) if any(one is not None for one in how.values()) else affinity), grid
+    rows, grid = keys(features, index) if source == "keys" else final_rows(features, index)
+    return weights(cosines(rows), **how), grid
+
+
+def final_rows(features: Store, index: int) -> tuple[np.ndarray, Grid]:
+    """The backbone's last features `[token, channel]`, and their grid."""
+    return final(features, index)["vectors"], tuple(features.attributes_of(TOKENS)["grid"])
+
+
+def ncut(features: Store, index: int, *, vectors: int, **how: Any) -> Found:
+    """Eigenvectors of a normalised cut of a graph (appendix B.3).
 
     ASSUME: the row's reference is TokenCut, for which the paper takes 8 vectors; also for the attention.
     """
-    from whatwhere.baselines.ncut import attention_affinity, cosine_affinity, normalised_cut
+    from whatwhere.baselines.graph import share_joined
+    from whatwhere.baselines.ncut import normalised_cut
 
-    if source == "attention":
-        heads, _, scale = last_layer(features, index)
-        affinity = attention_affinity(heads["q"], heads["k"], scale)
-    else:
-        affinity = cosine_affinity(keys(features, index)[0], threshold=threshold)
-    return {"vectors": normalised_cut(affinity, vectors)[1].astype(np.float32)}
+    affinity, _ = graph(features, index, **how)
+    return {"vectors": normalised_cut(affinity, vectors)[1].astype(np.float32), "joined": share_joined(affinity)}
 
 
-def tokencut(features: Store, index: int, *, threshold: float, masks: int = 1) -> Found:
+def tokencut(features: Store, index: int, *, masks: int = 1, **how: Any) -> Found:
     """One mask, or `masks` from as many eigenvectors."""
-    from whatwhere.baselines.tokencut import tokencuts
+    from whatwhere.baselines.graph import share_joined
+    from whatwhere.baselines.tokencut import cuts_of
 
-    cuts = tokencuts(*keys(features, index), threshold=threshold, masks=masks)
-    return {"masks": np.stack([cut.mask.ravel() for cut in cuts])}
+    affinity, grid = graph(features, index, **how)
+    cuts = cuts_of(affinity, grid, masks)
+    return {"masks": np.stack([cut.mask.ravel() for cut in cuts]), "joined": share_joined(affinity)}
 
 
-def maskcut(features: Store, index: int, *, threshold: float, masks: int) -> Found:
+def maskcut(features: Store, index: int, *, masks: int, **how: Any) -> Found:
     """`masks` masks, those that MaskCut drops left empty.
 
     ASSUME: as regions they are on the token grid like every other method's, without MaskCut's CRF at the size of the
     image; as objects they get it (`stages.proposals`).
     """
-    from whatwhere.baselines.maskcut import maskcut
+    from whatwhere.baselines.graph import share_joined
+    from whatwhere.baselines.maskcut import objects_of
 
-    found = maskcut(*keys(features, index), threshold=threshold, masks=masks)
-    return {"masks": found.masks.reshape(masks, -1)}
+    affinity, grid = graph(features, index, **how)
+    found = objects_of(affinity, grid, masks)
+    return {"masks": found.masks.reshape(masks, -1), "joined": share_joined(affinity)}
 
 
 FINDERS: dict[str, Callable[..., Found]] = {

@@ -233,7 +233,7 @@ def _coordinates(call: Call) -> None:
     from whatwhere.stages.coordinates import write_coordinates
 
     vectors = [call.store("joint", "vectors")] if len(call.given) > 1 else []
-    choice: dict[str, Any] = {"resamples": call.config.bootstrap, "seed": call.config.seed, "settings": {}}
+    choice: dict[str, Any] = {"seed": call.config.seed, "settings": {}}
     write_coordinates([call.store("images")], vectors, call.output, **choice)
 
 

@@ -26,32 +26,37 @@ def write_coordinates(
     vectors: Sequence[Store],
     output: Path,
     *,
-    resamples: int,
     seed: int,
     settings: dict[str, Any],
 ) -> None:
     """Mean squared error of a linear regression from X to the position of each token (Table 5), JSON.
 
-    `mse` with the ends `low` and `high` of its 95 % interval is of X as it is, as in the paper; under `unit` are the
-    same of X with its rows at unit length, on the same cells. Without `vectors` the true labels are the features, of
+    `mse` is of X as it is, as in the paper, with the `squares` and the `cells` tested of each of the `images` (by name;
+    of very many, of groups of them), which its interval is made of; under `unit` are the same of X with its rows at
+    unit length, on the same cells. Without `vectors` the true labels are the features, of
     the images that have any, and there is no `unit`.
 
     Raises `InputError` where there are neither vectors nor labels with names.
     """
     plain, scaled = CoordinateRegression(), CoordinateRegression()
+    names = []
     for name, features, grid in _of_vectors(vectors) if vectors else _of_labels(images):
+        names.append(name)
         plain.add(features, grid, _rng(seed, name))
         if vectors:
             scaled.add(unit(features), grid, _rng(seed, name))
-    found: dict[str, Any] = _answer(plain, resamples, seed)
+    found = _answer(plain, names)
     if vectors:
-        found["unit"] = _answer(scaled, resamples, seed)
+        found["unit"] = _answer(scaled, names)
     write_json(output, {**found, "settings": settings})
 
 
-def _answer(regression: CoordinateRegression, resamples: int, seed: int) -> dict[str, float]:
-    low, high = regression.bootstrap_interval(resamples=resamples, rng=_rng(seed))
-    return {"mse": regression.error().mse, "low": low, "high": high}
+def _answer(regression: CoordinateRegression, names: list[str]) -> dict[str, Any]:
+    squares, cells = regression.tested()
+    order = np.argsort(names) if len(names) == len(cells) else np.arange(len(cells))
+    images = sorted(names) if len(names) == len(cells) else [f"{i} of {len(cells)} groups" for i in order]
+    sums = {"squares": squares[order].tolist(), "cells": cells[order].tolist()}
+    return {"mse": regression.error().mse, "images": images, **sums}
 
 
 def _rng(seed: int, *image: str) -> np.random.Generator:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from whatwhere.artifacts.seeding import seed_for
 from whatwhere.evaluate import instances
-from whatwhere.evaluate.matching import accuracy, bootstrap_interval, mean_iou
+from whatwhere.evaluate.matching import accuracy, mean_iou, resampled, resampled_accuracy
+from whatwhere.evaluate.resampling import drawn, generator
 from whatwhere.evaluate.zeroshot import TEMPLATES
 from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 from whatwhere.stages.naming_scores import counts_of
@@ -47,8 +47,7 @@ def write_zeroshot_table(
         for dataset in computed_on(table, row):
             run = (dataset, row["backbone"], row["method"], row["naming"])
             images, counts = counts_of(files[run])
-            rng = np.random.default_rng(seed_for(seed, "bootstrap", *run[1:]))
-            computed[dataset] = _agreement(counts, resamples, rng)
+            computed[dataset] = _agreement(images, counts, resamples, seed)
             cells = merged(cells, _zeroshot_cells(computed[dataset], len(images), table, dataset))
         ours.append(cells)
         numbers.append(computed)
@@ -74,15 +73,16 @@ def _decides(name: str, naming: dict[str, Any]) -> str:
     )
 
 
-def _agreement(counts: np.ndarray, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
+def _agreement(images: Sequence[str], counts: np.ndarray, resamples: int, seed: int) -> dict[str, Number]:
     if not len(counts):
         return {}
     same, whole = np.arange(counts.shape[1]), counts.sum(0)
     numbers = {}
     for name, first in ((SCORE, 0), (OF_NAMES, 1)):  # the background is the first class
-        ends = bootstrap_interval(counts, same, resamples=resamples, rng=rng, first=first)
-        numbers[name] = Number(mean_iou(whole, same, first=first), *ends)
-    return {**numbers, ACCURACY: Number(accuracy(whole, same))}
+        scores = resampled(counts, same, resamples=resamples, rng=generator(seed, images), first=first)
+        numbers[name] = Number.of(drawn(mean_iou(whole, same, first=first), scores))
+    right = resampled_accuracy(counts, same, resamples=resamples, rng=generator(seed, images))
+    return {**numbers, ACCURACY: Number.of(drawn(accuracy(whole, same), right))}
 
 
 def _zeroshot_names(table: dict[str, Any], dataset: str) -> tuple[str, ...]:
@@ -113,8 +113,7 @@ def write_instance_table(
         computed = {}
         for dataset in computed_on(table, row):
             run = (dataset, row["backbone"], row["method"])
-            rng = np.random.default_rng(seed_for(seed, "bootstrap", *run[1:]))
-            computed[dataset] = _detected(pd.read_parquet(files[run]), resamples, rng)
+            computed[dataset] = _detected(pd.read_parquet(files[run]), resamples, seed)
             cells = merged(cells, _instance_cells(computed[dataset], table, dataset))
         ours.append(cells)
         numbers.append(computed)
@@ -131,14 +130,15 @@ def write_instance_table(
     write_table(csv, table, ours, columns, notes=notes, numbers=numbers, **compared)
 
 
-def _detected(matches: pd.DataFrame, resamples: int, rng: np.random.Generator) -> dict[str, Number]:
+def _detected(matches: pd.DataFrame, resamples: int, seed: int) -> dict[str, Number]:
     found: dict[str, Number] = {}
     for kind, coco in KINDS.items():
         own = matches[matches.kind == coco].drop(columns="kind")
         scores = instances.detection_scores(own)
-        ends = instances.bootstrap_interval(own, resamples=resamples, rng=rng)
-        found |= {f"{measure} {kind}": Number(scores[measure], *ends[measure]) for measure in MEASURES}
-        found[MASKS] = Number(scores["masks per image"], *ends["masks per image"])
+        each = instances.resampled(own, resamples=resamples, rng=generator(seed, own.image.unique()))
+        numbers = {name: Number.of(drawn(scores[name], each[name])) for name in each}
+        found |= {f"{measure} {kind}": numbers[measure] for measure in MEASURES}
+        found[MASKS] = numbers["masks per image"]
     return found
 
 
@@ -150,5 +150,5 @@ def _instance_cells(found: Mapping[str, Number], table: dict[str, Any], dataset:
 
 
 def _cell(number: Number, digits: int = 1) -> str:
-    value, low, high = (f"{end:.{digits}f}" for end in number)
+    value, low, high = (f"{end:.{digits}f}" for end in number.ends)
     return f"{value} ({low}–{high})"

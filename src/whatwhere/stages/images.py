@@ -69,6 +69,7 @@ def write_index(
             "numbers": _numbers(dataset, (name for ids in shards.values() for name in ids)),
             "absent": _absent(dataset, found),
             "left_out": dict(dataset.left_out),
+            "took": dataset.took,
             "skipped": skipped,
             "settings": settings,
         },

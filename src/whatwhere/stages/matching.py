@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
 from whatwhere.evaluate.spatial import left_right
 from whatwhere.stages.set_images import has_labels, places
 
-#: Partition of the segments that each target is matched with.
+#: Partition of the segments, in each draw of clusters, that each target is matched with.
 PARTITIONS = {"what": 0, "where": 1}
 
 
@@ -23,25 +24,26 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
     """Counts of every image (Parquet, `COUNTS`); empty without labels.
 
     With an array `pixels` `[image, y, x]` (see `stages.refining`) these are counted, for `what` only; else every
-    token's cluster on all its pixels.
+    token's cluster on all its pixels, in each draw of clusters.
     """
     grid, clusters = segments.attributes["grid"], segments.coordinate("partition")
     refined = "pixels" in segments.description["arrays"]
     frames = [pd.DataFrame(columns=COUNTS)]
+    draws = range(max(1, len(clusters) // len(PARTITIONS)))
     for number, store, index, name in _labelled(images, segments):
         classes = len(store.attributes["classes"])
         labels = store.read("labels", (index, 0))
         truths = {"what": (labels, classes)}
         if len(clusters) > 1:
             truths["where"] = (left_right(labels, classes, least_px=least_px, ambiguous=float(ambiguous)), 2 * classes)
-        for target, (truth, most) in truths.items():
-            partition = PARTITIONS[target]
+        for draw, (target, (truth, most)) in product(draws, truths.items()):
+            partition = PARTITIONS[target] + len(PARTITIONS) * draw
             if refined:
                 found = segments.read("pixels", number)
             else:
                 found = tokens_to_pixels(segments.read("regions", (number, partition)).reshape(grid), *truth.shape)
             counts = matching_counts(found, truth, clusters=clusters[partition], classes=most)
-            frames.append(counts_frame(counts, name, target))
+            frames.append(counts_frame(counts, name, target, draw))
     table = pd.concat(frames[1:] or frames, ignore_index=True)
     with replacing(output) as partial:
         table.to_parquet(partial, index=False)

@@ -57,6 +57,8 @@ def write_regions(
         chosen = [min(k for k in tried if k >= regions.clusters) for regions in found]
         silhouettes = np.array([[_silhouette(regions, k) for k in tried] for regions in found])
     along = {"image": vectors.ids, "partition": tried, "chosen": ("image", chosen)}
+    if "joined" in vectors.description["coordinates"]:
+        along["joined"] = ("image", vectors.coordinate("joined"))
     with create(output, settings, attributes, along) as store:
         array = store.array("regions", labels.shape, "int16", ("image", "partition", "token"), run_images=len(labels))
         array[:] = labels

@@ -20,6 +20,7 @@ from whatwhere.artifacts.store import is_manifest, read_json
 from whatwhere.artifacts.words import bytes_words, time_words
 from whatwhere.publish.claims import judge
 from whatwhere.publish.report import Facts, Judged, write_report
+from whatwhere.publish.tables import read_draws
 
 #: What a run's folder has beside artifacts.
 _NO_STAGES = ("figures", "logs", "tables")
@@ -29,7 +30,7 @@ _NAMED_AFTER = {
     "timings": "backbones",
     "texts": "namings",
 }
-_CLAIMS = ("claim", "source", "table", "verdict", "intervals", "numbers")
+_CLAIMS = ("claim", "source", "table", "verdict", "numbers")
 #: Of what is said of a stage so many columns are what it took; the rest is when, and digests.
 _TOOK = 5
 #: The index of a data set lists its shards; the artifacts are those.
@@ -81,15 +82,20 @@ def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str]
 
 
 def _judged(claims: Sequence[Mapping[str, Any]], tables: Sequence[Path]) -> list[Judged]:
-    rows = (
-        {table.stem: read_json(table.with_suffix(".meta.json")).get("rows", []) for table in tables} if claims else {}
-    )
+    rows = {table.stem: _rows(table) for table in tables} if claims else {}
     return [Judged(claim["says"], claim["source"], claim["table"], judge(claim, rows)) for claim in claims]
+
+
+def _rows(table: Path) -> list[dict[str, Any]]:
+    """What a table's `.meta.json` says of each row, with the draws of its numbers."""
+    draws = read_draws(table.with_suffix(".draws.parquet"))
+    rows = read_json(table.with_suffix(".meta.json")).get("rows", [])
+    return [{**row, "draws": draws.get(entry, {})} for entry, row in enumerate(rows)]
 
 
 def _cells(claim: Judged) -> list[str]:
     verdict = claim.verdict
-    return [claim.says, claim.source, claim.table, verdict.verdict, verdict.intervals, verdict.words]
+    return [claim.says, claim.source, claim.table, verdict.verdict, verdict.words]
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -118,6 +124,7 @@ def _counts(root: Path, settings: dict[str, Any]) -> dict[str, str]:
             few = ", ".join(skipped[:5]) + ", …" * (len(skipped) > 5)
             out = f", {len(skipped)} unreadable and left out: {few}" if skipped else ""
             out += "".join(f", {count} {what} left out" for what, count in found.get("left_out", {}).items())
+            out += f", {took}" if (took := found.get("took")) else ""
             out += f", no label of {', '.join(absent)}" if (absent := found.get("absent")) else ""
             counts[name] = f"{sum(len(shard) for shard in found['shards'].values())} images{out}"
     return counts

@@ -16,8 +16,9 @@ from whatwhere.evaluate.borders import Borders, to_pixels
 from whatwhere.evaluate.oracle import COUNTS, iou_of, oracle_counts
 
 #: Beside the counts: their IoU, K of the partition, whether it is the image's chosen one, which layers entered, and
-#: whether labels are classes with names (the same in every image) or segments of one drawing.
-OF_PARTITIONS = ["iou", "clusters", "chosen", "graphs", "named"]
+#: whether labels are classes with names (the same in every image) or segments of one drawing, and the share of pairs of
+#: tokens with an edge in the graph that a baseline cut.
+OF_PARTITIONS = ["iou", "clusters", "chosen", "graphs", "named", "joined"]
 
 
 def write_scores(images: Store, regions: Store, output: Path) -> None:
@@ -25,6 +26,8 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
     frames = [pd.DataFrame(columns=[*COUNTS, *OF_PARTITIONS])]
     depths = images.coordinate("annotators")
     known, clusters, chosen = regions.attributes, *(regions.coordinate(name) for name in ("partition", "chosen"))
+    cuts = "joined" in regions.description["coordinates"]
+    joined = regions.coordinate("joined") if cuts else [np.nan] * len(images.ids)
     for i, name in enumerate(progress(images.ids, "scoring")):
         if not depths[i]:
             continue
@@ -32,6 +35,7 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
         for number, labels in enumerate(regions.read("regions", i)):
             pixels = _in_pixels(labels.reshape(known["grid"]), images, i, truths.shape[1:], known["borders"])
             of_partition = {"clusters": len(np.unique(labels)), "chosen": chosen[i] == clusters[number]}
+            of_partition["joined"] = joined[i]
             if len(clusters) > 1:
                 of_partition["clusters"] = clusters[number]  # of masks it differs from image to image
             for annotator, truth in enumerate(truths):

@@ -29,10 +29,12 @@ def write_segments(
     restarts: int,
     fitted_locations: int,
     seed: int,
+    draws: int = 1,
     settings: dict[str, Any],
 ) -> None:
     """`regions` `[image, partition, token]`: every token's cluster, with as many clusters as there are `classes`, and
-    with twice as many (the left and the right half of each class).
+    with twice as many (the left and the right half of each class); so for each of `draws` of clusters, one after the
+    other. They differ by K-means' seed: what a score owes to it is seen in the score of each.
 
     `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
     already, and the largest is taken; they are never brought to unit length. A partition is called by its number of
@@ -47,13 +49,13 @@ def write_segments(
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
     ids = [name for store in vectors for name in store.ids]
     shape = vectors[0].description["arrays"]["vectors"]["shape"]
-    wanted = [shape[2]] if scores else [classes, 2 * classes]
+    wanted = [shape[2]] if scores else [classes, 2 * classes] * draws
     found: list[Centres] = []
     if not scores:
         rows = _some(vectors, unit_rows, fitted_locations, seed)
         found = [
-            fit_centres(rows, clusters=k, restarts=restarts, seed=seed_for(seed, "segments", str(k)))
-            for k in progress(wanted, "clustering the data set")
+            fit_centres(rows, clusters=k, restarts=restarts, seed=_seed(seed, k, number // 2))
+            for number, k in enumerate(progress(wanted, "clustering the data set"))
         ]
     attributes |= {"unit_rows": unit_rows, "spreads": [c.spread for c in found]}
     along = {"image": ids, "partition": wanted, "chosen": ("image", wanted[:1] * len(ids))}
@@ -69,6 +71,10 @@ def write_segments(
             for own, centres in zip(padded, found, strict=True):
                 own[: len(centres.centres)] = centres.centres
             store.array("centres", padded.shape, "float32", ("partition", "cluster", "vector"))[:] = padded
+
+
+def _seed(seed: int, clusters: int, draw: int) -> int:
+    return seed_for(seed, "segments", str(clusters), *([str(draw)] if draw else []))
 
 
 def centres_of(segments: Store, partition: int) -> Centres | None:

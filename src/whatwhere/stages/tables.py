@@ -9,12 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.store import read_json
-from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou
+from whatwhere.evaluate.oracle import mean_iou, resampled
+from whatwhere.evaluate.resampling import drawn, generator
 from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
+#: A graph with edges between so many of all pairs of tokens, or all but so many, is complete, or empty.
+COMPLETE = 0.999
 #: What the numbers of these tables are called, by claims for instance.
 SCORE, MEAN_CLUSTERS, SECONDS = "mIoU", "mean K", "seconds"
 
@@ -36,12 +38,12 @@ def write_oracle_table(
     counts = _by_run(given["scores"])
     ours, numbers = [], []
     for row in table["rows"]:
-        cells = {"Operator": methods.get(row["method"] or "", {}).get("operator", "")}
+        method, why = _chosen(row, counts)
+        cells = {"Operator": methods.get(method or "", {}).get("operator", ""), **({"Note": why} if why else {})}
         computed = {}
         for dataset in computed_on(table, row):
-            found = counts[dataset, row["backbone"], row["method"]]
-            rng = np.random.default_rng(seed_for(seed, "bootstrap", row["backbone"], row["method"]))
-            computed[dataset] = _oracle_numbers(found, table["clusters"], resamples, rng)
+            found = counts[dataset, row["backbone"], method]
+            computed[dataset] = _oracle_numbers(found, table["clusters"], resamples, seed)
             cells = merged(cells, _oracle_cells(found, computed[dataset], table, dataset))
         ours.append(cells)
         numbers.append(computed)
@@ -67,6 +69,19 @@ def write_oracle_table(
     )
 
 
+def _chosen(row: dict[str, Any], counts: Mapping[tuple[str, str, str], pd.DataFrame]) -> tuple[Any, str]:
+    """The method of a row, and why where it was chosen: the best of several on images that the row is not scored on."""
+    if not row.get("among"):
+        return row["method"], ""
+    each = {}
+    for method in row["among"]:
+        found = counts[row["chosen_on"], row["backbone"], method]
+        own = found[found.chosen.astype(bool)]
+        each[method] = mean_iou(own, shared_classes=bool(own.named.all())) if len(own) else -1.0
+    best = max(each, key=lambda method: each[method])  # the first of equals
+    return best, f"{best}, the best of {len(each)} on {row['chosen_on']}"
+
+
 def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
     on = on_dataset(table, dataset)
     names = {"iou": f"mIoU (ours{on})", "interval": f"95 % interval{on}", "k": f"Mean K{on}"}
@@ -78,16 +93,14 @@ def _names(table: dict[str, Any], dataset: str) -> dict[str, str]:
     return {**names, "images": f"Images{on}"}
 
 
-def _oracle_numbers(
-    found: pd.DataFrame, clusters: int | None, resamples: int, rng: np.random.Generator
-) -> dict[str, Number]:
+def _oracle_numbers(found: pd.DataFrame, clusters: int | None, resamples: int, seed: int) -> dict[str, Number]:
     """`mIoU`, `mean K` and, for what can have any K, the mIoU at the table's own."""
     if found.empty:
         return {}
     own = found[found.chosen]
-    numbers = {SCORE: _scored(own, resamples, rng), MEAN_CLUSTERS: _mean_clusters(own, resamples, rng)}
+    numbers = {SCORE: _scored(own, resamples, seed), MEAN_CLUSTERS: _mean_clusters(own, resamples, seed)}
     if clusters and not found.chosen.all():  # a method with a K of its own has no other
-        numbers[_at(clusters)] = _scored(found[found.clusters == clusters], resamples, rng)
+        numbers[_at(clusters)] = _scored(found[found.clusters == clusters], resamples, seed)
     return numbers
 
 
@@ -103,25 +116,39 @@ def _oracle_cells(found: pd.DataFrame, numbers: dict[str, Number], table: dict[s
     cells[names["images"]] = str(own.image.nunique())
     if table["graphs"]:
         cells[names["graphs"]] = str(own.graphs.iloc[0])
+    if note := _broken(own):
+        cells["Note"] = f"{dataset}: {note}"
     if _at(table["clusters"]) in numbers:
         cells |= _shown(numbers[_at(table["clusters"])], names["fixed"], names["fixed_interval"])
     return cells
+
+
+def _broken(own: pd.DataFrame) -> str:
+    """Of a row whose baseline cuts graphs, how many are complete or empty, so that nothing is there to cut."""
+    if "joined" not in own or own.joined.isna().all():
+        return ""
+    each = own.groupby("image").joined.first()
+    parts = [(int((each >= COMPLETE).sum()), "complete"), (int((each <= 1 - COMPLETE).sum()), "empty")]
+    said = [f"graph {what} in {count} of {len(each)} images" for count, what in parts if count]
+    return ", ".join(said)
 
 
 def _at(clusters: int | None) -> str:
     return f"{SCORE}, K = {clusters}"
 
 
-def _mean_clusters(own: pd.DataFrame, resamples: int, rng: np.random.Generator) -> Number:
-    each = own.groupby("image").clusters.first().to_numpy(float)
-    means = rng.choice(each, (resamples, len(each))).mean(1)
-    return Number(each.mean(), *np.percentile(means, [2.5, 97.5]))
+def _mean_clusters(own: pd.DataFrame, resamples: int, seed: int) -> Number:
+    each = own.groupby("image").clusters.first()
+    images = len(each)
+    times = generator(seed, each.index).multinomial(images, np.full(images, 1 / images), size=resamples)
+    return Number.of(drawn(each.mean(), times @ each.to_numpy(float) / images))
 
 
-def _scored(counts: pd.DataFrame, resamples: int, rng: np.random.Generator) -> Number:
+def _scored(counts: pd.DataFrame, resamples: int, seed: int) -> Number:
     shared = bool(counts.named.all())
-    interval = bootstrap_interval(counts, shared_classes=shared, resamples=resamples, rng=rng)
-    return Number(mean_iou(counts, shared_classes=shared), *interval)
+    rng = generator(seed, counts.image.unique())
+    scores = resampled(counts, shared_classes=shared, resamples=resamples, rng=rng)
+    return Number.of(drawn(mean_iou(counts, shared_classes=shared), scores))
 
 
 def _shown(number: Number, name: str, interval: str) -> Cells:

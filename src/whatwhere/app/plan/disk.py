@@ -73,7 +73,8 @@ def jobs_bytes(known: Known, one: Jobs) -> Number | None:
         method, asked, (tokens, width) = config.methods[more[1]], config.regions, shape
         masked = method.kind in MASKED
         tried = len({*asked.candidates, *([] if asked.clusters == "auto" else [asked.clusters])})
-        partitions = {"regions": 1 if masked else tried, "segments": 1 if method.kind == "largest" else 2}
+        clusterings = 1 if method.kind == "largest" else 2 * config.segments.draws
+        partitions = {"regions": 1 if masked else tried, "segments": clusterings}
         history = 4 * getattr(method, "steps", 0) if one.stage == "vectors" else 0
         of_x = tokens * width * (2 if masked else 4) + history
         each = 2 * tokens * partitions[one.stage] if one.stage in partitions else of_x
