@@ -62,7 +62,7 @@ def test_what_is_not_used_may_change():
 
 def test_photographs_seen_by_the_zoo_and_what_a_view_cuts_away_are_said():
     config = parse({**SHIPPED, "only": ["figure3_photos"]})
-    assert set(crops(config)) == {("photos", "photo"), ("photos", "photo-half"), ("photos", "photo-448")}
+    assert set(crops(config)) == {("photos", "photo"), ("photos", "photo-half"), ("photos", "photo-336")}
     backbones = {backbone for _, backbone in out_of_depth(config)}
     assert backbones == {name for name in backbones if SHIPPED["backbones"][name]["model"].startswith("zoo/")} != set()
     first = cautions(config)[0]
