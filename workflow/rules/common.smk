@@ -81,17 +81,10 @@ def begin():
     given = {key: value for key, value in more.items() if isinstance(value, (str, int, float))}
     whatwhere.artifacts.again.note(Path(RESULTS), overlays, given)
     warm()
-
-
-def start_at_once():
-    """Takes away Snakemake's own limit of jobs a second, where nobody asked for another.
-
-    For every job that ended it leaves a timer that looks through all jobs each second from then on: after 200 jobs
-    that kept half a core busy.
-    """
-    limit = workflow.scheduling_settings.max_jobs_per_timespan
-    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
-        workflow.scheduling_settings.max_jobs_per_timespan = None
+    if workflow.local_exec:
+        # Snakemake's limit of jobs a second leaves, for each job that ended, a timer that looks through all jobs every
+        # second from then on: after 200 jobs that kept half a core busy
+        workflow.scheduler.job_rate_limiter = None
 
 
 def watch_scripts():
