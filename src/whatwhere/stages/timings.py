@@ -68,8 +68,8 @@ def _time_solve(walks: Walks, method: dict[str, Any], regions: dict[str, Any]) -
 
 
 def timed_steps(steps: int) -> int:
-    """Of so many equal steps of a solver those that are timed: a tenth, and at least 20."""
-    return min(steps, max(20, steps // 10))
+    """Of so many equal steps of a solver those that are timed: one in thirty, and at least 20."""
+    return min(steps, max(20, steps // 30))
 
 
 def folded(features: Features, **of_graphs: Any) -> Walks:

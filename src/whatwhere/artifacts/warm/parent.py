@@ -71,11 +71,14 @@ class Parent:
 
     def serve(self, libraries: list[str]) -> Asked | None:
         """Returns in every child what it is to run, and None in the parent at its end."""
+        gc.disable()  # libraries make a million objects as they are imported, and keep them
         for library in libraries:
             with suppress(Exception):  # a job that needs it will say what is wrong with it
                 importlib.import_module(library)
             if asked := self._turn(0):
+                gc.enable()
                 return asked
+        gc.enable()
         gc.collect()
         gc.freeze()  # no child's collector writes to what it shares with the others
         while not self.ended:
