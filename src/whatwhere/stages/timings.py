@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -35,7 +36,7 @@ def time_methods(
     all steps, also of a method that ends where it has converged.
     """
     forward_s, features = median(partial(capture, backbone, image[None], values=False, seeds=[0]))
-    _time_solve(random_walk(features), {"kind": "exact", "vectors": 2}, regions)  # what is imported at the first use
+    _warm_up(random_walk(features), list(methods.values()), regions)
     graphs: dict[str, tuple[float, Walks]] = {}
     found = {}
     for name, method in progress(methods.items(), f"timing {backbone.name}"):
@@ -54,6 +55,14 @@ def time_methods(
     }
 
 
+def _warm_up(walks: Walks, methods: Sequence[dict[str, Any]], regions: dict[str, Any]) -> None:
+    """Has imported what solvers and clusters import at their first use: of those that descend it takes seconds."""
+    for kind, steps in {method["kind"]: method.get("steps") for method in methods}.items():
+        options: dict[str, Any] = {"steps": 1} if steps else {}
+        solve(walks, vectors=2, solver=kind, **options)
+    cluster(orthogonalise(solve(walks, vectors=2, solver="exact").vectors), **regions)
+
+
 def _time_solve(walks: Walks, method: dict[str, Any], regions: dict[str, Any]) -> dict[str, Any]:
     kind, steps = method["kind"], method.get("steps")
     tried = {key: value for key, value in method.items() if key != "kind"}
@@ -68,8 +77,8 @@ def _time_solve(walks: Walks, method: dict[str, Any], regions: dict[str, Any]) -
 
 
 def timed_steps(steps: int) -> int:
-    """Of so many equal steps of a solver those that are timed: one in thirty, and at least 20."""
-    return min(steps, max(20, steps // 30))
+    """Of so many equal steps of a solver those that are timed: a tenth, and at least 20."""
+    return min(steps, max(20, steps // 10))
 
 
 def folded(features: Features, **of_graphs: Any) -> Walks:
