@@ -88,7 +88,7 @@ def begin():
 
 
 def watch_scripts():
-    """Gives each rule its script's code as a parameter: one that is touched, or gets a comment, is the same script."""
+    """Every script's code becomes a parameter of who runs it; touched, or with another comment, it is the same."""
     for each in workflow.rules:
         if each.script:
             script = Path(each.basedir, each.script)
