@@ -164,7 +164,8 @@ class TestLayers:
         layers = stored_layers(store)
         found = list(graphs(layers, ["c", "a"], features, {**METHOD, "pathway": pathway}))
         assert [graph.name for graph in found] == ["layer 1 down", "layer 2 mid", "layer 3 up"]
-        sides = [torch.from_numpy(store.read(f"4x4/{side}")[[2, 0], 1].astype(np.float32)) for side in SIDES[pathway]]
+        (names,) = SIDES[pathway]
+        sides = [torch.from_numpy(store.read(f"4x4/{side}")[[2, 0], 1].astype(np.float32)) for side in names]
         expected = solved_graph.affinity(*map(solved_graph.unit_rows, sides), PAPER)
         np.testing.assert_allclose(found[2].A.toarray(), expected.toarray(), atol=1e-6)
 
