@@ -205,10 +205,11 @@ def artifact(path):
 
 
 def outline(path):
-    from whatwhere.datasets.coco import _mask, _read_as_coco
+    from whatwhere.datasets.coco import _read_as_coco
+    from whatwhere.datasets.coco_masks import mask_of
 
     with _read_as_coco(path):
-        return _mask(*json.loads(path.read_bytes()))
+        return mask_of(*json.loads(path.read_bytes()))
 
 
 #: By name: the reader, and what makes the file's name and bytes.

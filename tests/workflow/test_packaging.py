@@ -216,8 +216,9 @@ def made(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
     commands = tmp_path / ".venv" / "bin"
     commands.mkdir(parents=True)
+    before = f'[ "$2" = whatwhere.config.before ] && exec "{sys.executable}" "$@"\n'  # is the real one
     for name in ("python", "snakemake"):
-        (commands / name).write_text('#!/bin/sh\necho "$@" > called\n')
+        (commands / name).write_text(f'#!/bin/sh\n{before}echo "$@" > called\n')
         (commands / name).chmod(0o755)
     (tmp_path / ".venv" / "run.stamp").write_text("")
 
@@ -236,12 +237,15 @@ def made(tmp_path):
 
 @pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 def test_make_runs_overlays_and_names_one_that_is_not_there(made, tmp_path):
-    assert made("run")[1] == "--cores all"
+    assert made("run")[1] == "-m snakemake --cores all"
     assert made("unlock")[1] == "--unlock"
     (tmp_path / "called").unlink()
     done, called = made("run", "CONFIGFILE=mine.yaml")
     assert called is None
     assert done.returncode == 2
-    assert "whatwhere: mine.yaml: expected a configuration file, got no such file; check the path" in done.stderr
+    assert (
+        "whatwhere: mine.yaml: expected a configuration file, got No such file or directory; check the path"
+        in done.stderr
+    )
     (tmp_path / "mine.yaml").write_text("seed: 1\n")
-    assert made("run", "CONFIGFILE=mine.yaml")[1] == "--cores all --configfile mine.yaml"
+    assert made("run", "CONFIGFILE=mine.yaml")[1] == "-m snakemake --cores all --configfile mine.yaml"
