@@ -243,9 +243,7 @@ def test_make_runs_overlays_and_names_one_that_is_not_there(made, tmp_path):
     done, called = made("run", "CONFIGFILE=mine.yaml")
     assert called is None
     assert done.returncode == 2
-    assert (
-        "whatwhere: mine.yaml: expected a configuration file, got No such file or directory; check the path"
-        in done.stderr
-    )
+    said = "mine.yaml: expected a configuration file, got No such file or directory; check the path"
+    assert f"whatwhere: {said}" in done.stderr
     (tmp_path / "mine.yaml").write_text("seed: 1\n")
     assert made("run", "CONFIGFILE=mine.yaml")[1] == "-m snakemake --cores all --configfile mine.yaml"
