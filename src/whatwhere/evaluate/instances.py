@@ -20,6 +20,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.evaluate.resampling import times
 
 #: Least IoU of a match, in per cent: a column of the matches for each.
 IOU_PERCENT = range(50, 100, 5)
@@ -110,10 +111,7 @@ def resampled(
 ) -> dict[str, Float[np.ndarray, "resample"]]:
     """`detection_scores` of sets drawn from the images with replacement; NaN without an object to be found."""
     table = _Table.of(matches)
-    images = len(table.truths)
-    share = np.full(images, 1 / max(images, 1))
-    times = rng.multinomial(images, share, size=resamples) if images else np.zeros((resamples, 0), np.int64)
-    drawn = pd.DataFrame([table.scores(weights) for weights in times])
+    drawn = pd.DataFrame([table.scores(weights) for weights in times(len(table.truths), resamples, rng)])
     return {str(name): values.to_numpy(float) for name, values in drawn.items()}
 
 

@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.record import IGNORE
+from whatwhere.evaluate.resampling import times
 
 #: Class of a cluster that was matched to none.
 UNMATCHED = -1
@@ -120,8 +121,8 @@ def resampled_accuracy(
 ) -> Float[np.ndarray, "resample"]:
     """`accuracy` of the same."""
     right, scored = _shares(counts, given)[0].sum(-1), counts.sum((1, 2))
-    times = _times(len(counts), resamples, rng)
-    return np.divide(times @ right, times @ scored, out=np.full(resamples, np.nan), where=times @ scored > 0)
+    often = times(len(counts), resamples, rng)
+    return np.divide(often @ right, often @ scored, out=np.full(resamples, np.nan), where=often @ scored > 0)
 
 
 def class_intervals(
@@ -144,11 +145,7 @@ def _resampled(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "resample label"]:
     """`class_iou` of sets drawn from the images with replacement."""
-    return _ious(_times(len(counts), resamples, rng) @ _shares(counts, given))
-
-
-def _times(images: int, resamples: int, rng: np.random.Generator) -> Int[np.ndarray, "resample image"]:
-    return rng.multinomial(images, np.full(images, 1 / images), size=resamples)
+    return _ious(times(len(counts), resamples, rng) @ _shares(counts, given))
 
 
 def counts_frame(counts: Int[np.ndarray, "cluster label"], image: str, target: str, draw: int = 0) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from whatwhere.datasets.record import IGNORE
+from whatwhere.evaluate.resampling import times
 
 #: Columns of the counts: one row for each image, annotator and label that occurs.
 COUNTS = ["image", "annotator", "label", "intersection", "predicted", "actual"]
@@ -62,12 +63,12 @@ def resampled(
 ) -> Float[np.ndarray, "resample"]:
     """`mean_iou` of sets drawn from the images, by their names, with replacement."""
     images = np.sort(counts.image.unique())
-    times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), size=resamples)
+    often = times(len(images), resamples, rng)
     if not shared_classes:
         each = iou_of(counts).groupby([counts.image, counts.annotator]).mean().groupby("image").mean()
-        return times @ each.reindex(images).to_numpy() / len(images)
+        return often @ each.reindex(images).to_numpy() / len(images)
     table = counts.groupby(["image", "label"])[COUNTS[3:]].sum().unstack(fill_value=0).reindex(images)
-    sums = [times @ table[name].to_numpy() for name in COUNTS[3:]]
+    sums = [often @ table[name].to_numpy() for name in COUNTS[3:]]
     union = sums[1] + sums[2] - sums[0]
     iou = np.divide(sums[0], union, out=np.full(union.shape, np.nan), where=union > 0)
     return np.nanmean(iou, axis=1)

@@ -19,6 +19,7 @@ from jaxtyping import Float, Float32, Float64, Int
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.images import View, view_labels
 from whatwhere.datasets.record import IGNORE
+from whatwhere.evaluate.resampling import times
 
 #: ASSUME: a direction of the standardised features with less of their variance than this, relative to the largest,
 #: is rounding (float32 leaves 1e-14) and gets no weight: one-hot labels always have one.
@@ -150,8 +151,8 @@ def resampled_errors(
     rng: np.random.Generator,
 ) -> Float64[np.ndarray, "resample"]:
     """Mean squared errors of sets drawn, with replacement, from the images that `CoordinateRegression.tested` tells."""
-    times = rng.multinomial(len(cells), np.full(len(cells), 1 / len(cells)), size=resamples)
-    errors: Float64[np.ndarray, "resample"] = times @ squares / (times @ cells)
+    often = times(len(cells), resamples, rng)
+    errors: Float64[np.ndarray, "resample"] = often @ squares / (often @ cells)
     return errors
 
 

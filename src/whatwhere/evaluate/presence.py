@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Int8
 from sklearn.metrics import roc_auc_score
 
 from whatwhere.datasets.record import IGNORE
+from whatwhere.evaluate.resampling import times
 
 PRESENT, ABSENT = 1, 0
 
@@ -54,9 +55,8 @@ def bootstrap_interval(
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """95 % interval of `mean_auc`: percentiles over resamples of the images with replacement."""
-    images = len(table)
-    times = rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-    each = [_resampled_auc(near, shown, times) for near, shown in zip(cosines.T, table.T, strict=True)]
+    often = times(len(table), resamples, rng)
+    each = [_resampled_auc(near, shown, often) for near, shown in zip(cosines.T, table.T, strict=True)]
     low, high = np.nanpercentile(np.nanmean(each, axis=0), [2.5, 97.5])
     return float(low), float(high)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from whatwhere.artifacts.seeding import seed_for
 
@@ -23,6 +23,12 @@ INSIDE = 95.0
 def generator(seed: int, images: Iterable[Any]) -> np.random.Generator:
     """What images are drawn with: the same for the same images in any order."""
     return np.random.default_rng(seed_for(seed, "bootstrap", *sorted(set(map(str, images)))))
+
+
+def times(images: int, resamples: int, rng: np.random.Generator) -> Int[np.ndarray, "resample image"]:
+    """How often each image is in each resample: as many are drawn, with replacement, as there are (of none, none)."""
+    share = np.full(images, 1 / max(images, 1))
+    return rng.multinomial(images, share, size=resamples) if images else np.zeros((resamples, 0), np.int64)
 
 
 def drawn(value: float, resampled: Float[np.ndarray, "resample"]) -> Float[np.ndarray, "1 score"]:

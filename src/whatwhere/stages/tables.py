@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from whatwhere.artifacts.store import read_json
 from whatwhere.evaluate.oracle import mean_iou, resampled
-from whatwhere.evaluate.resampling import drawn, generator
+from whatwhere.evaluate.resampling import drawn, generator, times
 from whatwhere.publish.tables import Cells, Number, computed_on, merged, on_dataset, write_table
 
 PHASES = ("forward", "fold", "solve", "cluster")
@@ -139,9 +138,8 @@ def _at(clusters: int | None) -> str:
 
 def _mean_clusters(own: pd.DataFrame, resamples: int, seed: int) -> Number:
     each = own.groupby("image").clusters.first()
-    images = len(each)
-    times = generator(seed, each.index).multinomial(images, np.full(images, 1 / images), size=resamples)
-    return Number.of(drawn(each.mean(), times @ each.to_numpy(float) / images))
+    often = times(len(each), resamples, generator(seed, each.index))
+    return Number.of(drawn(each.mean(), often @ each.to_numpy(float) / len(each)))
 
 
 def _scored(counts: pd.DataFrame, resamples: int, seed: int) -> Number:
