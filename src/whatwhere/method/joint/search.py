@@ -19,7 +19,7 @@ from whatwhere.artifacts.errors import InputError
 
 Search = Literal["auto", "exact", "faiss"]
 #: Locations from which on `search: auto` asks FAISS on a CPU. On one core and 384 channels it takes half of the exact
-#: search's time at 13,000 locations and a seventh at 53,000, and finds 99.7 % or more of the neighbours.
+#: search's time at 13,000 locations, a fifth to a seventh at 53,000, and finds 99.7 % or more of the neighbours.
 EXACT_LOCATIONS = 10_000
 #: Locations whose neighbours are looked up exactly as well, to say how many of them FAISS finds.
 CHECKED = 256
