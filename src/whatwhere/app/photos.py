@@ -6,14 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from whatwhere.artifacts.ahead import imported_ahead
 from whatwhere.artifacts.errors import InputError, line
 from whatwhere.artifacts.memory import free_bytes
 from whatwhere.artifacts.progress import between_bars, progress
@@ -93,7 +92,7 @@ def solve_photo(
     if protocol != "square" and max(height, width) > MOST_TIMES * min(height, width):
         raise InputError(f"expected one side at most {MOST_TIMES} times the other, got {height} × {width} px; crop it")
     # what K-means needs is read from the disk while the network is busy
-    Thread(target=import_module, args=("sklearn.cluster",)).start()
+    imported_ahead("sklearn.cluster", without=["pandas"])
     shown = view_image(image, view)
     features = capture(backbone, shown[None], values=pathway != "qk", joint=joint)
     if not features.layers:

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import zarr
+from typing import TYPE_CHECKING, Any
 
 from whatwhere.artifacts.again import again
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError, line
+
+if TYPE_CHECKING:
+    import zarr
 
 #: Of stores: 2 since arrays have coordinates, 3 since manifests guard themselves. A store of another one is not read.
 FORMAT = 3
@@ -73,6 +74,8 @@ def describe(store: Path, coordinates: Iterable[str], described: dict[str, Any])
         for file in sorted(store.rglob("*"))
         if file.is_file()
     }
+    import zarr
+
     opened = zarr.open_group(store, mode="r", use_consolidated=True)
     members = sorted((name, one) for name, one in opened.members(max_depth=None) if isinstance(one, zarr.Array))
     arrays = {name: _array(array) for name, array in members}

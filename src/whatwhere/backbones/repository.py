@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.catalogue import PRESETS
@@ -175,12 +176,28 @@ def unwritten(make: Callable[[], nn.Module]) -> nn.Module | None:
     """
     from whatwhere.backbones.uncompiled import without_compiler
 
-    with without_compiler(), torch.device("meta"):
+    with without_compiler(), torch.device("meta"), _Undrawn():
         network = make()
     stored = network.state_dict()
     if any(name not in stored for name, _ in network.named_buffers()):
         return None
-    return network.to_empty(device="cpu")
+    # `to_empty`, whose `empty_like` of a tensor without memory imports torch's symbolic algebra
+    return network._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+
+
+class _Undrawn(TorchFunctionMode):
+    """Drawing the numbers to start from does nothing: to tensors without memory, with all of torch's algebra of shapes
+    imported for it, it would not either."""
+
+    STEPS = frozenset(
+        getattr(torch.Tensor, step)
+        for step in ("normal_", "uniform_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_")
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"]
+        return args[0] if func in self.STEPS else func(*args, **kwargs or {})
 
 
 def moved(network: nn.Module, name: str, device: str) -> None:

@@ -63,25 +63,30 @@ def worth(
 def diffusion_map(
     rows: Float[np.ndarray, "token vector"], values: Float[np.ndarray, "vector"], steps: int = STEPS
 ) -> Float[np.ndarray, "token vector"]:
-    """X with each column times its eigenvalue to the power `steps`; negative ones count as none, and so does the first,
-    which says how much a token is walked to and not where it belongs.
+    """X, each column as long as its eigenvalue to the power `steps`; negative ones count as none, and so does the
+    first, which says how much a token is walked to and not where it belongs.
     """
     weights = np.clip(values, 0, None) ** steps
     weights[: len(weights) > 1] = 0
-    return rows * weights
+    return _at_unit_length(rows) * weights
 
 
 def modularities(
     rows: Float[np.ndarray, "token vector"], values: Float[np.ndarray, "vector"], partitions: Partitions
 ) -> dict[int, float]:
     """Of each partition on the graph `Σ λ u uᵀ` whose nodes all have the same degree, u the columns at unit length."""
-    columns = rows / np.linalg.norm(rows, axis=0)
+    columns = _at_unit_length(rows)
     found = {}
     for k, labels in partitions.items():
         members = np.eye(int(labels.max()) + 1)[labels]
         stays = (values[:, None] * np.square(columns.T @ members)).sum() / len(rows)
         found[k] = float(stays - np.square(members.mean(0)).sum())
     return found
+
+
+def _at_unit_length(rows: Float[np.ndarray, "token vector"]) -> Float[np.ndarray, "token vector"]:
+    lengths = np.linalg.norm(rows, axis=0)
+    return rows / np.where(lengths > 0, lengths, 1)
 
 
 def silhouettes(rows: Float[np.ndarray, "token vector"], partitions: Partitions) -> dict[int, float]:

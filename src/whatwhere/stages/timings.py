@@ -35,7 +35,8 @@ def time_methods(
     A solver's steps are alike: of many `timed_steps` are timed, and `solve` is reckoned from them, as `status` says:
     all steps, also of a method that ends where it has converged.
     """
-    forward_s, features = median(partial(capture, backbone, image[None], values=False, seeds=[0]))
+    values = any(method.get("pathway", "qk") != "qk" for method in methods.values())
+    forward_s, features = median(partial(capture, backbone, image[None], values=values, seeds=[0]))
     _warm_up(random_walk(features), list(methods.values()), regions)
     graphs: dict[str, tuple[float, Walks]] = {}
     found = {}

@@ -32,7 +32,8 @@ def write_vectors(
     settings: dict[str, Any],
 ) -> None:
     """`vectors` `[image, token, vector]` with the coordinate `value` `[image, vector]` (mean quotients, before Eq. 8),
-    and `history` `[image, step]` (the objective; only where there are steps). `status` says how each image's went.
+    and `history` `[image, step]` (the objective; only where there are steps), `weights` `[image, layer]` (only where
+    they were found from the graphs). `status` says how each image's went.
 
     `kind` is a solver's name, `method` its settings with `pathway`, `operator` and `layers`.
     """
@@ -54,6 +55,9 @@ def write_vectors(
     with create(output, settings, attributes, along) as store:
         X = np.stack([orthogonalise(s.vectors).numpy() for s in solutions])
         store.array("vectors", X.shape, "float32", ("image", "token", "vector"), run_images=len(ids))[:] = X
-        history = np.stack([s.history for s in solutions])
-        if history.size:
-            store.array("history", history.shape, "float32", ("image", "step"), run_images=len(ids))[:] = history
+        for name, axis, found in (
+            ("history", "step", np.stack([s.history for s in solutions])),
+            ("weights", "layer", np.stack([s.weights for s in solutions])),
+        ):
+            if found.size:
+                store.array(name, found.shape, "float32", ("image", axis), run_images=len(ids))[:] = found

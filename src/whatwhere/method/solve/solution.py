@@ -15,7 +15,8 @@ class Solution:
     """X of Eq. 3–4 on `grid`, before Eq. 8.
 
     `vectors` `[token, vector]`; `values` `[vector]`, the mean quotient over the graph set of each column;
-    `status` in words; `history` `[step]`, the objective of Eq. 4 where a solver descends it, else empty.
+    `status` in words; `history` `[step]`, the objective of Eq. 4 where a solver descends it, else empty;
+    `weights` `[layer]`, the shares of the graph set's layers where they were found from the graphs, else empty.
     """
 
     vectors: Float[Tensor, "token vector"]
@@ -23,6 +24,7 @@ class Solution:
     grid: tuple[int, int]
     status: str
     history: Float[np.ndarray, "step"] = field(default_factory=lambda: np.empty(0, np.float32))
+    weights: Float[np.ndarray, "layer"] = field(default_factory=lambda: np.empty(0))
 
     def __repr__(self) -> str:
         tokens = f"{self.grid[0]} × {self.grid[1]} tokens"
