@@ -12,7 +12,7 @@ help:
 	@echo "make test-all  the slow tests as well"
 	@echo "make check     linters, type check, and the docs with every link"
 	@echo "make docs      the site of README's docs/, offline  (build/site/index.html)"
-	@echo "make numbers   puts the tables, verdicts and figures of results/embedded (and real) into README and docs/"
+	@echo "make numbers   puts the tables, verdicts and figures of results/embedded (and real, beyond) into README and docs/"
 	@echo "make zoo       trains the small backbones again (hours; goes on where it was stopped)  (results/zoo/)"
 	@echo "make ship-zoo  makes what was trained the package's own"
 	@echo "make clean     takes $(VENV) away (results/ stays)"
@@ -80,7 +80,7 @@ docs: $(VENV)/test.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 numbers: $(VENV)/run.stamp
-	$(BIN)/python -m whatwhere.publish.pages results/embedded $(patsubst %/claims.csv,%,$(wildcard results/real/claims.csv))
+	$(BIN)/python -m whatwhere.publish.pages results/embedded $(patsubst %/claims.csv,%,$(wildcard results/real/claims.csv results/beyond/claims.csv))
 
 clean:
 	rm -rf $(VENV)

@@ -16,7 +16,7 @@ from whatwhere.artifacts.progress import progress
 
 Result = TypeVar("Result")
 
-REPEATS = 5
+REPEATS = 3
 #: What takes longer is timed once, its first run: warming up no longer shows.
 LONG_S = 1.0
 

@@ -31,7 +31,7 @@ from whatwhere.publish.tables import is_number
 DOCS = Path("docs")
 _BLOCK = re.compile(r"(<!-- numbers: (\{.*?\}) -->\n).*?(<!-- /numbers -->)", re.S)
 #: What an optional block says of a run that nobody has made.
-NOT_YET = "*Not here yet: run `config/real.yaml`, then `make numbers`.*"
+NOT_YET = "*Not here yet: run `config/{run}.yaml`, then `make numbers`.*"
 _PICTURE = re.compile(r"!\[[^]]*\]\((?:docs/)?([\w./-]+\.png)\)")
 
 
@@ -89,7 +89,7 @@ def _markdown(asked: str, docs: Path) -> str:
     path = docs / f"{block['table']}.csv"
     if not path.is_file():
         if block.get("optional"):
-            return NOT_YET
+            return NOT_YET.format(run=path.parent.name)
         raise InputError(f"{path}: expected a table that a page shows, found none; run: make numbers")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     for name, cells in (block.get("rows") or {}).items():

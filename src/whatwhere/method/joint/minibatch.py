@@ -23,6 +23,7 @@ from whatwhere.method.joint.loss import Graphs, paper_loss, released_loss, stack
 from whatwhere.method.joint.source import Source
 from whatwhere.method.joint.sparsity import Sparsity
 from whatwhere.method.joint.state import Rows, State
+from whatwhere.method.solve.adam import Adam
 
 Grid = tuple[int, int]
 LOSSES = {"paper": paper_loss, "released": released_loss}
@@ -118,10 +119,13 @@ def _steps(
     """`steps` steps of Adam on the rows of one batch, from where their images' moments stand."""
     tensors = {name: torch.from_numpy(array).to(device) for name, array in rows.items()}
     X = tensors["x"].requires_grad_(True)
-    optimiser = torch.optim.AdamW([X], lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    moments = {name: tensors[name] for name in ("exp_avg", "exp_avg_sq")}
-    # every image of a batch has been in one batch of each epoch before
-    optimiser.state[X] = {"step": torch.tensor(float(epoch * settings.steps)), **moments}
+    optimiser = Adam(
+        [X],
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        moments={name: [tensors[name]] for name in ("exp_avg", "exp_avg_sq")},
+        taken=epoch * settings.steps,  # every image of a batch has been in one batch of each epoch before
+    )
     weights = {"data_weight": settings.data_weight, "orthogonality_weight": settings.orthogonality_weight}
     losses = []
     for step in range(settings.steps):

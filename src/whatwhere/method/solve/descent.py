@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from whatwhere.artifacts.progress import progress
+from whatwhere.method.solve.adam import Adam
 from whatwhere.method.walk import Walks
 
 #: How often a descent is looked at, whether it has converged.
@@ -34,7 +35,7 @@ def descend(
     (`has_converged`): `parameters`, which have an axis of images where there are several, are then as that step left
     them, and the loss stays. The second answer is how many steps each image took.
     """
-    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    optimiser = Adam(parameters, learning_rate=learning_rate, fused=True)
     passes, weight = (accumulate, 1) if samples else (1, accumulate)
     history: list[Tensor] = []
     stops: dict[int, tuple[int, list[Tensor]]] = {}
