@@ -463,3 +463,13 @@ class TestTokensToPixels:
     def test_numbers_of_more_than_16_bits(self):
         with pytest.raises(InputError, match="40000"):
             tokens_to_pixels(np.array([[40000]]), 2, 2)
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_a_tiff_of_five_bands_is_no_picture(tmp_path, planes):
+    tifffile = pytest.importorskip("tifffile")
+    bands = np.zeros((8, 8, 5) if planes == "contig" else (5, 8, 8), np.uint8)
+    path = tmp_path / "bands.tif"
+    tifffile.imwrite(path, bands, photometric="rgb", planarconfig=planes, extrasamples=[0, 0])
+    with pytest.raises(InputError, match="got a TIFF of 5 channels of 8-bit whole numbers"):
+        read_image(path)

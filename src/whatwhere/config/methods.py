@@ -158,8 +158,8 @@ class Exact(Solver):
     kind: Literal["exact"]
     operator: Literal["normalised", "walk"] = "normalised"
     weights: Literal["equal", "trace", "agreement", "auto"] = "equal"
-    """Of the layers' graphs: all alike, as the paper, or found from the graphs: by the trace of each at the vectors that
-    all have in common, or by how much of its own vectors those hold. `auto` is the better of the two, as measured."""
+    """Of the layers' graphs: all alike, as the paper, or found from the graphs, by the trace of each at the vectors
+    that all have in common or by how much of its own vectors those hold. `auto` is the better of the two."""
     time: Annotated[float, Field(ge=0)] = 0
     """Columns of X have the length of their eigenvalue to this power, as in diffusion maps; 0 leaves them alike."""
 

@@ -12,6 +12,8 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from whatwhere.artifacts.errors import InputError
 
 PathLike = str | os.PathLike[str]
+#: TIFF's tag for channels of a pixel, and how many a picture may have: of more PIL takes the first three for colours.
+SAMPLES, MOST_CHANNELS = 277, 4
 
 
 @contextmanager
@@ -29,6 +31,8 @@ def opened(path: PathLike, expected: str, formats: tuple[str, ...]) -> Iterator[
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             file = Image.open(path, formats=formats)
         with file:
+            if file.format == "TIFF" and getattr(file, "tag_v2", {}).get(SAMPLES, 1) > MOST_CHANNELS:
+                raise refusal(path, expected, _unusual_tiff(path), "write the three that are red, green and blue")
             yield file
     except (InputError, MemoryError):
         raise
@@ -53,7 +57,7 @@ def _unusual_tiff(path: PathLike) -> str:
             file.seek(tags.next)
             tags.load(file)
             bits, kind = tags.get(258, (1,)), tags.get(339, (1,))
-            channels = tags.get(277, 1)
+            channels = tags.get(SAMPLES, 1)
     except Exception:  # whatever is no TIFF
         return ""
     numbers = {1: "whole numbers", 2: "signed whole numbers", 3: "floating-point numbers"}.get(kind[0], "numbers")
