@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.datasets import bsds500, camvid, folder, photos, scenes
+from whatwhere.datasets import bsds500, camvid, folder, load_dataset, photos, scenes
 from whatwhere.datasets.images import read_image
 from whatwhere.datasets.record import IGNORE
 
@@ -438,3 +438,17 @@ class TestScenes(DatasetContract):
     @pytest.fixture
     def load(self):
         return partial(scenes.load, "any", images=3, size_px=64, first_seed=0)
+
+
+def test_what_skip_leaves_out_is_what_limit_takes(tmp_path):
+    for name in "abcde":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    settings = {"kind": "folder", "root": tmp_path}
+    ids = [record.id for record in load_dataset("all", **settings).records]
+    first = load_dataset("first", **settings, limit=2)
+    rest = load_dataset("rest", **settings, skip=2)
+    assert [record.id for record in (*first.records, *rest.records)] == ids
+    assert "without the first 2" in rest.took
+    assert [record.id for record in load_dataset("some", **settings, skip=1, limit=3).records] == ids[1:4]
+    with pytest.raises(InputError, match="data set late: expected more than the 5 images that skip leaves out, got 5"):
+        load_dataset("late", **settings, skip=5)

@@ -51,7 +51,16 @@ class Photos(Strict):
     kind: Literal["photos"]
 
 
-class Folder(Strict):
+class Listed(Strict):
+    """A data set of which a part may be taken."""
+
+    limit: Positive | None = None
+    """Only so many, the first of the data set's own list, or by name where it has none."""
+    skip: Annotated[int, Field(ge=0)] = 0
+    """Leaves out so many first: the rest of a list that another data set begins."""
+
+
+class Folder(Listed):
     """A directory of one's own, with label maps under `labels_root` if there are any.
 
     With `classes`, labels mean the same in every image; without, they are segments of one image each.
@@ -62,53 +71,41 @@ class Folder(Strict):
     labels_root: Root | None = None
     classes: tuple[str, ...] = ()
     ignore_label: int | None = 255
-    limit: Positive | None = None
-    """Only so many, the first by name."""
 
 
-class Bsds500(Strict):
+class Bsds500(Listed):
     """BSDS500: photographs with several human segmentations each, under `root`."""
 
     kind: Literal["bsds500"]
     root: Root
     split: Literal["train", "val", "test"] = "val"
-    limit: Positive | None = None
-    """Only so many, the first of the list."""
 
 
-class CamVid(Strict):
+class CamVid(Listed):
     """CamVid: driving frames with 11 classes, under `root`."""
 
     kind: Literal["camvid"]
     root: Root
     split: Literal["train", "val", "test"] = "val"
-    limit: Positive | None = None
-    """Only so many, the first of the list."""
 
 
-class Voc(Strict):
+class Voc(Listed):
     """PASCAL VOC 2012: 21 classes with background, 1,449 images in `val`, downloaded into `root`; or a part of it."""
 
     kind: Literal["voc"]
     root: Root = Path("data/voc")
     split: Literal["train", "trainval", "val"] = "val"
-    limit: Positive | None = None
-    """Only so many, the first of the list (the paper's Table 2 uses 200)."""
-    skip: Annotated[int, Field(ge=0)] = 0
-    """Leaves out so many first: the rest of a list that another data set begins."""
 
 
-class CocoStuff27(Strict):
+class CocoStuff27(Listed):
     """COCO-Stuff in 27 coarse classes: the 2,175 curated images of val2017, downloaded into `root` once; or those of a
     folder `labels27` of coarse maps, or of COCO's own panoptic annotation, under `root`."""
 
     kind: Literal["cocostuff27"]
     root: Root = Path("data/coco")
-    limit: Positive | None = None
-    """Only so many, the first of the list."""
 
 
-class Coco(Strict):
+class Coco(Listed):
     """COCO val2017: 5,000 photographs with objects of 80 classes and captions, downloaded into `root` once; or one's
     own, in its format."""
 
@@ -116,18 +113,14 @@ class Coco(Strict):
     root: Root = Path("data/coco")
     annotations: Root | None = None
     """A file in COCO's format: then `root` is the folder of its photographs, and classes are its categories."""
-    limit: Positive | None = None
-    """Only so many, the first by number."""
 
 
-class Cityscapes(Strict):
+class Cityscapes(Listed):
     """Cityscapes: driving photographs with 27 classes, 500 in `val`; one unpacks its two archives in `root` oneself."""
 
     kind: Literal["cityscapes"]
     root: Root
     split: Literal["train", "val"] = "val"
-    limit: Positive | None = None
-    """Only so many, the first by city and name."""
 
 
 DatasetSettings = Annotated[

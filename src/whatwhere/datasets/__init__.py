@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.record import IGNORE, Dataset, Instance, Record
 from whatwhere.datasets.seen import digest_of_files
 from whatwhere.datasets.walk import files
@@ -14,9 +16,24 @@ from whatwhere.datasets.walk import files
 __all__ = ["IGNORE", "Dataset", "Instance", "Record", "class_names", "fingerprint", "load_dataset"]
 
 
-def load_dataset(name: str, *, kind: str, **values: Any) -> Dataset:
-    """The data set `name` of `kind` (a module of this package), with that kind's own settings."""
-    return import_module(f"whatwhere.datasets.{kind}").load(name, **values)
+def load_dataset(name: str, *, kind: str, skip: int = 0, **values: Any) -> Dataset:
+    """The data set `name` of `kind` (a module of this package), with that kind's own settings, without the first `skip`
+    of its records; a `limit` counts those after them.
+
+    Raises `InputError` where there are none after them, and whatever that kind's `load` does.
+    """
+    if skip and values.get("limit"):
+        values["limit"] += skip
+    found: Dataset = import_module(f"whatwhere.datasets.{kind}").load(name, **values)
+    if not skip:
+        return found
+    if skip >= len(found.records):
+        raise InputError(
+            f"data set {name}: expected more than the {skip:,} images that skip leaves out, got "
+            f"{len(found.records):,}; lower it"
+        )
+    took = ", ".join(part for part in (found.took, f"without the first {skip:,}") if part)
+    return replace(found, records=found.records[skip:], took=took)
 
 
 def class_names(*, kind: str, classes: Sequence[str] = (), **_: Any) -> tuple[str, ...]:

@@ -46,8 +46,8 @@ SPLITS = {"train": 1464, "val": 1449, "trainval": 2913}
 _NESTING = ("", "VOC2012", "VOCdevkit/VOC2012", "voc2012/VOCdevkit/VOC2012")
 
 
-def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = None, skip: int = 0) -> Dataset:
-    """The images that `ImageSets/Segmentation/<split>.txt` lists, in its order; the first `limit` of them after `skip`.
+def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = None) -> Dataset:
+    """The images that `ImageSets/Segmentation/<split>.txt` lists, in its order; the first `limit` of them.
 
     A list may be shorter than the published one: a part is a part. Without `SegmentationObject` there are no
     instances; where there is no `SegmentationClass` but the `SegmentationClassAug` of others, its labels are taken.
@@ -60,9 +60,7 @@ def load(name: str, *, root: PathLike, split: str = "val", limit: int | None = N
     that are not there; a label map that does not fit its image is one when it is read.
     """
     folder = next((Path(root) / level for level in _NESTING if (Path(root) / level / "ImageSets").is_dir()), Path(root))
-    ids = _ids(name, folder, split, limit and limit + skip)[skip:]
-    if not ids:
-        raise InputError(f"data set {name}: expected more than the {skip:,} images that skip leaves out; lower it")
+    ids = _ids(name, folder, split, limit)
     folders = _folders(folder)
     files = [_files(folders, id_) for id_ in ids]
     _check_present(name, [path for paths in files for path in paths])
