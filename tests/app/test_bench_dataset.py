@@ -31,7 +31,7 @@ from whatwhere.stages.matching import write_matching
 from whatwhere.stages.timings import time_methods
 
 TINY = Plan(images=(4, 8), vectors=5, batch_images=4, epochs=1)
-LINES = [(solver, pathway) for solver in ("minibatch", "global") for pathway in ("vv", "qk")]
+LINES = [(solver, pathway) for solver in ("minibatch", "global", "landmarks") for pathway in ("vv", "qk")]
 
 
 def run_here(job, folder, threads):
@@ -120,10 +120,12 @@ def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):
         assert run["locations"] == 256 * run["images"]
         assert run["seconds"] > 0
         assert run["peak_memory_gb"] > 0.1
-        expected = (
-            f"{run['images'] // 4} mini-batches of 30 steps" if run["solver"] == "minibatch" else "largest residual"
-        )
-        assert run["status"].startswith(expected)
+        expected = {
+            "minibatch": f"{run['images'] // 4} mini-batches of 30 steps",
+            "global": "largest residual",
+            "landmarks": "4 images solved, 1024 landmarks, largest residual",
+        }
+        assert run["status"].startswith(expected[run["solver"]])
     assert [(line["solver"], line["pathway"]) for line in measured["growth"]] == LINES
     assert all(line["mb_per_1000_images"] == pytest.approx(1000) for line in measured["growth"])  # as planted
 
@@ -131,7 +133,7 @@ def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):
 def test_solutions_of_one_size_are_scored_also_after_more_epochs(bench):
     scores = bench[0]["scores"]
     found = {(one["solver"], one["pathway"], one["epochs"]) for one in scores}
-    assert found == {("global", p, 0) for p in ("vv", "qk")} | {
+    assert found == {(solver, p, 0) for p in ("vv", "qk") for solver in ("global", "landmarks")} | {
         ("minibatch", p, e) for p in ("vv", "qk") for e in (1, 2, 8)
     }
     for one in scores:

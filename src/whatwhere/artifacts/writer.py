@@ -31,6 +31,7 @@ AXES = (
     "partition",
     "mask",
     "annotator",
+    "landmark",
     "y",
     "x",
     "step",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Name, Patterns, Positive, Share, Strict
 
@@ -99,6 +100,35 @@ class Global(Joint):
     """Columns of X have the length of their eigenvalue to this power, as in diffusion maps; 0 leaves them alike."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """Of Lanczos, relative to the eigenvalues."""
+
+
+class Landmarks(Joint):
+    """Eq. 3 over a sample of the set, by the operator `regularised`; every other image is extended to by itself."""
+
+    kind: Literal["landmarks"]
+    operator: Literal["regularised"] = "regularised"
+    sample: Positive = 50
+    """Images that are solved together, drawn by their ids."""
+    landmarks: Annotated[int, Field(ge=0)] = 2048
+    """Of the sample's locations so many stay for the others to be compared with, the price of each; 0: all."""
+    search: Literal["auto", "exact", "faiss"] = "auto"
+    """As of `global`, in the sample."""
+    time: Annotated[float, Field(ge=0)] = 2
+    """As of `global`."""
+    tolerance: Annotated[float, Field(gt=0)] = 1e-4
+    """Of Lanczos, relative to the eigenvalues."""
+
+    @model_validator(mode="after")
+    def _can_be_extended(self) -> Landmarks:
+        own = isinstance(self.graph, GraphSettings) and not self.graph.symmetric and not self.graph.slack
+        if self.graph != "paper" and not own:
+            words = "graph: expected `paper`, or intra, inter and threshold alone, for landmarks; leave the rest out"
+            raise PydanticCustomError("values", "{words}", {"words": words})
+        return self
+
+    def together(self, images: int) -> int | float:
+        """Those of the sample."""
+        return min(images, self.sample)
 
 
 class CrfSettings(Strict):

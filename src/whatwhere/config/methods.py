@@ -12,7 +12,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones.catalogue import preset_of
 from whatwhere.backbones.packaged import Packaged
 from whatwhere.config.base import Name, Patterns, Positive, Share, Strict
-from whatwhere.config.joint import Global, MiniBatch, ReleasedMiniBatch
+from whatwhere.config.joint import Global, Landmarks, MiniBatch, ReleasedMiniBatch
 from whatwhere.datasets.sources import SOURCES
 from whatwhere.method.rules import Rule
 from whatwhere.zoo import folder_of
@@ -278,6 +278,7 @@ MethodSettings = Annotated[
     | MiniBatch
     | ReleasedMiniBatch
     | Global
+    | Landmarks
     | Final
     | Largest
     | Truth

@@ -26,6 +26,7 @@ from whatwhere.method.joint.state import State, discard
 from whatwhere.method.joint.whole import solve_whole
 from whatwhere.method.joint.worker import Job, open_source, work
 from whatwhere.method.orthogonalise import rotation
+from whatwhere.stages.joint_landmarks import landmark_vectors
 
 #: Images whose X is in memory at a time while it is rotated.
 BLOCK_IMAGES = 64
@@ -52,8 +53,9 @@ def write_joint(
     (its loss).
 
     `inputs` are the manifests of the features of all shards, or of the images where a `backbone` is given, which is
-    then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released` or `global`. A
-    mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is there.
+    then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released`, `global` or
+    `landmarks`. A mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is
+    there.
 
     Raises `InputError` where another process solves the same, also one that outlived whoever started it.
     """
@@ -80,6 +82,8 @@ def write_joint(
     }
     if kind == "global":
         _write_global(source, output, method, sparsity, described, seed, settings)
+    elif kind == "landmarks":
+        _write_landmarks(source, output, method, sparsity, described, seed, settings)
     else:
         _write_batches(source, job, output, kind, method, described, settings)
 
@@ -93,17 +97,42 @@ def _write_global(
     seed: int,
     settings: dict[str, Any],
 ) -> None:
-    if not isinstance(source, Cached):
-        raise InputError("global solver: expected cached features, got a network; set features: cache")
     choice = {key: method[key] for key in ("vectors", "operator", "search", "tolerance")}
     found = solve_whole(
-        source, **choice, sparsity=sparsity, grid=described["grid"], seed=seed_for(seed, "solve", described["dataset"])
+        _cached(source),
+        **choice,
+        sparsity=sparsity,
+        grid=described["grid"],
+        seed=seed_for(seed, "solve", described["dataset"]),
     )
     # diffusion maps: a column weighs as its eigenvalue after `time` steps of the walk
     X = found.vectors * np.maximum(found.values, 0) ** method["time"]
     about, along = {**described, "status": found.status}, _along(source, found.values)
     with create(output, settings, about, along) as store:
         _write(store, X, np.eye(X.shape[2]))
+
+
+def _write_landmarks(
+    source: Source,
+    output: Path,
+    method: dict[str, Any],
+    sparsity: Sparsity,
+    described: dict[str, Any],
+    seed: int,
+    settings: dict[str, Any],
+) -> None:
+    known = {"dataset": described["dataset"], "seed": seed}
+    with (
+        landmark_vectors(_cached(source), output, method, sparsity, **known) as (X, values, status),
+        create(output, settings, {**described, "status": status}, _along(source, values)) as store,
+    ):
+        _write(store, X, np.eye(X.shape[2]))
+
+
+def _cached(source: Source) -> Cached:
+    if not isinstance(source, Cached):
+        raise InputError("global solver: expected cached features, got a network; set features: cache")
+    return source
 
 
 def _write_batches(

@@ -1,4 +1,4 @@
-"""How time and memory of the two solvers for a data set grow with its images, for both pathways (section 4.2)."""
+"""How time and memory of the solvers for a data set grow with its images, for both pathways (section 4.2)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import write_json
 
-SOLVERS = {"minibatch": "mini-batches", "global": "global"}
+SOLVERS = {"minibatch": "mini-batches", "global": "global", "landmarks": "landmarks"}
 PATHWAYS = {"vv": "V-V", "qk": "Q-K"}
 #: What each pathway is asked for in a sentence (sections 4.2.2 and 4.2.3).
 ASKED = {"vv": "what", "qk": "where"}
@@ -113,7 +113,9 @@ def _growth(found: Iterable[dict[str, Any]]) -> str:
 
 def _worth(scores: Iterable[dict[str, Any]]) -> str:
     rows = []
-    for one in sorted(scores, key=lambda one: (one["pathway"] == "qk", one["solver"] == "global", one["epochs"])):
+    for one in sorted(
+        scores, key=lambda one: (one["pathway"] == "qk", list(SOLVERS).index(one["solver"]), one["epochs"])
+    ):
         each = [
             f"{100 * one[name]:.1f} [{100 * one[f'{name}_low']:.1f}–{100 * one[f'{name}_high']:.1f}]"
             for name in ("what", "where")

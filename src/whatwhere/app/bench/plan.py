@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from whatwhere.app.bench.alone import FLOOR
 from whatwhere.artifacts.errors import InputError
-from whatwhere.config.methods import Global, MiniBatch
+from whatwhere.config.methods import Global, Landmarks, MiniBatch
 
 PATHWAYS = ("vv", "qk")
 #: Steps of Adam on each mini-batch, as in config.yaml: the released code's 5 need hundreds of epochs of a small set.
@@ -72,13 +72,15 @@ class Plan:
         for images in self.images:
             found.append(Run(images, FLOOR, PATHWAYS[0]))
             found += [Run(images, "minibatch", pathway, self.epochs) for pathway in PATHWAYS]
-            found += [Run(images, "global", pathway) for pathway in PATHWAYS]
+            found += [Run(images, solver, pathway) for solver in ("global", "landmarks") for pathway in PATHWAYS]
         longer = [times * self.epochs for times in TIMES_EPOCHS]
         return found + [Run(self.scored, "minibatch", pathway, epochs) for epochs in longer for pathway in PATHWAYS]
 
     def method(self, run: Run, layers: Sequence[str]) -> dict[str, Any]:
         """A run's settings, as of a configuration; `layers` are patterns."""
         shared: dict[str, Any] = {"pathway": run.pathway, "layers": tuple(layers), "vectors": self.vectors}
+        if run.solver == "landmarks":  # the smallest set is the sample of all
+            return Landmarks(kind="landmarks", **shared, search="exact", sample=self.images[0]).model_dump()
         if run.solver != "minibatch":
             return Global(kind="global", **shared, search="exact").model_dump()
         batches = run.epochs * -(-run.images // self.batch_images)

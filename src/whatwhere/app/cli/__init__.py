@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whatwhere.app.cli.arguments import as_options, complain
 from whatwhere.app.cli.bench import add_bench
+from whatwhere.app.cli.discover import add_discover
 from whatwhere.app.cli.photos import add_photo_commands, photo_with_dash
 from whatwhere.app.cli.plan import add_plan
 from whatwhere.artifacts.errors import InputError
@@ -24,6 +25,8 @@ EPILOGUE = """examples:
   whatwhere segment *.jpg --backbone dino-vits16 --clusters 6 --out regions
   whatwhere segment --prompts "a red car, a tree, sky" photo.jpg
   whatwhere instances photo.jpg
+  whatwhere discover photos/ --out found
+  whatwhere apply found new.jpg
   whatwhere plan --configfile config/paper.yaml
   whatwhere show results/embedded/features/scenes/zoo-dino
   whatwhere show --unused
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"whatwhere {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_photo_commands(commands)
+    add_discover(commands)
     show = commands.add_parser("show", help="what is in a store: names, shapes, chunks, settings, provenance")
     show.add_argument("path", type=Path, nargs="?", help="a .zarr store, its .json manifest, or a folder of them")
     show.add_argument("--verify", action="store_true", help="read every file and compare its hash")

@@ -39,6 +39,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     extract.set_defaults(run=_bench_extract)
     _add_bench_dataset(kinds)
     _add_bench_regions(kinds)
+    _add_bench_discover(kinds)
 
 
 def _add_bench_regions(kinds: argparse._SubParsersAction) -> None:
@@ -60,12 +61,33 @@ def _add_bench_regions(kinds: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_bench_regions)
 
 
+def _add_bench_discover(kinds: argparse._SubParsersAction) -> None:
+    command = kinds.add_parser(
+        "discover",
+        help="classes of one half of a labelled folder, scored there and in the other half, with seconds",
+        description="Solves every other photograph, extends to the others, and scores both halves.",
+        epilog="example: whatwhere bench discover --photos val --labels valannot --classes 11 --ignore 11",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--photos", type=Path, required=True, metavar="DIR")
+    command.add_argument("--labels", type=Path, required=True, metavar="DIR", help="label maps, NAME.png of each")
+    command.add_argument("--classes", type=positive_number, required=True, metavar="K", help="of the label maps")
+    command.add_argument(
+        "--ignore", type=whole_number, default=255, metavar="N", help="label that does not count (255)"
+    )
+    command.add_argument("--images", type=positive_number, default=50, metavar="N", help="of each half, at most (50)")
+    command.add_argument("--landmarks", type=positive_number, default=2048, metavar="M", help="as of discover (2048)")
+    command.add_argument("--backbone", default=SEEING, help=f"as of segment ({SEEING})")
+    command.set_defaults(run=_bench_discover)
+
+
 def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
     command = kinds.add_parser(
         "dataset",
         help="how time and memory of the solvers for a data set grow with its images",
-        description="Solves sets of rendered scenes by mini-batches and globally, for both pathways, each in a\n"
-        "process of its own, and scores the solutions of one size. Writes bench.json, bench.md and bench.png.\n"
+        description="Solves sets of rendered scenes by mini-batches, globally and by landmarks of as many images as\n"
+        "the smallest set has, for both pathways, each in a process of its own, and scores the solutions of one size.\n"
+        " Writes bench.json, bench.md and bench.png.\n"
         "The features lie in a temporary folder (TMPDIR) until the end.",
         epilog="examples:\n  whatwhere bench dataset\n  whatwhere bench dataset --images 8 16 32 --batch 8 --epochs 1\n"
         "  whatwhere bench dataset --backbone zoo-dino --images 64 128 256 512 --out growth --json",
@@ -133,6 +155,14 @@ def _bench_regions(options: argparse.Namespace) -> None:
     for name, table in bench_regions(load_backbone(options.backbone), **roots, images=options.images).items():
         table.to_csv(options.out / f"{name}.csv", index=False)
         print(f"{name}\n{table.to_string(index=False)}\n")
+
+
+def _bench_discover(options: argparse.Namespace) -> None:
+    from whatwhere.app.bench.halves import bench_halves
+
+    asked = {"most": options.images, "landmarks": options.landmarks, "backbone": options.backbone}
+    found = bench_halves(options.photos, options.labels, classes=options.classes, ignore_label=options.ignore, **asked)
+    print(json.dumps(found, indent=1))
 
 
 def _note(text: str) -> None:

@@ -197,7 +197,8 @@ def _recall(source: Rows, target: Rows, found: Int[Tensor, "location across"]) -
         image = torch.arange(others.start, others.stop).repeat_interleave(tokens)
         products.masked_fill_((own[:, None] == image).to(products.device), -torch.inf)
         best.offer(products, others.start * tokens)
-    return float((best.places[:, :, None] == found[some][:, None]).any(2).float().mean())
+    there = rows.any(1)  # a row of zeros, where images are padded, has no neighbours
+    return float((best.places[:, :, None] == found[some][:, None]).any(2)[there].float().mean()) if there.any() else 1.0
 
 
 class _Best:

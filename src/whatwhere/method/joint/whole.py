@@ -76,8 +76,20 @@ def solve_whole(
     M = joint_operator(graphs, images, grid)
     if operator == "regularised":
         M, scale = regularised(M)
-    first = np.random.default_rng(seed).standard_normal(locations, np.float32)
-    basis = min(locations, 2 * vectors + 20)
+    values, X, residual = leading(M, vectors, tolerance, seed)
+    status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search, recall)}"
+    return Whole((scale * X).reshape(images, -1, vectors), values.astype(np.float32), status)
+
+
+def leading(
+    M: LinearOperator | sparse.csr_array, vectors: int, tolerance: float, seed: int
+) -> tuple[Float[np.ndarray, "vector"], Float[np.ndarray, "location vector"], float]:
+    """The leading eigenvalues of a symmetric operator in order, their orthonormal vectors, and the largest residual.
+
+    Raises `InputError` where they do not converge.
+    """
+    first = np.random.default_rng(seed).standard_normal(M.shape[0], np.float32)
+    basis = min(M.shape[0], 2 * vectors + 20)
     try:
         values, X = eigsh(M, k=vectors, which="LA", v0=first, tol=tolerance, ncv=basis)
     except ArpackNoConvergence as error:
@@ -87,9 +99,7 @@ def solve_whole(
         ) from error
     order = np.argsort(-values, kind="stable")
     values, X = values[order], np.ascontiguousarray(X[:, order])
-    residual = float(np.linalg.norm(M @ X - X * values, axis=0).max())
-    status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search, recall)}"
-    return Whole((scale * X).reshape(images, -1, vectors), values.astype(np.float32), status)
+    return values, X, float(np.linalg.norm(M @ X - X * values, axis=0).max())
 
 
 def _search_words(source: Cached, sparsity: Sparsity, search: Search, recall: float) -> str:
