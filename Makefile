@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run unlock zoo ship-zoo test test-all check docs numbers clean
+.PHONY: help run unlock zoo ship-zoo test test-all check check-page docs explore-page numbers clean
 
 help:
 	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/; CONFIGFILE=mine.yaml: with it)"
@@ -13,6 +13,7 @@ help:
 	@echo "make check     linters, type check, and the docs with every link"
 	@echo "make docs      the site of README's docs/, offline  (build/site/index.html)"
 	@echo "make numbers   puts the tables, verdicts and figures of results/embedded (and real, beyond) into README and docs/"
+	@echo "make explore-page  the page of a photograph that the docs show  (docs/explored/)"
 	@echo "make zoo       trains the small backbones again (hours; goes on where it was stopped)  (results/zoo/)"
 	@echo "make ship-zoo  makes what was trained the package's own"
 	@echo "make clean     takes $(VENV) away (results/ stays)"
@@ -68,7 +69,18 @@ test: $(VENV)/test.stamp
 test-all:
 	$(MAKE) test SLOW=
 
-check: $(VENV)/test.stamp
+# npm checks the types of the page's modules, and lints them; CI= (empty): not where there is no npm
+PAGE := envs/javascript
+$(VENV)/page.stamp: $(PAGE)/package-lock.json $(VENV)/test.stamp
+	npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+check-page:
+	@if test -n "$(CI)" || command -v npm > /dev/null; then \
+	    $(MAKE) --no-print-directory $(VENV)/page.stamp && npm run --silent --prefix $(PAGE) check; \
+	else echo "no npm here: the page's modules are not checked"; fi
+
+check: $(VENV)/test.stamp check-page
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -78,6 +90,10 @@ check: $(VENV)/test.stamp
 
 docs: $(VENV)/test.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+explore-page: $(VENV)/run.stamp
+	$(BIN)/python -c 'from skimage import data; from whatwhere import explore; explore( \
+	    data.astronaut(), size_px=168, title="An astronaut").save("docs/explored/astronaut.html")'
 
 numbers: $(VENV)/run.stamp
 	$(BIN)/python -m whatwhere.publish.pages results/embedded $(patsubst %/claims.csv,%,$(wildcard results/real/claims.csv results/beyond/claims.csv))

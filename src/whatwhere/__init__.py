@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from whatwhere.artifacts import provenance
 
 if TYPE_CHECKING:
+    from whatwhere.app.explore.photos import explore
     from whatwhere.artifacts.run import open_run
 
 __version__ = provenance.VERSION
-__all__ = ["__version__", "open_run"]
+__all__ = ["__version__", "explore", "open_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from whatwhere.artifacts.run import open_run
 
         return open_run
+    if name == "explore":
+        from whatwhere.app.explore.photos import explore
+
+        return explore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,6 +25,7 @@ EPILOGUE = """examples:
   whatwhere segment *.jpg --backbone dino-vits16 --clusters 6 --out regions
   whatwhere segment --prompts "a red car, a tree, sky" photo.jpg
   whatwhere instances photo.jpg
+  whatwhere explore photo.jpg
   whatwhere discover photos/ --out found
   whatwhere apply found new.jpg
   whatwhere plan --configfile config/paper.yaml

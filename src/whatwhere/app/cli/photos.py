@@ -1,4 +1,4 @@
-"""`whatwhere segment` and `whatwhere instances`: one's own photographs."""
+"""`whatwhere segment`, `whatwhere instances` and `whatwhere explore`: one's own photographs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from whatwhere.method.rules import AUTO, RULES
 
 
 def add_photo_commands(commands: argparse._SubParsersAction) -> None:
-    """`segment` and `instances`."""
+    """`segment`, `instances` and `explore`."""
     shape = argparse.RawDescriptionHelpFormatter
     command = commands.add_parser(
         "segment",
@@ -30,6 +30,7 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
         formatter_class=shape,
     )
     _add_photo_arguments(command, out="segments")
+    _add_solving_arguments(command)
     command.add_argument(
         "--clusters", default="auto", type=cluster_count, metavar="K", help="auto (1 to 10) or a number"
     )
@@ -53,10 +54,23 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
         formatter_class=shape,
     )
     _add_photo_arguments(command, out="objects")
+    _add_solving_arguments(command)
     command.add_argument("--most", type=whole_number, default=100, metavar="N", help="masks in the file (100)")
     command.add_argument("--shown", type=whole_number, default=12, metavar="N", help="masks in the picture (12)")
     command.add_argument("--threshold", type=share, default=0.0, metavar="S", help="least score, a silhouette (0)")
     command.set_defaults(run=_instances)
+    command = commands.add_parser(
+        "explore",
+        help="a page for each of your own photographs: point at a patch and see what the network connects it with",
+        description="Writes NAME.html for each photograph, which opens in a browser without a network: where\n"
+        "each patch looks and what it resembles, by layer and head; eigenvectors, regions, random walks.\n"
+        "Where the folder holds several, index.html lists them.",
+        epilog="examples:\n  whatwhere explore cat.jpg\n"
+        "  whatwhere explore photos/ --backbone dino-vits16 --size 336 --out pages",
+        formatter_class=shape,
+    )
+    _add_photo_arguments(command, out="explored")
+    command.set_defaults(run=_explore)
 
 
 def photo_with_dash(arguments: Sequence[str]) -> str | None:
@@ -100,6 +114,12 @@ def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
         metavar="PX",
         help="short side, or side of the square, shown to the backbone (its own: see whatwhere backbones)",
     )
+    command.add_argument("--seed", type=whole_number, default=0)
+    command.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help=f"default: {out}")
+
+
+def _add_solving_arguments(command: argparse.ArgumentParser) -> None:
+    """What a page shows all of, and files one of."""
     command.add_argument(
         "--pathway",
         choices=["qk", "vv", "both"],
@@ -113,8 +133,6 @@ def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
         help="where regions end: at the image's own edges, or between the tokens that the backbone sees (image)",
     )
     command.add_argument("--solver", choices=["exact", "gradient", "released"], default="exact")
-    command.add_argument("--seed", type=whole_number, default=0)
-    command.add_argument("--out", type=Path, default=Path(out), metavar="DIR", help=f"default: {out}")
 
 
 def _phrases(text: str) -> tuple[str, ...]:
@@ -135,17 +153,28 @@ def _segment(options: argparse.Namespace) -> None:
         "prompts": options.prompts,
         "threshold": options.threshold or 0.0,
     }
-    _over(segment_photos, options, SPEAKING if options.prompts else SEEING, **asked)
+    _over(segment_photos, options, SPEAKING if options.prompts else SEEING, **asked, **_solving(options))
 
 
 def _instances(options: argparse.Namespace) -> None:
     from whatwhere.app.instances import detect_photos
 
-    _over(detect_photos, options, SEEING, most=options.most, shown=options.shown, threshold=options.threshold)
+    asked = {"most": options.most, "shown": options.shown, "threshold": options.threshold}
+    _over(detect_photos, options, SEEING, **asked, **_solving(options))
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from whatwhere.app.explore.photos import explore_photos
+
+    _over(explore_photos, options, SEEING)
+
+
+def _solving(options: argparse.Namespace) -> dict[str, Any]:
+    return {"pathway": options.pathway, "solver": options.solver, "borders": options.borders}
 
 
 def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) -> None:
-    """What both commands pass on; complains of each photo that could not be read."""
+    """What all of these commands pass on; complains of each photo that could not be read."""
     # before torch is imported: threads that wait for each other sleep. Where others use the cores too, those that spin
     # instead take them from each other: measured on two busy ones, six photographs in 80 s of the clock, and in 46
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -154,9 +183,6 @@ def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) 
         "backbone_settings": {"weights": options.weights} if options.weights else {},
         "vectors": options.vectors,
         "size_px": options.size,
-        "pathway": options.pathway,
-        "solver": options.solver,
-        "borders": options.borders,
         "seed": options.seed,
         "report": partial(print, flush=True),
         "warn": complain,

@@ -1,0 +1,23 @@
+// Of the modules of `whatwhere explore`'s pages; `npm run check` also checks their types.
+import js from "@eslint/js";
+
+const browser = [
+  "document", "globalThis", "Image", "ImageData", "matchMedia", "Option", "requestAnimationFrame", "HTMLElement",
+  "HTMLInputElement", "HTMLCanvasElement",
+];
+
+export default [
+  {
+    ...js.configs.recommended,
+    languageOptions: { globals: Object.fromEntries(browser.map((name) => [name, "readonly"])) },
+    rules: {
+      ...js.configs.recommended.rules,
+      "curly": ["error", "multi-line"],
+      "eqeqeq": "error",
+      "max-lines-per-function": ["error", { max: 70 }],
+      "no-shadow": "error",
+      "no-var": "error",
+      "prefer-const": "error",
+    },
+  },
+];

@@ -1,0 +1,69 @@
+"""Whole numbers as few bits: Rice codes, with the parameter that suits each list.
+
+A number n is written as n >> k ones, a zero and its k low bits; k goes before the list, in four bits. Lists lie in a
+stream one after the other, and whoever reads knows how long each is. `bits.js` of the page reads what is written here.
+"""
+
+from __future__ import annotations
+
+from base64 import b85encode
+
+import numpy as np
+from jaxtyping import Integer
+
+#: k lies in so many bits.
+PARAMETER_BITS = 4
+
+
+class Bits:
+    """A stream that numbers are written to."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        """Bits written so far."""
+        return self._length
+
+    def plain(self, numbers: Integer[np.ndarray, "..."] | int, width: int) -> None:
+        """Numbers from 0 to 2 ** `width` − 1, each in `width` bits."""
+        flat = np.atleast_1d(numbers).astype(np.int64).ravel()
+        self._add(((flat[:, None] >> np.arange(width - 1, -1, -1)) & 1).astype(np.uint8).ravel())
+
+    def rice(self, numbers: Integer[np.ndarray, "..."]) -> None:
+        """Numbers from 0 on, with the k that makes them shortest."""
+        flat = np.asarray(numbers, np.int64).ravel()
+        k = min(range(2**PARAMETER_BITS), key=lambda k: int((flat >> k).sum()) + k * len(flat))
+        self.plain(k, PARAMETER_BITS)
+        ones = flat >> k
+        starts = np.cumsum(ones + 1 + k) - (ones + 1 + k)
+        bits = np.zeros(int((ones + 1 + k).sum()) + 1, np.int8)
+        bits[starts] += 1
+        bits[starts + ones] -= 1  # no two codes end or begin at one place
+        bits = np.cumsum(bits, dtype=np.int8)[:-1].astype(np.uint8)
+        for place in range(k):
+            bits[starts + ones + 1 + place] = (flat >> (k - 1 - place)) & 1
+        self._add(bits)
+
+    def signed(self, numbers: Integer[np.ndarray, "..."]) -> None:
+        """Numbers of either sign: 0, −1, 1, −2, … are 0, 1, 2, 3, …"""
+        flat = np.asarray(numbers, np.int64)
+        self.rice(np.where(flat < 0, -2 * flat - 1, 2 * flat))
+
+    def bytes(self) -> bytes:
+        """The stream, filled up with zeros to a whole byte."""
+        return np.packbits(np.concatenate(self._parts)).tobytes() if self._parts else b""
+
+    def text(self) -> str:
+        """The stream as text that HTML may hold."""
+        return as_text(self.bytes())
+
+    def _add(self, bits: np.ndarray) -> None:
+        self._parts.append(bits)
+        self._length += len(bits)
+
+
+def as_text(data: bytes) -> str:
+    """Four bytes as five letters (base 85), without the sign that opens a tag: a comma stands in its place."""
+    return b85encode(data).decode("ascii").replace("<", ",")

@@ -1,0 +1,141 @@
+"""The walk of a single head in few bytes, so that no number shown is off by more than `BOUND` of its row's largest.
+
+    P = softmax(A·Bᵀ + 1·bᵀ) + corrections
+
+A and B are the leading directions of queries and keys less their means (of values: the same matrix twice), rounded to
+multiples of one step; b is what the mean query says of each key. What a key's mean adds is the same for a whole row
+and falls out of its softmax. The step is as coarse as leaves `CORRECTED` of all entries off by too much, and those
+follow one by one: so the bound holds by construction. A head that looks at few tokens needs no A and B: all of its
+entries are corrections, of zero.
+
+Measured, DINOv2 ViT-S/14 on 32 × 32 tokens, 12 layers, 6 heads, both pathways: the entries above the bound alone, by
+level, take 53 MB deflated (values look everywhere); so encoded every row takes 9 MB, rows of every second patch along
+each side 6.2 MB (as text a quarter more). Most of what is left are keys and values, which each row needs all of.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from whatwhere.app.explore.bits import Bits
+from whatwhere.method.walk import LayerWalk
+
+#: What an entry is off by at most, of the largest of its row: of what a reader takes for it before corrections, and of
+#: the true one.
+TOLERANCE, BOUND = 0.009, 0.0099
+#: Share of entries that follow one by one; and the one up to which they might all do.
+CORRECTED, FEW = 0.015, 0.2
+#: Steps are 2 ** (−e / 8), e in a byte; A's is finer by `FINER` where there are fewer rows than tokens.
+STEPS_PER_OCTAVE, FINER = 8, 2
+#: Step of b; and of the logarithm (to base 2) of a row's largest number, down from 1, in 12 bits.
+BIAS_STEP, LARGEST_STEP = 2.0**-8, 2.0**-7
+LARGEST_BITS = 12
+
+
+def rows_kept(grid: tuple[int, int], stride: int) -> Int[np.ndarray, "row"]:
+    """The tokens whose rows are kept: every `stride`-th along both sides, from the middle of the first few."""
+    rows, columns = (np.arange(min((stride - 1) // 2, side - 1), side, stride) for side in grid)
+    return (rows[:, None] * grid[1] + columns).ravel()
+
+
+def encoded(walk: LayerWalk, head: int, stride: int) -> Bits:
+    """Head `head` of a layer's walk in the shorter of both ways."""
+    source = walk.source[head].cpu().double().numpy() * walk.scale
+    target = walk.target[head].cpu().double().numpy()
+    kept = rows_kept(walk.grid, stride)
+    P = _softmax(source[kept] @ target.T)
+    same = torch.equal(walk.source, walk.target)
+    factored = _factored(P, source, target, kept, walk.scale if same else None)
+    if np.mean(P / P.max(1, keepdims=True) > TOLERANCE) > FEW:
+        return factored
+    return min(factored, _sparse(P), key=len)
+
+
+def _sparse(P: Float[np.ndarray, "row token"]) -> Bits:
+    """Rank 0, the largest of each row, and every entry."""
+    bits = Bits()
+    bits.plain(0, 8)
+    level = np.minimum(np.floor(-np.log2(P.max(1)) / LARGEST_STEP), 2**LARGEST_BITS - 1)
+    bits.plain(level.astype(np.int64), LARGEST_BITS)
+    _correct(bits, P, 2.0 ** (-level * LARGEST_STEP), np.zeros_like(P))
+    return bits
+
+
+def _factored(
+    P: Float[np.ndarray, "row token"],
+    source: Float[np.ndarray, "token channel"],
+    target: Float[np.ndarray, "token channel"],
+    kept: Int[np.ndarray, "row"],
+    symmetric: float | None,
+) -> Bits:
+    """Rank, step, b, B, A (unless its rows are B's), and the entries that are off."""
+    A, B, bias = _factors(source, target, symmetric)
+    bias = np.rint(bias / BIAS_STEP).astype(np.int64)
+    finer = FINER if symmetric is None and len(kept) < len(A) else 1
+    largest = P.max(1, keepdims=True)
+
+    def rounded(e: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A and B as whole numbers of steps, and the rows that a reader makes of them."""
+        step = 2.0 ** (-e / STEPS_PER_OCTAVE)
+        b = np.rint(B / step).astype(np.int64)
+        a = b[kept] if symmetric is not None else np.rint(A[kept] / step * finer).astype(np.int64)
+        return a, b, _softmax((a * (step * step / finer)) @ b.T.astype(float) + bias * BIAS_STEP)
+
+    e = 5 * STEPS_PER_OCTAVE
+    for _ in range(2):
+        errors = (np.abs(rounded(e)[2] - P) / largest).ravel()
+        last = int(len(errors) * (1 - CORRECTED))
+        off = float(np.partition(errors, last)[last])
+        e = int(np.clip(e + round(STEPS_PER_OCTAVE * math.log2(max(off, 1e-6) / TOLERANCE)), 0, 255))
+    a, b, base = rounded(e)
+    while e < 255 and TOLERANCE * (base.max(1, keepdims=True) / largest).max() > BOUND:
+        e += 1
+        a, b, base = rounded(e)
+    used = np.flatnonzero(b.any(0))
+    rank = int(used[-1]) + 1 if len(used) else 1
+    bits = Bits()
+    bits.plain(np.array([rank, e]), 8)
+    bits.signed(bias)
+    for matrix in (b,) if symmetric is not None else (b, a):
+        for column in matrix.T[:rank]:
+            bits.signed(column)
+    _correct(bits, P, base.max(1), base)
+    return bits
+
+
+def _factors(
+    source: Float[np.ndarray, "token channel"], target: Float[np.ndarray, "token channel"], symmetric: float | None
+) -> tuple[Float[np.ndarray, "token rank"], Float[np.ndarray, "token rank"], Float[np.ndarray, "token"]]:
+    """A, B and b, columns by decreasing weight; each side has half of it."""
+    mean, source, target = source.mean(0), source - source.mean(0), target - target.mean(0)
+    bias = target @ mean
+    if symmetric is not None:
+        U, weights, _ = np.linalg.svd(target * math.sqrt(symmetric), full_matrices=False)
+        return U * weights, U * weights, bias
+    (Qs, Rs), (Qt, Rt) = np.linalg.qr(source), np.linalg.qr(target)
+    U, weights, Vt = np.linalg.svd(Rs @ Rt.T)
+    return Qs @ (U * np.sqrt(weights)), Qt @ (Vt.T * np.sqrt(weights)), bias
+
+
+def _correct(
+    bits: Bits,
+    P: Float[np.ndarray, "row token"],
+    largest: Float[np.ndarray, "row"],
+    base: Float[np.ndarray, "row token"],
+) -> None:
+    """How many entries are off, the gaps between them (row after row), and how many times 2 · tolerance · largest."""
+    off = np.rint((P - base) / (2 * TOLERANCE * largest[:, None])).astype(np.int64).ravel()
+    places = np.flatnonzero(off)
+    bits.plain(len(places), 32)
+    if len(places):
+        bits.rice(np.diff(places, prepend=-1) - 1)
+        bits.signed(off[places])
+
+
+def _softmax(logits: Float[np.ndarray, "row token"]) -> Float[np.ndarray, "row token"]:
+    weights = np.exp(logits - logits.max(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
