@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ def _scored(book: Codebook, half: Sequence[Record], classes: int) -> dict[str, f
     counts, seconds, strangers = [], [], []
     for record in progress(half, "scoring"):
         image = record.image()
-        seen_s, seen = timed(lambda pixels=image: book.seen(pixels))
-        extend_s, one = timed(lambda found=seen: book.extend(found))
-        pixels_s, regions = timed(lambda pixels=image, found=one: to_pixels(book.book.assign(found), pixels, "tokens"))
+        seen_s, seen = timed(partial(book.seen, image))
+        extend_s, one = timed(partial(book.extend, seen))
+        pixels_s, regions = timed(partial(to_pixels, book.book.assign(one), image, "tokens"))
         counts.append(matching_counts(regions, record.labels()[0], clusters=classes, classes=classes))
         seconds.append((seen_s, extend_s, pixels_s))
         strangers.append(book.book.strangers(one))

@@ -27,7 +27,9 @@ class Adam:
         taken: int = 0,
     ) -> None:
         self.parameters = list(parameters)
-        self.options = {"lr": learning_rate, "weight_decay": weight_decay, "fused": fused}
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.fused = fused
         first, second = (
             list(moments[name]) if moments else [torch.zeros_like(parameter) for parameter in self.parameters]
             for name in ("exp_avg", "exp_avg_sq")
@@ -44,7 +46,19 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """One step along the gradients."""
-        gradients = [parameter.grad for parameter in self.parameters]
-        state = (*self.moments, [], self.taken)
-        shape = {"amsgrad": False, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "maximize": False}
-        adam(self.parameters, gradients, *state, **self.options, **shape, decoupled_weight_decay=True)
+        adam(
+            self.parameters,
+            [parameter.grad for parameter in self.parameters if parameter.grad is not None],
+            *self.moments,
+            [],
+            self.taken,
+            fused=self.fused,
+            decoupled_weight_decay=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )

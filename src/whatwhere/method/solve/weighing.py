@@ -31,9 +31,7 @@ Leading = Callable[[Sequence[Fold]], np.ndarray]
 Quotients = Callable[[Fold, np.ndarray], np.ndarray]
 
 
-def weighed(
-    walks: Walks, weights: str, leading: Leading, quotients: Quotients
-) -> tuple[tuple[Fold, ...], np.ndarray]:
+def weighed(walks: Walks, weights: str, leading: Leading, quotients: Quotients) -> tuple[tuple[Fold, ...], np.ndarray]:
     """The folds of an image, one for each resolution, and the weight of each of `walks.layers` (their sum is 1).
 
     Raises `InputError` for weights of another name.
