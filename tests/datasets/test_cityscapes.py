@@ -107,9 +107,9 @@ def test_what_is_no_photograph_does_not_count(root, short):
 
 def test_its_settings_are_what_load_takes():
     taken = set(signature(cityscapes.load).parameters) - {"name"}
-    assert set(Cityscapes.model_fields) == taken | {"kind"}
+    assert set(Cityscapes.model_fields) == taken | {"kind", "skip"}
     settings = Cityscapes(kind="cityscapes", root="/data").model_dump()
-    assert settings == {"kind": "cityscapes", "root": Path("/data"), "split": "val", "limit": None}
+    assert settings == {"kind": "cityscapes", "root": Path("/data"), "split": "val", "limit": None, "skip": 0}
 
 
 TO_DO = ("log in", "gtFine_trainvaltest.zip", "leftImg8bit_trainvaltest.zip", "https://www.cityscapes-dataset.com")

@@ -216,12 +216,13 @@ def test_what_the_sources_fetch_is_loaded(tmp_path, three):
 
 def test_its_settings_are_what_load_takes():
     taken = set(signature(coco.load).parameters) - {"name"}
-    assert set(Coco.model_fields) == taken | {"kind"}
+    assert set(Coco.model_fields) == taken | {"kind", "skip"}
     assert Coco(kind="coco").model_dump() == {
         "kind": "coco",
         "root": Path("data/coco"),
         "annotations": None,
         "limit": None,
+        "skip": 0,
     }
 
 

@@ -186,9 +186,9 @@ def test_what_the_sources_fetch_is_loaded(tmp_path, short):
 
 def test_its_settings_are_what_load_takes():
     taken = set(signature(cocostuff27.load).parameters) - {"name"}
-    assert set(CocoStuff27.model_fields) == taken | {"kind"}
+    assert set(CocoStuff27.model_fields) == taken | {"kind", "skip"}
     settings = CocoStuff27(kind="cocostuff27").model_dump()
-    assert settings == {"kind": "cocostuff27", "root": Path("data/coco"), "limit": None}
+    assert settings == {"kind": "cocostuff27", "root": Path("data/coco"), "limit": None, "skip": 0}
 
 
 # ------------------------------------------------------------------------------------------ what is wrong

@@ -238,7 +238,7 @@ def test_a_killed_solve_goes_on_with_the_same_result(finished, tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (state / "about.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)  # somewhere among its 300 batches
