@@ -92,7 +92,7 @@ def solve_photo(
     if protocol != "square" and max(height, width) > MOST_TIMES * min(height, width):
         raise InputError(f"expected one side at most {MOST_TIMES} times the other, got {height} × {width} px; crop it")
     # what K-means needs is read from the disk while the network is busy
-    imported_ahead("sklearn.cluster", without=["pandas"])
+    imported_ahead("sklearn.cluster", without=["pandas", "rich"])
     shown = view_image(image, view)
     features = capture(backbone, shown[None], values=pathway != "qk", joint=joint)
     if not features.layers:
