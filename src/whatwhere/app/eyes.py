@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.backbone import Backbone
+
 #: For regions and objects; for regions with names; and what works at once, as it comes with the package.
 SEEING, SPEAKING, SHIPPED = "dinov2-vits14", "zoo-clip", "zoo-dino"
 #: For regions with names, what has seen photographs.
@@ -17,3 +23,16 @@ def caution(backbone: str) -> str:
         return ""
     other = WELL_READ if model == "zoo/clip" else SEEING
     return f"{backbone} knows rendered scenes only and sees little in photographs; for them: --backbone {other}"
+
+
+def opened(backbone: str, settings: Mapping[str, Any], *, warn: Callable[[str], None]) -> Backbone:
+    """The loaded backbone of a command over photographs; `warn` is told what to know of it.
+
+    Raises `InputError` as `load_backbone` does.
+    """
+    from whatwhere.backbones import load_backbone
+
+    model = load_backbone(backbone, **settings)
+    if line := caution(backbone):
+        warn(line)
+    return model

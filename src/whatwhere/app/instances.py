@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from whatwhere.app.eyes import caution
+from whatwhere.app.eyes import opened
 from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, place_of, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.provenance import VERSION
-from whatwhere.backbones import load_backbone
 from whatwhere.evaluate.borders import Borders, masks_to_pixels
 from whatwhere.evaluate.instances import coco_results
 from whatwhere.publish.figures import instance_overlay
@@ -46,12 +45,10 @@ def detect_photos(
     `shown` masks. `choice` is `proposals`'s. Where the folder holds those of several, `instances.json` is all of them.
 
     Answers one line for each photo that could not be done. `report` gets a line a photo, `warn` what to know of the
-    backbone (`caution`).
+    backbone (`eyes.caution`).
     """
     check_output(out, photos)
-    model = load_backbone(backbone, **backbone_settings)
-    if line := caution(backbone):
-        warn(line)
+    model = opened(backbone, backbone_settings, warn=warn)
 
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The masks of one photograph, to be written; says how many."""

@@ -13,11 +13,11 @@ from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
-from whatwhere.app.eyes import caution
+from whatwhere.app.eyes import opened
 from whatwhere.app.photos import COMPRESS_LEVEL, check_output, each_photo, place_of, protocol_of, solve_photo
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
-from whatwhere.backbones import PRESETS, load_backbone
+from whatwhere.backbones import PRESETS
 from whatwhere.evaluate.borders import Borders, to_pixels
 from whatwhere.method.rules import AUTO, Rule
 from whatwhere.publish.figures import eigenvector_rgb, label_colours, named_overlay, region_overlay
@@ -47,14 +47,12 @@ def segment_photos(
 
     With `prompts`, regions get the name of the most probable, unless it is not above `threshold`. `choice` is
     `segment`'s. A bad photo leaves the others unharmed, and none of its own files behind. `report` gets a line a
-    photo, `warn` what to know of the backbone (`caution`).
+    photo, `warn` what to know of the backbone (`eyes.caution`).
     """
     check_output(out, photos)
     _check_prompts(prompts)
-    model = load_backbone(backbone, **backbone_settings)
+    model = opened(backbone, backbone_settings, warn=warn)
     texts = embedded(model, prompts) if prompts else None
-    if line := caution(backbone):
-        warn(line)
 
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The regions of one photograph, to be written; says how many and which names."""

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from whatwhere.app.explore.numbers import numbers_of
 from whatwhere.app.explore.writing import about, page, write_index, write_page
-from whatwhere.app.eyes import SEEING, caution
+from whatwhere.app.eyes import SEEING, opened
 from whatwhere.app.photos import check_output, each_photo, place_of, protocol_of
 from whatwhere.artifacts.words import bytes_words
 from whatwhere.backbones import load_backbone
@@ -77,12 +77,10 @@ def explore_photos(
     `numbers_of`'s.
 
     Answers one line for each photo that could not be done. `report` gets a line a photo, `warn` what to know of the
-    backbone (`caution`).
+    backbone (`eyes.caution`).
     """
     check_output(out, photos)
-    model = load_backbone(backbone, **backbone_settings)
-    if line := caution(backbone):
-        warn(line)
+    model = opened(backbone, backbone_settings, warn=warn)
 
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The numbers of one photograph, to be written; says how large the page is."""

@@ -30,7 +30,7 @@ from whatwhere.method.joint.sparsity import SIDES, Sparsity
 from whatwhere.method.joint.whole import REGULARISATION, leading, regularised
 from whatwhere.method.objective import resampling_matrix
 
-#: Landmarks by default. Measured, DINOv2 ViT-S/14 on CamVid and COCO: docs/discover.md.
+#: Landmarks by default.
 LANDMARKS = 2048
 #: Eigenvalues below this share of the largest are no classes' but noise: to be divided by, they are too small.
 LEAST_VALUE = 0.02

@@ -1,4 +1,4 @@
-"""Adam as torch has it, by its function: the class imports torch's compiler, which takes longer than most descents."""
+"""Adam as torch has it, by its function: the class imports torch's compiler at its first step, which takes seconds."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from whatwhere.method.walk import Fold, Walks, fold
 
 RULES = ("equal", "trace", "agreement", "auto")
 
-#: What `auto` is. The two are compared in Table A.
+#: What `auto` is. `config/beyond.yaml` compares the two.
 AUTO = "agreement"
-#: Turns of weights and vectors; measured, a weight moves by less than a hundredth of itself in the third.
+#: Turns of weights and vectors.
 TURNS = 3
 
 #: The leading eigenvectors `[token, vector]` of what folds stand for, on the grid of X.
