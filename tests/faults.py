@@ -71,8 +71,7 @@ def campaign(folder: Path, *, rounds: int, seed: int, bits: int) -> tuple[list[R
     rows += [(f"deleted in a store: {what}", *found, "named") for what, found in _deletions(root).items()]
     rows.append(("stores of another version", *_versions(root), "refused, with what to run"))
     rows.append(("photographs too large for the memory, in a batch", *_memory(folder), "a line; the others are done"))
-    rows += [(what, 1, found, said) for what, found, said in _disks(whole, expected)]
-    return rows, kills
+    return rows + _disks(whole, expected), kills
 
 
 def _write(path: Path, header: tuple[str, ...], rows: list[Any]) -> None:
@@ -240,6 +239,8 @@ def _memory(folder: Path) -> tuple[int, int]:
     return 1, int(well and there == {"a", "c"})
 
 
+FULL, BARRED = "a disk full in the middle of a run", "a read-only folder of results"
+NO_DISK = "not tried: no disk can be mounted here (unshare, tmpfs)"
 #: In a namespace of its own, where a small disk takes the place of the results: a run, more room, the run again.
 _SMALL_DISK = """
 mount -t tmpfs -o size={size}k none results || exit 77
@@ -259,21 +260,25 @@ cp -r results made
 """
 
 
-def _disks(whole: Project, expected: Any) -> list[tuple[str, int, str]]:
-    """A disk that is full in the middle, and one that is read-only; nothing where no small disk can be mounted."""
+def _disks(whole: Project, expected: Any) -> list[Row]:
+    """A disk that is full in the middle, and one that is read-only; where none can be mounted, that."""
     used = sum(file.stat().st_blocks for file in (whole.folder / "results").rglob("*") if file.is_file()) // 2
-    full = _on_disk(whole, _SMALL_DISK, used // 2, expected)
-    barred = _on_disk(whole, _READ_ONLY, 0, expected)
-    found = []
-    if full is not None:
-        lines, same = full
-        well = any("expected room on the disk" in line and "run again" in line for line in lines) and same
-        found.append(("a disk full in the middle of a run", int(well), "path and room named; with more room the same"))
-    if barred is not None:
-        lines, same = barred
-        well = len(lines) == 1 and "read-only" in lines[0] and same
-        found.append(("a read-only folder of results", int(well), "one line before any job; then the same"))
-    return found
+
+    def says_room(lines: list[str]) -> bool:
+        return any("expected room on the disk" in line and "run again" in line for line in lines)
+
+    def says_barred(lines: list[str]) -> bool:
+        return len(lines) == 1 and "read-only" in lines[0]
+
+    cases = [
+        (FULL, _SMALL_DISK, used // 2, says_room, "path and room named; with more room the same"),
+        (BARRED, _READ_ONLY, 0, says_barred, "one line before any job; then the same"),
+    ]
+    rows: list[Row] = []
+    for what, script, size, right, said in cases:
+        found = _on_disk(whole, script, size, expected)
+        rows.append((what, 1, int(right(found[0]) and found[1]), said) if found else (what, 0, 0, NO_DISK))
+    return rows
 
 
 def _on_disk(whole: Project, script: str, size: int, expected: Any) -> tuple[list[str], bool] | None:

@@ -146,6 +146,15 @@ def coco(segmentation, height=8, width=8):
     return "a.json", json.dumps([segmentation, height, width]).encode()
 
 
+def said(changes):
+    """Of an array's metadata what is another than it was written."""
+    return "a.json", json.dumps(changes).encode()
+
+
+def chunks(*shape):
+    return {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shape}}}
+
+
 def doubling(levels):
     lines = ["m0: &m0 [1, 2]", *(f"m{i}: &m{i} [*m{i - 1}, *m{i - 1}]" for i in range(1, levels))]
     return "a.yaml", "\n".join(lines).encode()
@@ -204,6 +213,25 @@ def artifact(path):
     return Store(path)
 
 
+def metadata(path):
+    """A store whose array has this metadata, with a manifest that describes it so: as one who writes both would."""
+    from whatwhere.artifacts import manifest
+    from whatwhere.artifacts.store import Store, create, remove
+
+    described = path.with_name("store.json")
+    with create(described, {}, {}, {"image": ["a"]}) as made:
+        made.array("regions", (1, 4), "int16", ("image", "token"))[:] = 0
+    file = described.with_suffix(".zarr") / "regions" / "zarr.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | json.loads(path.read_bytes())))
+    content = json.loads(described.read_text())
+    content["files"]["regions/zarr.json"] = (file.stat().st_size, manifest.digest(file))
+    described.write_text(json.dumps({**content, manifest.GUARD: manifest._guard(content)}))
+    try:
+        return Store(described).read("regions")
+    finally:
+        remove(described)
+
+
 def outline(path):
     from whatwhere.datasets.coco import _read_as_coco
     from whatwhere.datasets.coco_masks import mask_of
@@ -257,6 +285,12 @@ CASES = {
         artifact,
         lambda: ("a.json", b'{"format": 3, "files": {"../../etc/passwd": [1, ""]}, "arrays": {}, "coordinates": {}}'),
     ),
+    "array of 10^15 numbers": (metadata, lambda: said({"shape": [10**9, 10**6]})),
+    "array of 10^10 numbers in a chunk": (metadata, lambda: said({"shape": [1, 10**10], **chunks(1, 10**10)})),
+    "array of negative size": (metadata, lambda: said({"shape": [-1, 4]})),
+    "array of chunks without size": (metadata, lambda: said(chunks(0, 0))),
+    "array of a codec by path": (metadata, lambda: said({"codecs": [{"name": "os.system", "configuration": {}}]})),
+    "array of a type that calls": (metadata, lambda: said({"data_type": "object", "fill_value": "os.system"})),
     "outline of 10^12 px in a run": (outline, lambda: coco({"size": [8, 8], "counts": [10**12]})),
     "outline in runs that overflow": (outline, lambda: coco({"size": [8, 8], "counts": "~~~~~~~~~~~~~~~~"})),
     "outline far outside": (outline, lambda: coco([[0, 0, 1e9, 0, 1e9, 1e9]])),

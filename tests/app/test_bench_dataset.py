@@ -339,9 +339,10 @@ def test_help_has_examples_and_needs_no_torch():
 @pytest.mark.slow
 def test_from_the_command_line_in_processes_of_their_own(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(growth, "RATE_LOCATIONS", 64)
-    small = ["--images", "4", "8", "--batch", "4", "--vectors", "5", "--epochs", "1"]
+    small = ["--images", "4", "8", "--pathway", "vv", "--batch", "4", "--vectors", "5", "--epochs", "1"]
     main(["bench", "dataset", *small, "--out", str(tmp_path / "out"), "--json"])
     measured = json.loads(capsys.readouterr().out)
+    assert {run["pathway"] for run in measured["runs"]} == {"vv"}
     for run in measured["runs"]:
         assert 1e3 * run["peak_memory_gb"] >= run["anonymous_mb"] > 50
     assert (tmp_path / "out" / "bench.png").is_file()

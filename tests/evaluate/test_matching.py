@@ -3,18 +3,18 @@
 from itertools import permutations
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.evaluate.counted import counted_table
 from whatwhere.evaluate.matching import (
     COUNTS,
     UNMATCHED,
     accuracy,
     bootstrap_interval,
     class_iou,
-    counts_frame,
+    counted,
     greedy,
     hungarian,
     matching_counts,
@@ -241,9 +241,11 @@ class TestInterval:
 class TestFiles:
     def test_rows_and_counts_are_each_others_inverse(self):
         counts = random_counts(), np.triu(random_counts(seed=1), 2)  # the last clusters and first labels have none
-        frames = [counts_frame(one, name, "what") for one, name in zip(counts, "ab", strict=True)]
-        assert all(list(frame.columns) == COUNTS and (frame.pixels > 0).all() for frame in frames)
-        np.testing.assert_array_equal(stacked_counts(pd.concat(frames[::-1])), counts)
+        pieces = [counted(one, name, "what") for one, name in zip(counts[::-1], "ba", strict=True)]
+        table = counted_table(pieces, COUNTS)
+        assert list(table.columns) == COUNTS
+        assert (table.pixels > 0).all()
+        np.testing.assert_array_equal(stacked_counts(table), counts)
 
 
 def three_groups(seed=0, channels=5):

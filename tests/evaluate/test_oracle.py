@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from whatwhere.evaluate.oracle import bootstrap_interval, mean_iou, oracle_counts
+from whatwhere.evaluate.counted import counted_table
+from whatwhere.evaluate.oracle import COUNTS, bootstrap_interval, mean_iou, oracle_counts
 
 
 def counts(regions, labels, image="a", annotator=0):
-    frame = oracle_counts(np.array(regions), np.array(labels))
-    return frame.assign(image=image, annotator=annotator)
+    about = {"image": image, "annotator": annotator}
+    return counted_table([oracle_counts(np.array(regions), np.array(labels)) | about], COUNTS)
 
 
 def test_by_hand():
@@ -35,7 +36,7 @@ def test_ignored_pixels_do_not_count():
     frame = counts([[0, 0, 0, 1]], [[0, 0, -1, -1]])
     assert mean_iou(frame, shared_classes=True) == 1
     assert frame.actual.sum() == 2
-    assert oracle_counts(np.zeros((2, 2), int), np.full((2, 2), -1)).empty
+    assert not oracle_counts(np.zeros((2, 2), int), np.full((2, 2), -1))["label"].size
 
 
 def test_dataset_score_sums_counts_over_images():

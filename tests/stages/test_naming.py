@@ -13,12 +13,13 @@ from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.store import Store, create
 from whatwhere.datasets import IGNORE
 from whatwhere.datasets.images import tokens_to_pixels
+from whatwhere.evaluate.counted import counted_table
 from whatwhere.evaluate.matching import (
     COUNTS,
     bootstrap_interval,
     class_intervals,
     class_iou,
-    counts_frame,
+    counted,
     matching_counts,
     mean_iou,
 )
@@ -116,8 +117,7 @@ def confused(images, named, output):
 
 def counts_file(path, images):
     """Counts of names `[name, name]` by image, as `write_confusion` leaves them."""
-    frames = [counts_frame(np.array(counts), name, NAMED) for name, counts in images.items()]
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COUNTS)
+    table = counted_table([counted(np.array(counts), name, NAMED) for name, counts in images.items()], COUNTS)
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path, index=False)
     return str(path)
@@ -302,8 +302,8 @@ class TestConfusion:
         truth = np.array([0, 2, 1, 0, IGNORE])[labels]  # -1 is the last
         found = [tokens_to_pixels(one.reshape(GRID).astype(np.int16), 16, 24) for one in named]
         expected = [matching_counts(f, t, clusters=3, classes=3) for f, t in zip(found, truth, strict=True)]
-        frames = [counts_frame(counts, f"image-{i}", "named") for i, counts in enumerate(expected)]
-        pd.testing.assert_frame_equal(table, pd.concat(frames, ignore_index=True), check_dtype=False)
+        pieces = [counted(counts, f"image-{i}", "named") for i, counts in enumerate(expected)]
+        pd.testing.assert_frame_equal(table, counted_table(pieces, COUNTS), check_dtype=False)
         assert list(table.columns) == COUNTS
         ids, counts = counts_of([str(tmp_path / "c.parquet")])
         assert ids == images.ids

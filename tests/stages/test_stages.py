@@ -215,7 +215,7 @@ def test_another_rule_and_borders_of_the_image_are_settings(tmp_path):
     images, found = Store(paths["images"]), regions.read("regions", (0, 1)).reshape(4, 4)
     counts = oracle_counts(to_pixels(found, images.read("rgb", 0)), images.read("labels", 0)[0])
     own = rows["gradient"].query("image == 'image-0' and annotator == 0 and clusters == 2")
-    assert own.intersection.tolist() == counts.intersection.tolist()
+    assert own.intersection.tolist() == counts["intersection"].tolist()
     assert own.predicted.sum() == 64 * 64
 
 

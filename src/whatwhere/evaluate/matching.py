@@ -5,7 +5,7 @@ Counts of every image are added, then matched, then scored:
     counts = sum(matching_counts(regions, labels, clusters=27, classes=27) for regions, labels in images)
     mean_iou(counts, hungarian(counts)), accuracy(counts, hungarian(counts))
 
-Files keep the counts of each image (`counts_frame`, `stacked_counts`), which is what intervals are made of.
+Files keep the counts of each image (`counted`, `stacked_counts`), which is what intervals are made of.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.record import IGNORE
+from whatwhere.evaluate.counted import Counted
 from whatwhere.evaluate.resampling import times
 
 #: Class of a cluster that was matched to none.
@@ -148,17 +149,16 @@ def _resampled(
     return _ious(times(len(counts), resamples, rng) @ _shares(counts, given))
 
 
-def counts_frame(counts: Int[np.ndarray, "cluster label"], image: str, target: str, draw: int = 0) -> pd.DataFrame:
-    """Counts of one image as rows, columns `COUNTS`; those of 0 are left out."""
+def counted(counts: Int[np.ndarray, "cluster label"], image: str, target: str, draw: int = 0) -> Counted:
+    """Counts of one image as rows of a table, columns `COUNTS`; those of 0 are left out."""
     cluster, label = np.nonzero(counts)
     clusters, classes = counts.shape
     found = {"cluster": cluster, "label": label, "pixels": counts[cluster, label]}
-    about = {"image": image, "target": target, "draw": draw, "classes": classes, "clusters": clusters}
-    return pd.DataFrame(found).assign(**about)[COUNTS]
+    return {"image": image, "target": target, "draw": draw, "classes": classes, "clusters": clusters, **found}
 
 
 def stacked_counts(found: pd.DataFrame) -> Int[np.ndarray, "image cluster label"]:
-    """Counts from the rows of `counts_frame`, of one target and draw and at least one image, by their names."""
+    """Counts from the rows of `counted`, of one target and draw and at least one image, by their names."""
     images, places = np.unique(found.image, return_inverse=True)
     counts = np.zeros((len(images), int(found.clusters.iloc[0]), int(found.classes.iloc[0])), np.int64)
     np.add.at(counts, (places, found.cluster.to_numpy(int), found.label.to_numpy(int)), found.pixels.to_numpy(int))

@@ -13,20 +13,24 @@ from whatwhere.evaluate.resampling import times
 COUNTS = ["image", "annotator", "label", "intersection", "predicted", "actual"]
 
 
-def oracle_counts(regions: Int[np.ndarray, "y x"], labels: Int[np.ndarray, "y x"]) -> pd.DataFrame:
-    """Pixel counts of every label after oracle decoding, ignored pixels left out.
+def oracle_counts(
+    regions: Int[np.ndarray, "y x"], labels: Int[np.ndarray, "y x"]
+) -> dict[str, Int[np.ndarray, "label"]]:
+    """Pixel counts of every label after oracle decoding, ignored pixels left out: columns of `COUNTS` from `label` on.
 
-    Columns `label`, `intersection`, `predicted`, `actual`. Ties go to the lower label.
+    A label that is neither there nor given to a region has no row. Ties go to the lower label.
     """
     valid = labels != IGNORE
     overlap = _overlap(regions[valid], labels[valid])
-    given = overlap.argmax(1)
-    size = overlap.sum(1)
-    frame = pd.DataFrame({"label": np.arange(overlap.shape[1])})
-    frame["intersection"] = np.bincount(given, overlap.max(1, initial=0), minlength=len(frame)).astype(int)
-    frame["predicted"] = np.bincount(given, size, minlength=len(frame)).astype(int)
-    frame["actual"] = overlap.sum(0)
-    return frame[(frame.predicted > 0) | (frame.actual > 0)].reset_index(drop=True)
+    given, count = overlap.argmax(1), overlap.shape[1]
+    intersection, predicted = (
+        np.bincount(given, of_region, minlength=count).astype(int)
+        for of_region in (overlap.max(1, initial=0), overlap.sum(1))
+    )
+    actual = overlap.sum(0)
+    (label,) = np.nonzero((predicted > 0) | (actual > 0))
+    found = {"intersection": intersection, "predicted": predicted, "actual": actual}
+    return {"label": label, **{name: counts[label] for name, counts in found.items()}}
 
 
 def iou_of(counts: pd.DataFrame) -> pd.Series:

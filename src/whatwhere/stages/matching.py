@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 
-import pandas as pd
-
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store
 from whatwhere.datasets.images import tokens_to_pixels
-from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
+from whatwhere.evaluate.counted import counted_table
+from whatwhere.evaluate.matching import COUNTS, counted, matching_counts
 from whatwhere.evaluate.spatial import left_right
 from whatwhere.stages.set_images import has_labels, places
 
@@ -28,7 +27,7 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
     """
     grid, clusters = segments.attributes["grid"], segments.coordinate("partition")
     refined = "pixels" in segments.description["arrays"]
-    frames = [pd.DataFrame(columns=COUNTS)]
+    pieces = []
     draws = range(max(1, len(clusters) // len(PARTITIONS)))
     for number, store, index, name in _labelled(images, segments):
         classes = len(store.attributes["classes"])
@@ -36,15 +35,13 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
         truths = {"what": (labels, classes)}
         if len(clusters) > 1:
             truths["where"] = (left_right(labels, classes, least_px=least_px, ambiguous=float(ambiguous)), 2 * classes)
+        partitions = segments.read("pixels" if refined else "regions", number)
         for draw, (target, (truth, most)) in product(draws, truths.items()):
             partition = PARTITIONS[target] + len(PARTITIONS) * draw
-            if refined:
-                found = segments.read("pixels", number)
-            else:
-                found = tokens_to_pixels(segments.read("regions", (number, partition)).reshape(grid), *truth.shape)
+            found = partitions if refined else tokens_to_pixels(partitions[partition].reshape(grid), *truth.shape)
             counts = matching_counts(found, truth, clusters=clusters[partition], classes=most)
-            frames.append(counts_frame(counts, name, target, draw))
-    table = pd.concat(frames[1:] or frames, ignore_index=True)
+            pieces.append(counted(counts, name, target, draw))
+    table = counted_table(pieces, COUNTS)
     with replacing(output) as partial:
         table.to_parquet(partial, index=False)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store, create
 from whatwhere.backbones.stored import TOKENS
 from whatwhere.datasets.images import tokens_to_pixels
-from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
+from whatwhere.evaluate.counted import counted_table
+from whatwhere.evaluate.matching import COUNTS, counted, matching_counts
 from whatwhere.evaluate.names import BACKGROUND, in_names
 from whatwhere.evaluate.zeroshot import on_grid, recognise, region_features
 from whatwhere.stages.partitions import own_partition
@@ -75,13 +75,13 @@ def write_confusion(images: Store, named: Store, output: Path) -> None:
     """Pixels of each name in each true one, image by image (Parquet, `COUNTS`); empty without labels."""
     known = named.attributes
     names = known["names"]
-    frames = [pd.DataFrame(columns=COUNTS)]
+    pieces = []
     for i, name in enumerate(progress(images.ids, "comparing names")):
         if has_labels(images, i):
             truth = in_names(images.read("labels", (i, 0)), known["known"], names[1:])
             found = tokens_to_pixels(named.read("named", i).reshape(known["grid"]), *truth.shape)
             counts = matching_counts(found, truth, clusters=len(names), classes=len(names))
-            frames.append(counts_frame(counts, name, NAMED))
-    table = pd.concat(frames[1:] or frames, ignore_index=True)
+            pieces.append(counted(counts, name, NAMED))
+    table = counted_table(pieces, COUNTS)
     with replacing(output) as partial:
         table.to_parquet(partial, index=False)

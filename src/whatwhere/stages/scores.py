@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Int16
 
 from whatwhere.artifacts.atomic import replacing
@@ -13,6 +12,7 @@ from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import Store
 from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.borders import Borders, to_pixels
+from whatwhere.evaluate.counted import counted_table
 from whatwhere.evaluate.oracle import COUNTS, iou_of, oracle_counts
 
 #: Beside the counts: their IoU, K of the partition, whether it is the image's chosen one, which layers entered, and
@@ -23,7 +23,7 @@ OF_PARTITIONS = ["iou", "clusters", "chosen", "graphs", "named", "joined"]
 
 def write_scores(images: Store, regions: Store, output: Path) -> None:
     """Oracle counts of every image, annotator and partition; empty without labels."""
-    frames = [pd.DataFrame(columns=[*COUNTS, *OF_PARTITIONS])]
+    pieces = []
     depths = images.coordinate("annotators")
     known, clusters, chosen = regions.attributes, *(regions.coordinate(name) for name in ("partition", "chosen"))
     cuts = "joined" in regions.description["coordinates"]
@@ -39,9 +39,9 @@ def write_scores(images: Store, regions: Store, output: Path) -> None:
             if len(clusters) > 1:
                 of_partition["clusters"] = clusters[number]  # of masks it differs from image to image
             for annotator, truth in enumerate(truths):
-                counts = oracle_counts(pixels, truth).assign(image=name, annotator=annotator, **of_partition)
-                frames.append(counts)
-    table = pd.concat(frames[1:] or frames, ignore_index=True)
+                about = {"image": name, "annotator": annotator, **of_partition}
+                pieces.append(oracle_counts(pixels, truth) | about)
+    table = counted_table(pieces, [*COUNTS, "clusters", "chosen", "joined"])
     named = bool(images.attributes["classes"])
     table = table.assign(iou=iou_of(table).astype(float), graphs=known["graphs"], named=named)
     with replacing(output) as partial:

@@ -133,6 +133,8 @@ def _sentences(scores: Sequence[dict[str, Any]]) -> list[str]:
     found = []
     for pathway, asked in ASKED.items():
         here = [one for one in scores if one["pathway"] == pathway]
+        if not here:
+            continue
         ours = next(one for one in here if one["solver"] == "global")
         best = max((one for one in here if one["solver"] == "minibatch"), key=lambda one: one[asked])
         found.append(

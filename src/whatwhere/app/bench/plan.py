@@ -48,6 +48,7 @@ class Plan:
     epochs: int = 2
     device: str = "cpu"
     seed: int = 0
+    pathways: tuple[str, ...] = PATHWAYS
 
     def __post_init__(self) -> None:
         _check_sizes(self.images)
@@ -70,19 +71,21 @@ class Plan:
         """Every process, the last ones only for what their solutions are worth."""
         found = []
         for images in self.images:
-            found.append(Run(images, FLOOR, PATHWAYS[0]))
-            found += [Run(images, "minibatch", pathway, self.epochs) for pathway in PATHWAYS]
-            found += [Run(images, solver, pathway) for solver in ("global", "landmarks") for pathway in PATHWAYS]
+            found.append(Run(images, FLOOR, self.pathways[0]))
+            found += [Run(images, "minibatch", pathway, self.epochs) for pathway in self.pathways]
+            found += [Run(images, solver, pathway) for solver in ("global", "landmarks") for pathway in self.pathways]
         longer = [times * self.epochs for times in TIMES_EPOCHS]
-        return found + [Run(self.scored, "minibatch", pathway, epochs) for epochs in longer for pathway in PATHWAYS]
+        return found + [
+            Run(self.scored, "minibatch", pathway, epochs) for epochs in longer for pathway in self.pathways
+        ]
 
     def method(self, run: Run, layers: Sequence[str]) -> dict[str, Any]:
         """A run's settings, as of a configuration; `layers` are patterns."""
         shared: dict[str, Any] = {"pathway": run.pathway, "layers": tuple(layers), "vectors": self.vectors}
         if run.solver == "landmarks":  # the smallest set is the sample of all
             return Landmarks(kind="landmarks", **shared, search="exact", sample=self.images[0]).model_dump()
-        if run.solver != "minibatch":
-            return Global(kind="global", **shared, search="exact").model_dump()
+        if run.solver != "minibatch":  # by the operator that landmarks have, so that the two differ in the sample alone
+            return Global(kind="global", **shared, operator="regularised", search="exact").model_dump()
         batches = run.epochs * -(-run.images // self.batch_images)
         steps: dict[str, Any] = {"batch_images": self.batch_images, "batches": batches, "steps": STEPS, "start": START}
         return MiniBatch(kind="minibatch", **shared, **steps).model_dump()

@@ -27,8 +27,9 @@ from whatwhere.datasets.folder import image_paths
 from whatwhere.datasets.images import View, read_image, token_grid, view_image
 from whatwhere.datasets.record import Record
 from whatwhere.evaluate.borders import to_pixels
+from whatwhere.evaluate.counted import counted_table
 from whatwhere.evaluate.crf import STEGO, CrfSettings, refine
-from whatwhere.evaluate.oracle import mean_iou, oracle_counts
+from whatwhere.evaluate.oracle import COUNTS, mean_iou, oracle_counts
 from whatwhere.evaluate.outlines import covering, harmonic, outline_scores
 from whatwhere.method.choosing import diffusion_map, worth
 from whatwhere.method.cluster import cluster
@@ -118,12 +119,12 @@ def compared_borders(seen: Seen, name: str) -> list[dict[str, Any]]:
         start = perf_counter()
         pixels = work(regions, seen.image)
         seconds = perf_counter() - start
-        counts = [
-            oracle_counts(pixels, truth).assign(image=name, annotator=annotator)
+        pieces = [
+            oracle_counts(pixels, truth) | {"image": name, "annotator": annotator}
             for annotator, truth in enumerate(seen.truths)
         ]
         precision, recall = outline_scores(pixels, seen.truths)
-        scores = {"precision": precision, "recall": recall, "seconds": seconds, "counts": pd.concat(counts)}
+        scores = {"precision": precision, "recall": recall, "seconds": seconds, "counts": counted_table(pieces, COUNTS)}
         rows.append({"dataset": seen.dataset, "half": seen.half, "way": way, **scores})
     return rows
 

@@ -87,7 +87,7 @@ def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
         help="how time and memory of the solvers for a data set grow with its images",
         description="Solves sets of rendered scenes by mini-batches, globally and by landmarks of as many images as\n"
         "the smallest set has, for both pathways, each in a process of its own, and scores the solutions of one size.\n"
-        " Writes bench.json, bench.md and bench.png.\n"
+        "Writes bench.json, bench.md and bench.png.\n"
         "The features lie in a temporary folder (TMPDIR) until the end.",
         epilog="examples:\n  whatwhere bench dataset\n  whatwhere bench dataset --images 8 16 32 --batch 8 --epochs 1\n"
         "  whatwhere bench dataset --backbone zoo-dino --images 64 128 256 512 --out growth --json",
@@ -98,6 +98,7 @@ def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--images", **sizes, metavar="N", help="sizes of the sets: multiples of the smallest (32 64 128 256)"
     )
+    command.add_argument("--pathway", choices=["vv", "qk"], help="one of the two alone")
     command.add_argument("--vectors", type=whole_number, default=50, metavar="C", help="eigenvectors (50)")
     command.add_argument("--batch", type=whole_number, default=16, metavar="N", help="images of a mini-batch (16)")
     command.add_argument("--epochs", type=whole_number, default=2, metavar="N", help="passes of the mini-batches (2)")
@@ -137,9 +138,10 @@ def _bench_extract(options: argparse.Namespace) -> None:
 def _bench_dataset(options: argparse.Namespace) -> None:
     from whatwhere.app.bench.dataset import bench_dataset
     from whatwhere.app.bench.page import check_output, page, write_page
-    from whatwhere.app.bench.plan import Plan
+    from whatwhere.app.bench.plan import PATHWAYS, Plan
 
-    plan = Plan(tuple(options.images), options.vectors, options.batch, options.epochs, options.device)
+    sizes = (tuple(options.images), options.vectors, options.batch, options.epochs, options.device)
+    plan = Plan(*sizes, pathways=(options.pathway,) if options.pathway else PATHWAYS)
     check_output(options.out)
     measured = bench_dataset(options.backbone, plan, settings={"weights": options.weights}, report=_note)
     write_page(measured, options.out)
