@@ -31,7 +31,7 @@ from whatwhere.artifacts.manifest import place
 from whatwhere.artifacts.store import Store
 
 #: Few images and methods, all stages: seconds a run.
-SETTINGS = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 12}}, "features": {"run_images": 1}}
+SETTINGS = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 6}}, "features": {"run_images": 1}}
 HEADER = ("fault", "tried", "as it should", "what that is")
 #: Ends whatever a fault made hang.
 PATIENCE_S = 600

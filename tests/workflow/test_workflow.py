@@ -460,7 +460,7 @@ def test_a_download_is_planned_once_and_ones_own_copy_never(tmp_path):
 
 @pytest.mark.usefixtures("cold")
 def test_a_killed_run_is_taken_up_again_with_the_same_results(tmp_path):
-    images = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 40}}, "features": {"run_images": 1}}
+    images = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 20}}, "features": {"run_images": 1}}
     whole = Project(tmp_path / "whole", **images)
     whole.run()
     killed = Project(tmp_path / "killed", **images)

@@ -37,6 +37,8 @@ class Row(Strict):
     """Of `oracle`: the row is of the one of these methods that is best on `chosen_on`; `method` is one of them."""
     chosen_on: Name | None = None
     """A data set whose images the row is not scored on."""
+    chosen_clusters: Positive | None = None
+    """They are compared there with so many clusters; null: with each image's own."""
     crf: bool = False
     """Of `matching`: with a CRF."""
     naming: Name | None = None

@@ -75,7 +75,8 @@ def _chosen(row: dict[str, Any], counts: Mapping[tuple[str, str, str], pd.DataFr
     each = {}
     for method in row["among"]:
         found = counts[row["chosen_on"], row["backbone"], method]
-        own = found[found.chosen.astype(bool)]
+        clusters = row.get("chosen_clusters")
+        own = found[found.clusters == clusters if clusters else found.chosen.astype(bool)]
         each[method] = mean_iou(own, shared_classes=bool(own.named.all())) if len(own) else -1.0
     best = max(each, key=lambda method: each[method])  # the first of equals
     return best, f"{best}, the best of {len(each)} on {row['chosen_on']}"
@@ -185,7 +186,7 @@ def write_seconds_table(csv: Path, given: Mapping[str, Sequence[str]], *, table:
     machines = sorted({m["machine"] for m in measured})
     notes = [
         f"Ours on {'; '.join(machines)}." if machines else "Nothing was timed on this run.",
-        "One image; the median of five for what takes under a second. A solver's steps are alike: where How says so, "
+        "One image; the median of three for what takes under a second. A solver's steps are alike: where How says so, "
         "the seconds of all of them are reckoned from some.",
     ]
     columns = ["Total, ours (s)", *heads.values(), "Image (px)", "Graphs", "How"]
