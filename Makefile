@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run unlock zoo ship-zoo test test-all check check-page docs explore-page numbers clean
+.PHONY: help run unlock zoo ship-zoo test test-all check check-code check-types check-workflow check-docs check-page docs \
+    explore-page numbers clean
 
 help:
 	@echo "make run       own environment in $(VENV), then: snakemake --cores all  (results/; CONFIGFILE=mine.yaml: with it)"
@@ -80,12 +81,21 @@ check-page:
 	    $(MAKE) --no-print-directory $(VENV)/page.stamp && npm run --silent --prefix $(PAGE) check; \
 	else echo "no npm here: the page's modules are not checked"; fi
 
-check: $(VENV)/test.stamp check-page
+# -j2 for two at a time
+check: check-code check-types check-workflow check-docs check-page
+
+check-code: $(VENV)/test.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+check-types: $(VENV)/test.stamp
 	$(BIN)/mypy
+
+check-workflow: $(VENV)/test.stamp
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+check-docs: $(VENV)/test.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 docs: $(VENV)/test.stamp
