@@ -133,7 +133,41 @@ def test_who_is_killed_takes_the_parent_and_its_children_along(script, tmp_path)
     assert not list(tmp_path.glob("warm-*"))
 
 
-def test_a_job_with_more_threads_starts_over_by_itself(parent, script, tmp_path):
+POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: How many threads each library says that it has, and sums of many numbers, which depend on that.
+COUNTS = """
+import json, sys
+warm = "numpy" in sys.modules
+import numpy as np, threadpoolctl, torch
+x = torch.randn(400, 3000, generator=torch.Generator().manual_seed(0))
+sums = [(x @ x.T).sum().item(), torch.nn.functional.softmax(x, 0).sum().item(), float((x.numpy() @ x.numpy().T).sum())]
+pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+print(json.dumps({"warm": warm, "torch": torch.get_num_threads(), "pools": pools, "sums": sums}))
+"""
+
+
+def test_a_child_has_the_threads_that_its_environment_says(script):
+    """As a process of its own would: as many in every library, and the same sums."""
+    parent = Warm(("numpy", "torch"))
+    environment = {name: value for name, value in os.environ.items() if name != SOCKET}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(SOCKET, raising=False)
+        path = parent.start()
+    try:
+        for threads in (1, 2):
+            given = {**environment, **dict.fromkeys(POOLS, str(threads))}
+            child, alone = (
+                json.loads(ran([*before, *script(COUNTS)], env=given).stdout) for before in (launcher(path), [])
+            )
+            assert (child.pop("warm"), alone.pop("warm")) == (True, False)
+            assert child == alone
+            assert child["torch"] == threads
+            assert set(child["pools"]) == {threads}
+    finally:
+        parent.stop()
+
+
+def test_a_job_with_more_threads_than_its_environment_says_starts_over(parent, script, tmp_path):
     log = tmp_path / "a.log"
     body = f"from whatwhere.artifacts.job import job\nwith job({str(log)!r}, %d):\n"
     body += "    print('numpy' in sys.modules, sys.argv[1:])"

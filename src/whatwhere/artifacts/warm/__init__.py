@@ -3,7 +3,7 @@
 Of a run's hundreds of jobs most work for a second or less, and importing torch takes four, with diffusers twelve. The
 parent (`parent.py`) imports them once, and a launcher (`client.py`) that stands before a job's command asks it for a
 child that runs this command: with the command's own arguments, folder, environment, streams and exit status. Where
-no parent is there, or it must not serve (another environment, more threads than one), the launcher runs it itself.
+no parent is there, or it must not serve (another environment), the launcher runs it itself.
 """
 
 from __future__ import annotations

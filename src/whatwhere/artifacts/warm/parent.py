@@ -25,7 +25,7 @@ from typing import Any
 #: What may differ between a command's environment and this process's: it is read when a command runs, not at an import.
 FREE = {"PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "WHATWHERE_WARM"}
 FREE |= {"LINES", "COLUMNS", "PYTEST_CURRENT_TEST"}
-#: And what has to be 1, or not there.
+#: And what a child is told of: all that are given say the same.
 THREADS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"}
 THREADS |= {"GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
 #: Seconds that a launcher may take to say what it wants.
@@ -47,9 +47,14 @@ class Asked:
         theirs, now = self.environment, os.environ
         names = before.keys() | theirs.keys() | now.keys()
         differ = {name for name in names if theirs.get(name) not in (before.get(name), now.get(name))}
-        one = all(theirs.get(name, "1") == "1" for name in THREADS)
         script = len(self.command) > 1 and (self.command[1] == "-m" or not self.command[1].startswith("-"))
-        return one and script and differ <= FREE | THREADS and self.command[0] == sys.executable
+        return bool(self.threads) and script and differ <= FREE | THREADS and self.command[0] == sys.executable
+
+    @property
+    def threads(self) -> int:
+        """That the libraries are to have; 0 where not all are to have as many."""
+        said = {self.environment[name] for name in THREADS if name in self.environment} or {"1"}
+        return int(said.pop()) if len(said) == 1 and max(said).isdecimal() else 0
 
 
 class Parent:
@@ -186,11 +191,22 @@ def become(asked: Asked, searched: list[str], environment: dict[str, str]) -> No
     module = arguments[0] == "-m"
     sys.argv = arguments[1:] if module else arguments
     sys.path[:] = [os.getcwd() if module else os.path.dirname(os.path.abspath(arguments[0])), *places, *searched]
-    said = {"LOADED_THREADS": 1}  # for `job`: with how many threads the libraries were loaded
+    _take(asked.threads)
+    said = {"LOADED_THREADS": asked.threads}  # for `job`: how many threads the libraries have
     if module:
         runpy.run_module(arguments[1], said, run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(arguments[0], said, run_name="__main__")
+
+
+def _take(threads: int) -> None:
+    """What the libraries read from the environment as they were loaded: one thread for each."""
+    if threads > 1:
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(threads)
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads)
 
 
 def _ended(run: Callable[[], None]) -> int:
