@@ -175,6 +175,12 @@ def _explore(options: argparse.Namespace) -> None:
         return
     from whatwhere.app.explore.photos import explore_photos
 
+    for path in options.photos:
+        if path.is_dir() and not any(map(_is_photo, path.iterdir())):
+            raise InputError(
+                f"{path}: expected photographs, or a folder that whatwhere discover wrote (with codebook.json), got "
+                "neither; name another"
+            )
     options.out = options.out or Path("explored")
     _over(explore_photos, options, SEEING)
 

@@ -40,7 +40,7 @@ _OURS = re.compile(r"[0-9a-f]{24}\.(js|jpg)")
 
 @dataclass(frozen=True)
 class Shown:
-    """A photograph in the index: the key of its files, its name, height and width, and its classes with their shares."""
+    """A photograph in the index: the key of its files, its name, height and width, and classes with their shares."""
 
     key: str
     name: str
@@ -160,7 +160,7 @@ def _connections_text(found: Connections, landmarks: int) -> str:
     return bits.text()
 
 
-def _merged(shares: Sequence[tuple[int, float]], names: Names) -> list[list[float]]:
+def _merged(shares: Sequence[tuple[int, float]], names: Names) -> list[list[int]]:
     """Classes that are shown with their shares, the largest first, in thousandths."""
     found: dict[int, float] = {}
     for number, share in shares:

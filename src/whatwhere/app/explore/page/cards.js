@@ -56,19 +56,24 @@ export function cards(list, album, found) {
 function card(album, one) {
   const item = document.createElement("li");
   const link = document.createElement("a");
+  const square = document.createElement("span");
   const frame = document.createElement("span");
   const mark = document.createElement("span");
   const [rows, columns] = one.grid;
   link.href = addressOf(album, one.photo, one.patch);
   link.title = `${album.facts.photos[one.photo][1]}, ${placeOf(one.patch, one.grid)}`;
+  const [, , height, width] = album.facts.photos[one.photo];
+  square.className = "square"; // all are as high, so that what is below stays where it is
   frame.className = "thumb";
+  frame.style.width = `${Math.min(1, width / height) * 100}%`;
   mark.className = "mark";
   mark.style.left = `${(((one.patch % columns) + 0.5) / columns) * 100}%`;
   mark.style.top = `${((Math.floor(one.patch / columns) + 0.5) / rows) * 100}%`;
   mark.style.width = `${100 / columns}%`;
   mark.style.height = `${100 / rows}%`;
   frame.append(thumbnail(album, one.photo), mark);
-  link.append(frame, `${one.weight.toFixed(2)} `, chip(album, one.class));
+  square.append(frame);
+  link.append(square, `${one.weight.toFixed(2)} `, chip(album, one.class));
   item.append(link);
   return item;
 }

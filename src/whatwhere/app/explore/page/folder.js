@@ -37,9 +37,10 @@ async function follow() {
   const asked = new URLSearchParams(location.hash.slice(1));
   const number = album.numberOf(asked.get("photo") ?? "");
   byId("failed").hidden = true;
+  byId("opened").hidden = false;
   byId("one").hidden = number < 0;
-  document.documentElement.dataset.shown = number < 0 ? "" : `${number}`;
   if (number < 0) return;
+  about(number);
   try {
     const photo = await album.open(number);
     const source = /** @type {HTMLImageElement} */ (byId("source"));
@@ -53,13 +54,13 @@ async function follow() {
     const point = Number(asked.get("patch") ?? middle);
     state.choice = { ...state.choice, number, pins: [], point: point >= 0 && point < photo.tokens ? point : middle };
     before = { patch: "", picture: "" };
-    about(number);
     state.tell();
     byId("one").scrollIntoView();
     canvas("photo").focus({ preventScroll: true });
     document.documentElement.dataset.open = `${number}`;
   } catch (error) {
     byId("failed").hidden = false;
+    byId("opened").hidden = true;
     byId("failed").textContent = `Expected a file of this photograph beside the page, got none that can be read: ${error}`;
   }
 }
