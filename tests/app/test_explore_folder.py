@@ -157,7 +157,7 @@ def key_of(out, name):
 def test_a_patch_has_the_class_of_most_of_it():
     labels = np.zeros((6, 9), np.uint8)
     labels[:3, 3:] = 2
-    labels[4:, :2] = 1
+    labels[3:, :2] = 1
     assert patch_classes(labels, (2, 3)).tolist() == [[0, 2, 2], [1, 0, 0]]
     assert patch_classes(labels[::3, ::3], (4, 6))[::2, ::2].tolist() == labels[::3, ::3].tolist()  # more than pixels
 
@@ -247,7 +247,13 @@ def test_it_is_seen_as_its_codebook_was(album, once, capsys, more):
 
 def test_a_damaged_codebook(found, capsys):
     (found / "codebook.json").write_text("{}")
-    assert "codebook.json" in refused(["explore", found], capsys)
+    assert "codebook.json: expected" in refused(["explore", found], capsys)
+
+
+def test_without_its_page_of_classes_there_is_no_link_to_it(found):
+    (found / "classes.html").unlink()
+    main(["explore", str(found), "--out", str(found.parent / "elsewhere")])
+    assert "classes.html" not in (found.parent / "elsewhere" / "index.html").read_text("utf-8")
 
 
 # ---------------------------------------------------------------------------------------------- size
@@ -264,9 +270,9 @@ def test_a_thousand_photographs_are_a_small_index(tmp_path):
     photos = [
         Shown(f"{n:024x}", f"holidays/IMG_{n:04}", (3024, 4032), [(c, 0.2) for c in range(5)]) for n in range(1000)
     ]
-    without = write_index(tmp_path, [], [], plain(12), title="", about={"backbone": "", "weights": "", "most": 6})
-    least = without.stat().st_size
-    file = write_index(tmp_path, photos, [], plain(12), title="", about={"backbone": "", "weights": "", "most": 6})
+    about = {"backbone": "", "weights": "", "most": 6, "classes": ""}
+    least = write_index(tmp_path, [], [], plain(12), title="", about=about).stat().st_size
+    file = write_index(tmp_path, photos, [], plain(12), title="", about=about)
     assert least < 50_000
     assert file.stat().st_size - least < 120 * 1000
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from whatwhere.app.discover.codebook import Codebook
-from whatwhere.app.discover.folder import BOOK, NAMES, book_state
+from whatwhere.app.discover.folder import BOOK, NAMES, book_state, existing
 from whatwhere.app.discover.names import Names, plain, read_names
 from whatwhere.app.explore.album import (
     LAYOUT,
@@ -60,9 +60,10 @@ def explore_found(folder: Path, out: Path, *, report: Callable[[str], None]) -> 
     `report` gets a line a photograph that was done, and a last one. Raises `InputError` for a folder that `discover`
     did not write.
     """
-    photos, failures = labelled_photos(folder)
+    book = Codebook.load(existing(folder / BOOK))
+    state = book_state(folder)
+    photos, failures = labelled_photos(folder, state)
     check_output(out, [one.photo for one in photos])
-    book, state = Codebook.load(folder / BOOK), book_state(folder)
     sample = sampled(book, state, photos, out)
     used = digest(LAYOUT, str(MOST), state, *(one.id for one in sample))
     keys = {one.photo: digest(used, one.content, one.labels) for one in photos}
@@ -108,9 +109,13 @@ def _index(work: _Work, done: Sequence[Labelled], sample: Sequence[Sampled]) -> 
     names = _names(work.folder, book.classes)
     marks = [_marked(work, one, places.get(one.content, -1)) for one in sample]
     shown = [Shown(work.keys[one.photo], one.name, one.size, list(enumerate(one.shares.tolist()))) for one in done]
-    about = {"backbone": work.book.asked.backbone, "weights": book.about["weights"], "most": MOST}
-    if (page := work.folder / "classes.html").is_file():
-        about["classes"] = Path(os.path.relpath(page.resolve(), work.out.resolve())).as_posix()
+    page = work.folder / "classes.html"
+    about = {
+        "backbone": work.book.asked.backbone,
+        "weights": book.about["weights"],
+        "most": MOST,
+        "classes": Path(os.path.relpath(page.resolve(), work.out.resolve())).as_posix() if page.is_file() else "",
+    }
     top = Path(os.path.commonpath([one.photo.parent for one in done])).name
     return write_album(work.out, shown, marks, names, title=top or "Photographs", about=about)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from whatwhere.app.discover.folder import ARCHIVE, BOOK, book_state, existing, photo_state
+from whatwhere.app.discover.folder import ARCHIVE, BOOK, photo_state
 from whatwhere.app.discover.maps import read_labelled
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
@@ -35,12 +35,12 @@ def is_found(folder: Path) -> bool:
     return (folder / BOOK).is_file()
 
 
-def labelled_photos(folder: Path) -> tuple[list[Labelled], list[str]]:
-    """All that are labelled by the folder's codebook and are still what they were, by name; and a line for each other.
+def labelled_photos(folder: Path, state: str) -> tuple[list[Labelled], list[str]]:
+    """All that are labelled by the folder's codebook (`book_state`) and are still what they were, by name; and a line
+    for each other.
 
-    Raises `InputError` for a folder that `discover` did not write, and where none is left.
+    Raises `InputError` where none is left.
     """
-    state = book_state(existing(folder / BOOK).parent)
     there = folder / ARCHIVE
     archives = [one for one in files(there) if one.suffix == ".npz"] if there.is_dir() else []
     found, odd = list[Labelled](), list[str]()
