@@ -48,7 +48,9 @@ def targets_of(images: Iterable[tuple[Seen, Int[np.ndarray, "landmark"]]]) -> Ta
     Raises `InputError` where there are none, and for images of different layers.
     """
     parts: dict[str, list[tuple[Tensor, ...]]] = {}
-    names, ids, counts = None, [], []
+    names: tuple[str, ...] = ()
+    ids: list[str] = []
+    counts: list[int] = []
     for image, places in images:
         names = names or image.names
         _check(image, names)
