@@ -104,3 +104,17 @@ def labels_of(text, shape):
     runs = bits.plain(32)
     lengths = bits.rice(runs) + 1
     return np.repeat(bits.rice(runs), lengths).reshape(shape)
+
+
+def photo_of(text):
+    """What the file of a photograph of a folder hands over: its key, and facts."""
+    found = re.fullmatch(r'whatwhere\.photo\("(\w+)", (\{.*\})\);\n', text)
+    return found[1], json.loads(found[2])
+
+
+def connections_of(facts, pathway, landmarks):
+    """Landmarks, -1 where there is none, and weights: each `[token, connection]`."""
+    bits, shape = Reader(bytes_of(facts[pathway])), (facts["grid"][0] * facts["grid"][1], facts["count"])
+    places = [bits.plain(landmarks.bit_length()) - 1 for _ in range(shape[0] * shape[1])]
+    weights = [bits.plain(8) / 255 for _ in range(shape[0] * shape[1])]
+    return np.array(places).reshape(shape), np.array(weights).reshape(shape)

@@ -2,7 +2,8 @@
 import js from "@eslint/js";
 
 const browser = [
-  "document", "globalThis", "Image", "ImageData", "matchMedia", "Option", "requestAnimationFrame", "HTMLElement",
+  "addEventListener", "document", "globalThis", "Image", "ImageData", "location", "matchMedia", "Option",
+  "requestAnimationFrame", "URLSearchParams", "HTMLElement",
   "HTMLInputElement", "HTMLCanvasElement",
 ];
 

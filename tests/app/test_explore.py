@@ -333,15 +333,22 @@ def test_a_name_cannot_write_into_the_page(wide):
     assert facts_of(text)["backbone"] == facts["backbone"]
 
 
-def test_modules_are_joined_in_the_order_of_their_imports():
-    code = joined("main")
+@pytest.mark.parametrize("name", ["main", "folder"])
+def test_modules_are_joined_in_the_order_of_their_imports(name):
+    code = joined(name)
     assert not re.findall(r"^(import|export) ", code, re.M)
-    for file in PAGE.glob("*.js"):
-        head = file.read_text().splitlines()[0]
-        assert code.count(head) == 1, file.name
-    assert code.index("class Bits") < code.index("class Head") < code.index("class Numbers")
+    assert code.index("class Bits") < code.index("class Numbers" if name == "main" else "class Album")
+    assert code.index("class State") < code.index("new State(")
     names = re.findall(r"^(?:class|function|const|let) (\w+)", code, re.M)
     assert len(names) == len(set(names)), "a name twice at the top of the joined module"
+
+
+def test_every_module_is_in_a_page_once():
+    pages = [joined("main"), joined("folder")]
+    for file in PAGE.glob("*.js"):
+        head = file.read_text().splitlines()[0]
+        counts = [code.count(head) for code in pages]
+        assert max(counts) == 1, file.name
 
 
 def test_every_file_of_the_page_is_in_the_wheel():

@@ -4,44 +4,20 @@ Needs Chromium (Debian's) and Playwright's Python package. Where they are not th
 set). Pictures of the page lie in build/screens afterwards.
 """
 
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from tests.app.test_explore import HUNDREDTH, off, written
 from tests.app.test_photos import picture
+from tests.browsing import SCREENS, SIZES, Opened
 from whatwhere.app.explore import means
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import random_walk
 
-SCREENS = Path(__file__).parents[2] / "build" / "screens"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--disable-extensions"]
-SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 #: Grid of the page of the transformer.
 ROWS, COLUMNS = 8, 12
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        sync_playwright = None
-    if not CHROMIUM or sync_playwright is None:
-        missing = "Chromium" if sync_playwright else "Playwright's Python package"
-        assert not os.environ.get("CI"), f"in CI the pages are tested in a browser, and there is no {missing}"
-        pytest.skip(f"no {missing} here: install Debian's chromium, and requirements-dev.txt")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -54,52 +30,6 @@ def file(seen, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "a picture.html"
     path.write_text(seen[0], "utf-8")
     return path
-
-
-class Opened:
-    """A page in the browser, and what it said and asked for since it was opened."""
-
-    def __init__(self, browser, file, size, **context):
-        self.context = browser.new_context(viewport=dict(zip(("width", "height"), size, strict=True)), **context)
-        self.context.set_default_timeout(120_000)  # where other tests use the cores too
-        self.page = self.context.new_page()
-        self.said, self.asked = [], []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-ready]")
-        self.asked = [url for url in self.asked if not url.startswith("data:") and url != file.as_uri()]
-
-    def choice(self):
-        self.settle()
-        return self.page.evaluate("whatwhere.state.choice")
-
-    def settle(self):
-        """Until what was chosen is drawn."""
-        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def drawn(self, canvas):
-        """What a canvas holds."""
-        self.settle()
-        return self.page.evaluate("(id) => document.getElementById(id).toDataURL()", canvas)
-
-    def place(self, canvas, row, column):
-        """Where the middle of a patch is, once it is in view."""
-        self.page.locator(f"#{canvas}").scroll_into_view_if_needed()
-        box = self.page.locator(f"#{canvas}").bounding_box()
-        return box["x"] + (column + 0.5) / COLUMNS * box["width"], box["y"] + (row + 0.5) / ROWS * box["height"]
-
-    def point(self, canvas, row, column):
-        self.page.mouse.move(*self.place(canvas, row, column))
-
-    def numbers(self, call):
-        return np.array(self.page.evaluate(f"Array.from(whatwhere.numbers.{call})"))
-
-    def slide(self, name, key, times=1):
-        self.page.focus(f"#{name}")
-        for _ in range(times):
-            self.page.keyboard.press(key)
 
 
 @pytest.fixture(params=SIZES)

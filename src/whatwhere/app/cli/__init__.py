@@ -28,6 +28,7 @@ EPILOGUE = """examples:
   whatwhere explore photo.jpg
   whatwhere discover photos/ --out found
   whatwhere apply found new.jpg
+  whatwhere explore found
   whatwhere plan --configfile config/paper.yaml
   whatwhere show results/embedded/features/scenes/zoo-dino
   whatwhere show --unused

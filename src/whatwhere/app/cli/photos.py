@@ -64,13 +64,17 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
         help="a page for each of your own photographs: point at a patch and see what the network connects it with",
         description="Writes NAME.html for each photograph, which opens in a browser without a network: where\n"
         "each patch looks and what it resembles, by layer and head; eigenvectors, regions, random walks.\n"
-        "Where the folder holds several, index.html lists them.",
+        "Where the folder holds several, index.html lists them.\n\n"
+        "Of a folder that `whatwhere discover` wrote: DIR/explore/index.html, on which a patch of any photograph\n"
+        "shows its strongest connections in others, with the folder's own classes and network. Goes on where it\n"
+        "was interrupted.",
         epilog="examples:\n  whatwhere explore cat.jpg\n"
-        "  whatwhere explore photos/ --backbone dino-vits16 --size 336 --out pages",
+        "  whatwhere explore photos/ --backbone dino-vits16 --size 336 --out pages\n"
+        "  whatwhere discover photos/ --out found && whatwhere explore found",
         formatter_class=shape,
     )
-    _add_photo_arguments(command, out="explored")
-    command.set_defaults(run=_explore)
+    _add_photo_arguments(command, out="explored, or explore/ in a folder of discover")
+    command.set_defaults(run=_explore, out=None)
 
 
 def photo_with_dash(arguments: Sequence[str]) -> str | None:
@@ -164,9 +168,42 @@ def _instances(options: argparse.Namespace) -> None:
 
 
 def _explore(options: argparse.Namespace) -> None:
+    from whatwhere.app.explore.found import is_found
+
+    if any(map(is_found, options.photos)):
+        _explore_found(options)
+        return
     from whatwhere.app.explore.photos import explore_photos
 
+    for path in options.photos:
+        if path.is_dir() and not any(map(_is_photo, path.iterdir())):
+            raise InputError(
+                f"{path}: expected photographs, or a folder that whatwhere discover wrote (with codebook.json), got "
+                "neither; name another"
+            )
+    options.out = options.out or Path("explored")
     _over(explore_photos, options, SEEING)
+
+
+def _explore_found(options: argparse.Namespace) -> None:
+    """All photographs of a folder of `discover`, as its codebook sees them."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as below: before torch is imported
+    from whatwhere.app.explore.folder import explore_found
+    from whatwhere.app.explore.found import is_found
+
+    given = [name for name in ("backbone", "weights", "size") if getattr(options, name) is not None]
+    if len(options.photos) > 1 or given:
+        got = f"{len(options.photos)} of them" if len(options.photos) > 1 else f"--{given[0]}"
+        raise InputError(
+            f"{next(filter(is_found, options.photos))}: expected a folder of whatwhere discover alone, seen as its "
+            f"codebook was, got {got}; leave all else out"
+        )
+    (folder,) = options.photos
+    failures = explore_found(folder, options.out or folder / "explore", report=partial(print, flush=True))
+    for failure in failures:
+        complain(failure)
+    if failures:
+        sys.exit(2)
 
 
 def _solving(options: argparse.Namespace) -> dict[str, Any]:

@@ -171,22 +171,30 @@ class Codebook:
         found._book = book
         return found
 
-    def seen(self, pixels: UInt8[np.ndarray, "y x 3"]) -> Seen:
-        """What the network says of one photograph, all of which it is shown."""
+    def seen(self, pixels: UInt8[np.ndarray, "y x 3"], *, pathway: str = "") -> Seen:
+        """What the network says of one photograph, all of which it is shown, for the codebook's pathway or another."""
         from whatwhere.backbones.capture import capture
         from whatwhere.method.joint.seen import seen
 
         asked, backbone = self.asked, self.backbone
+        pathway = pathway or asked.pathway
+        shown, name = self._shown(pixels)
+        noise = [seed_for(asked.seed, "noise", name)]
+        features = capture(backbone, shown[None], values=pathway != "qk", seeds=noise)
+        return seen(features, name, pathway=pathway, patterns=asked.layers)
+
+    def id_of(self, pixels: UInt8[np.ndarray, "y x 3"]) -> str:
+        """By which a photograph is known again, seen or not: a hash of what the network is shown of it."""
+        return self._shown(pixels)[1]
+
+    def _shown(self, pixels: UInt8[np.ndarray, "y x 3"]) -> tuple[UInt8[np.ndarray, "_ _ 3"], str]:
         view = self._view()
         height, width = pixels.shape[:2]
         if view.protocol != "square" and max(height, width) > MOST_TIMES * min(height, width):
             got = f"{height} × {width} px; crop it"
             raise InputError(f"expected one side at most {MOST_TIMES} times the other, got {got}")
         shown = view_image(pixels, view)
-        name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
-        noise = [seed_for(asked.seed, "noise", name)]
-        features = capture(backbone, shown[None], values=asked.pathway != "qk", seeds=noise)
-        return seen(features, name, pathway=asked.pathway, patterns=asked.layers)
+        return shown, hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
 
     def _view(self) -> View:
         """How photographs are shown: of a codebook that was read as its sample was, whatever is usual by now."""

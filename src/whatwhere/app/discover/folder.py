@@ -53,7 +53,7 @@ def discover_folder(
     check_output(out, list(photos))
     book = _book(out, folder, photos, asked, warn)
     names = _names(out, book.book.classes)
-    state = _state(out)
+    state = book_state(out)
     left = [photo for photo, name in photos.items() if not _is_done(out, name, photo, state)]
     work = partial(_label, book, out, photos, names, borders, state)
     failures = each_photo(left, out, work, doing="labelling", report=report)
@@ -83,9 +83,9 @@ def apply_codebook(
     hardly connects to the photographs that the classes were found in.
     """
     check_output(out, photos)
-    book = Codebook.load(_existing(found / BOOK))
+    book = Codebook.load(existing(found / BOOK))
     names = read_names(found / NAMES, book.book.classes) if (found / NAMES).exists() else plain(book.book.classes)
-    state = _state(found)
+    state = book_state(found)
 
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:
         """The classes of one photograph, to be written; says which."""
@@ -93,7 +93,7 @@ def apply_codebook(
 
         def write() -> str:
             """All three files."""
-            about = {"photo": place_of(photo), "state": _photo_state(photo), "codebook": state}
+            about = {"photo": place_of(photo), "state": photo_state(photo), "codebook": state}
             write_map(out / f"{name}_labels.png", one.labels, names)
             overlay(out / f"{name}_classes.png", image, one.labels, names)
             write_labelled(out / f"{name}.npz", one, {**about, "names": "\n".join(names.names)})
@@ -181,7 +181,7 @@ def _label(
     def write() -> str:
         """Both files."""
         write_map(out / MAPS / f"{name}.png", one.labels, names)
-        about = {"photo": place_of(photo), "state": _photo_state(photo), "codebook": state}
+        about = {"photo": place_of(photo), "state": photo_state(photo), "codebook": state}
         write_labelled(out / ARCHIVE / f"{name}.npz", one, about)
         return _said(one, names)
 
@@ -191,21 +191,23 @@ def _label(
 def _is_done(out: Path, name: str, photo: Path, state: str) -> bool:
     """Whether a photograph was labelled by this codebook, and is still the same file."""
     about = about_of(out / ARCHIVE / f"{name}.npz")
-    wanted = {"photo": place_of(photo), "state": _photo_state(photo), "codebook": state}
+    wanted = {"photo": place_of(photo), "state": photo_state(photo), "codebook": state}
     return about == wanted and (out / MAPS / f"{name}.png").exists()
 
 
-def _photo_state(photo: Path) -> str:
+def photo_state(photo: Path) -> str:
+    """By which a file is known to be as it was."""
     status = photo.stat()
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _state(out: Path) -> str:
+def book_state(out: Path) -> str:
     """By which the codebook of a folder is known again."""
     return str(read_json(out / BOOK)["content"])
 
 
-def _existing(manifest: Path) -> Path:
+def existing(manifest: Path) -> Path:
+    """The codebook of a folder. Raises `InputError` where there is none."""
     if not manifest.exists():
         raise InputError(
             f"{manifest.parent}: expected a folder that `whatwhere discover` wrote, got none with {manifest.name}; "

@@ -67,3 +67,14 @@ class Bits:
 def as_text(data: bytes) -> str:
     """Four bytes as five letters (base 85), without the sign that opens a tag: a comma stands in its place."""
     return b85encode(data).decode("ascii").replace("<", ",")
+
+
+def runs_text(labels: Integer[np.ndarray, "y x"]) -> str:
+    """Row after row: how many runs of one label there are, the length of each less one, its label."""
+    flat = labels.ravel().astype(np.int64)
+    starts = np.flatnonzero(np.diff(flat, prepend=-1))
+    bits = Bits()
+    bits.plain(len(starts), 32)
+    bits.rice(np.diff(starts, append=len(flat)) - 1)
+    bits.rice(flat[starts])
+    return bits.text()

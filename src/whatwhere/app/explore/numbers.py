@@ -11,11 +11,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from whatwhere.app.explore import heads, means
-from whatwhere.app.explore.bits import Bits, as_text
+from whatwhere.app.explore.bits import as_text, runs_text
 from whatwhere.app.photos import solve_photo
 from whatwhere.artifacts.errors import InputError
 from whatwhere.datasets.images import Protocol
@@ -134,20 +134,9 @@ def _regions(
     for clusters in CLUSTERS:
         labels = found.partitions[clusters].reshape(grid)
         borders: tuple[Borders, ...] = get_args(Borders)
-        regions[str(clusters)] = {border: _runs(to_pixels(labels, shown, border)) for border in borders}
-        regions[str(clusters)]["each"] = _runs(labels)
+        regions[str(clusters)] = {border: runs_text(to_pixels(labels, shown, border)) for border in borders}
+        regions[str(clusters)]["each"] = runs_text(labels)
     return regions
-
-
-def _runs(labels: Int[np.ndarray, "y x"]) -> str:
-    """Row after row: how many runs of one label there are, the length of each less one, its label."""
-    flat = labels.ravel().astype(np.int64)
-    starts = np.flatnonzero(np.diff(flat, prepend=-1))
-    bits = Bits()
-    bits.plain(len(starts), 32)
-    bits.rice(np.diff(starts, append=len(flat)) - 1)
-    bits.rice(flat[starts])
-    return bits.text()
 
 
 def _blocks(walks: dict[Pathway, Walks], limit: int) -> tuple[int, dict[str, str]]:

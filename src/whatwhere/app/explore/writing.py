@@ -38,7 +38,7 @@ def page(numbers: Numbers, image: UInt8[np.ndarray, "y x 3"], *, title: str, pho
     """The HTML of one photograph. `photo` says which it is to whoever finds the file again."""
     facts = {**numbers.facts, "viridis": _viridis(), "palette": PALETTE[:COLOURS].tobytes().hex()}
     ramp = ", ".join(f"#{facts['viridis'][place * 6 : place * 6 + 6]}" for place in range(0, 256, 51))
-    return _template("page").render(
+    return template("page").render(
         title=title,
         photo=photo,
         facts=facts,
@@ -46,10 +46,10 @@ def page(numbers: Numbers, image: UInt8[np.ndarray, "y x 3"], *, title: str, pho
         version=VERSION,
         thumbnail=_base64(_thumbnail(image)),
         picture=_base64(as_jpeg(small(image))),
-        style=_safe(_file("style.css").replace("{{ ramp }}", ramp)),
-        json=_safe(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c")),
-        code=_safe(joined("main")),
-        blocks={name: _safe(text) for name, text in numbers.blocks.items()},
+        style=as_safe(page_file("style.css").replace("{{ ramp }}", ramp)),
+        json=as_safe(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c")),
+        code=as_safe(joined("main")),
+        blocks={name: as_safe(text) for name, text in numbers.blocks.items()},
     )
 
 
@@ -65,7 +65,7 @@ def write_index(folder: Path) -> Path | None:
     pages = [{"file": file.name, **said} for file, said in found if "photo" in said]
     if len(pages) < 2:
         return None
-    write_page(folder / "index.html", _template("index").render(pages=pages, style=_safe(_file("style.css"))))
+    write_page(folder / "index.html", template("index").render(pages=pages, style=as_safe(page_file("style.css"))))
     return folder / "index.html"
 
 
@@ -86,7 +86,7 @@ def joined(name: str) -> str:
         """The modules that one imports, then itself."""
         if one in done:
             return
-        text = _file(f"{one}.js")
+        text = page_file(f"{one}.js")
         done[one] = ""
         for other in _IMPORT.findall(text):
             add(other)
@@ -97,18 +97,20 @@ def joined(name: str) -> str:
     return "\n".join(done.values())
 
 
-def _file(name: str) -> str:
+def page_file(name: str) -> str:
+    """The text of a file under `page/`."""
     return (resources.files("whatwhere.app.explore") / "page" / name).read_text("utf-8")
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """The frame of a page, which escapes what is put into it."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_file(f"{name}.html.j2"))
+    return environment.from_string(page_file(f"{name}.html.j2"))
 
 
-def _safe(text: str) -> Any:
+def as_safe(text: str) -> Any:
     """Text that is none of a stranger's and goes into the page as it is."""
     from markupsafe import Markup
 

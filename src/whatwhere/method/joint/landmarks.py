@@ -163,6 +163,12 @@ def without(landmarks: Landmarks, image: str) -> Landmarks:
     )
 
 
+def places_of(image: str, size: int, count: int, seed: int) -> Int[np.ndarray, "landmark"]:
+    """Which of an image's `size` locations stay, where `count` do: drawn by its id, in their order."""
+    rng = np.random.default_rng(seed_for(seed, "landmarks", image, str(size)))
+    return np.sort(rng.choice(size, count, replace=False))
+
+
 def resampling(grid: Grid, target: Grid) -> sparse.csr_array | None:
     """g of one image as a sparse matrix; None where nothing changes."""
     if grid == target:
@@ -197,8 +203,7 @@ def _thinned(images: Sequence[Seen], grids: Sequence[Grid], landmarks: int, seed
     share = min(1.0, landmarks / sum(sizes)) if landmarks else 1.0
     found, first = [], 0
     for one, size in zip(images, sizes, strict=True):
-        rng = np.random.default_rng(seed_for(seed, "landmarks", one.id, str(size)))
-        found.append(first + np.sort(rng.choice(size, max(1, round(share * size)), replace=False)))
+        found.append(first + places_of(one.id, size, max(1, round(share * size)), seed))
         first += size
     return np.concatenate(found)
 

@@ -1,6 +1,6 @@
 /** Lists, sliders and buttons, and the state that they stand for. */
 
-import { byId } from "./maps.js";
+import { byId } from "./elements.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").Choice} Choice */
@@ -89,17 +89,6 @@ function follow({ layer, steps, photo, clusters, vector, colours }, stride) {
   byId("kept").hidden = layer === null || stride === 1;
   input("vector").value = `${vector}`;
   byId("vector-said").textContent = colours === "three" ? "and the two after it" : "";
-}
-
-/** The page in dark or in light, as the system has it until somebody chooses. */
-export function theme() {
-  const root = document.documentElement;
-  byId("theme").addEventListener("click", () => {
-    const dark = root.dataset.theme
-      ? root.dataset.theme === "dark"
-      : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-  });
 }
 
 /**

@@ -1,8 +1,9 @@
 /** Puts the page together: numbers, drawing, choice, and what shows them. */
 
-import { controls, theme } from "./controls.js";
+import { controls } from "./controls.js";
 import { Drawing } from "./drawing.js";
-import { byId, maps } from "./maps.js";
+import { byId, theme } from "./elements.js";
+import { maps } from "./maps.js";
 import { Numbers } from "./numbers.js";
 import { regions } from "./regions.js";
 import { State } from "./state.js";
@@ -12,7 +13,7 @@ const facts = /** @type {import("./numbers.js").Facts} */ (JSON.parse(byId("fact
 const numbers = new Numbers(facts, (name) => (byId(`heads-${name}`).textContent ?? "").trim());
 const photo = /** @type {HTMLImageElement} */ (byId("source"));
 const [rows, columns] = facts.grid;
-const state = new State({
+const state = new State(/** @type {import("./state.js").Choice} */ ({
   point: Math.floor(rows / 2) * columns + Math.floor(columns / 2),
   pins: [],
   sample: 0,
@@ -26,7 +27,7 @@ const state = new State({
   clusters: facts.regions.qk.chosen,
   borders: "image",
   region: null,
-});
+}));
 
 theme();
 await photo.decode();

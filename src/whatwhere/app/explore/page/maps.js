@@ -1,5 +1,6 @@
 /** The photograph, and the two maps of a patch: where its query looks, and what its value resembles. */
 
+import { byId, canvas, placeOf } from "./elements.js";
 import { pointable } from "./pointing.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -42,16 +43,6 @@ export function shown(choice) {
 }
 
 /**
- * In words, rows and columns from 1.
- * @param {number} patch
- * @param {[number, number]} grid
- * @returns {string}
- */
-export function placeOf(patch, grid) {
-  return `row ${Math.floor(patch / grid[1]) + 1}, column ${(patch % grid[1]) + 1}`;
-}
-
-/**
  * @param {State} state
  * @param {Numbers} numbers
  * @param {Drawing} drawing
@@ -59,7 +50,7 @@ export function placeOf(patch, grid) {
 export function maps(state, numbers, drawing) {
   const { grid } = numbers.facts;
   const photo = canvas("photo");
-  for (const id of ["photo", "qk-1", "vv-1", "qk-2", "vv-2"]) pointable(canvas(id), state, grid);
+  for (const id of ["photo", "qk-1", "vv-1", "qk-2", "vv-2"]) pointable(canvas(id), state, () => grid);
   byId("pin").addEventListener("click", () => state.pin(state.choice.point));
   byId("clear").addEventListener("click", () => state.set({ pins: [] }));
   state.listen((choice) => {
@@ -130,20 +121,4 @@ export function marksOf(choice, grid) {
  */
 function mark(patch, name, grid) {
   return { row: Math.floor(patch / grid[1]), column: patch % grid[1], grid, name, kind: name ? "pin" : "point" };
-}
-
-/**
- * @param {string} id
- * @returns {HTMLElement}
- */
-export function byId(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
-}
-
-/**
- * @param {string} id
- * @returns {HTMLCanvasElement}
- */
-export function canvas(id) {
-  return /** @type {HTMLCanvasElement} */ (byId(id));
 }

@@ -1,6 +1,7 @@
 /** Pointing at the pictures, which all show the same frame: by mouse, by finger and by keys. */
 
-/** @typedef {import("./state.js").State} State */
+/** @typedef {import("./state.js").State<any>} State */
+/** @typedef {[number, number]} Grid  rows and columns */
 
 const ARROWS = new Map([["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]], ["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]]]);
 /** Patches that an arrow key goes at once, with Shift. */
@@ -10,27 +11,27 @@ const FAR = 5;
  * Pointing at a picture chooses the patch; a click pins it, and so does a second touch of the same patch.
  * @param {HTMLElement} picture
  * @param {State} state
- * @param {[number, number]} grid
+ * @param {() => Grid} gridOf  the grid that the picture has now
  */
-export function pointable(picture, state, grid) {
+export function pointable(picture, state, gridOf) {
   let before = -1;
   picture.tabIndex = 0;
-  picture.addEventListener("pointermove", (event) => state.set({ point: patchAt(event, picture, grid) }));
+  picture.addEventListener("pointermove", (event) => state.set({ point: patchAt(event, picture, gridOf()) }));
   picture.addEventListener("pointerdown", (event) => {
-    before = event.pointerType === "touch" ? state.choice.point : patchAt(event, picture, grid);
-    state.set({ point: patchAt(event, picture, grid) });
+    before = event.pointerType === "touch" ? state.choice.point : patchAt(event, picture, gridOf());
+    state.set({ point: patchAt(event, picture, gridOf()) });
   });
   picture.addEventListener("click", (event) => {
-    const patch = patchAt(event, picture, grid);
+    const patch = patchAt(event, picture, gridOf());
     if (patch === before) state.pin(patch);
   });
-  picture.addEventListener("keydown", (event) => keyed(event, state, grid));
+  picture.addEventListener("keydown", (event) => keyed(event, state, gridOf()));
 }
 
 /**
  * @param {KeyboardEvent} event
  * @param {State} state
- * @param {[number, number]} grid
+ * @param {Grid} grid
  */
 function keyed(event, state, grid) {
   const arrow = ARROWS.get(event.key);
@@ -45,7 +46,7 @@ function keyed(event, state, grid) {
 /**
  * @param {MouseEvent} event
  * @param {HTMLElement} picture
- * @param {[number, number]} grid
+ * @param {Grid} grid
  * @returns {number}
  */
 function patchAt(event, picture, grid) {

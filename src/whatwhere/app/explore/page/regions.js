@@ -1,6 +1,7 @@
 /** Regions for every K: their colours, outlines, shares and mean heat. */
 
-import { byId, canvas, fieldOf, marksOf, shown, WALKS } from "./maps.js";
+import { byId, canvas } from "./elements.js";
+import { fieldOf, marksOf, shown, WALKS } from "./maps.js";
 import { pointable } from "./pointing.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -53,7 +54,7 @@ export function regions(state, numbers, drawing) {
   const { grid } = numbers.facts;
   const picture = canvas("regions");
   const body = byId("region-rows");
-  pointable(picture, state, grid);
+  pointable(picture, state, () => grid);
   for (const name of ["pointermove", "pointerdown", "keydown", "focus"]) {
     picture.addEventListener(name, () => state.set({ region: regionAt(state.choice) }));
   }

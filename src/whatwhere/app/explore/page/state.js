@@ -19,22 +19,31 @@
  * @property {number | null} region  the one pointed at
  */
 
-/** A choice that tells whoever listens that it was changed, once before the next picture. */
+/** @typedef {{point: number, pins: number[]}} Pointed  what every page has a choice of */
+
+/**
+ * A choice that tells whoever listens that it was changed, once before the next picture.
+ * @template {Pointed} [C=Choice]
+ */
 export class State {
-  /** @param {Choice} choice */
-  constructor(choice) {
+  /**
+   * @param {C} choice
+   * @param {number} most  patches that are pinned at once
+   */
+  constructor(choice, most = 2) {
     this.choice = choice;
-    /** @type {((choice: Choice) => void)[]} */
+    this.most = most;
+    /** @type {((choice: C) => void)[]} */
     this.listeners = [];
     this.waiting = false;
   }
 
-  /** @param {(choice: Choice) => void} listener */
+  /** @param {(choice: C) => void} listener */
   listen(listener) {
     this.listeners.push(listener);
   }
 
-  /** @param {Partial<Choice>} change */
+  /** @param {Partial<C> | Partial<Pointed>} change */
   set(change) {
     this.choice = { ...this.choice, ...change };
     if (this.waiting) return;
@@ -50,12 +59,12 @@ export class State {
   }
 
   /**
-   * The patch becomes the first pin, then the second, and then takes the second's place; a pinned one is let go.
+   * The patch becomes the first pin, then the next, and then takes the last one's place; a pinned one is let go.
    * @param {number} patch
    */
   pin(patch) {
     const { pins } = this.choice;
-    this.set({ pins: pins.includes(patch) ? pins.filter((one) => one !== patch) : [...pins.slice(0, 1), patch] });
+    this.set({ pins: pins.includes(patch) ? pins.filter((one) => one !== patch) : [...pins.slice(0, this.most - 1), patch] });
   }
 
   /**

@@ -1,6 +1,6 @@
 /** Eigenvectors of each pathway and of both in one, singly or three as colours. */
 
-import { byId, canvas } from "./maps.js";
+import { byId, canvas } from "./elements.js";
 import { pointable } from "./pointing.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -18,7 +18,7 @@ export const PATHWAYS = ["qk", "vv", "both"];
  */
 export function vectors(state, numbers, drawing) {
   const { grid } = numbers.facts;
-  for (const pathway of PATHWAYS) pointable(canvas(`vector-${pathway}`), state, grid);
+  for (const pathway of PATHWAYS) pointable(canvas(`vector-${pathway}`), state, () => grid);
   let before = "";
   state.listen(({ colours, vector, photo }) => {
     const asked = `${colours} ${vector} ${photo}`;
