@@ -11,6 +11,7 @@ from whatwhere.app.plan.jobs import Jobs
 from whatwhere.app.plan.known import total
 from whatwhere.app.plan.planning import Plan
 from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.clock import machine
 from whatwhere.artifacts.words import bytes_words
 
 #: Columns of what `write_plan` writes.
@@ -54,7 +55,8 @@ def rented(plan: Plan) -> list[Rent]:
         if one
     ]
     if ends:
-        found.append(Rent("cores that have work beside it", f"{min(ends):,}", f"{max(ends):,}", "with more, most wait"))
+        found.append(Rent("cores that have work until it ends", f"{min(ends):,}", f"{max(ends):,}", "with more, most wait"))
+    found.append(Rent("a core is one of", machine("cpu"), "", "this machine, where the hours were measured"))
     kept, peak = (bytes_words(plan.totals[key]) for key in ("kept_bytes", "peak_bytes"))
     return [*found, Rent("disk that all machines see", kept, peak, f"in {sum(one.jobs for one in plan.jobs):,} jobs")]
 
