@@ -297,8 +297,8 @@ def test_a_solve_by_a_sample_grows_with_the_images_alone():
 
 
 def test_an_image_costs_more_by_the_landmarks_that_a_trial_did_not_have():
-    """64 tokens an image: a trial of four has 64 of them, the sample of ten all 640, or the 200 that are kept."""
-    for kept, dearer in ((0, 160 / 64), (100, 100 / 64), (30, 1.0)):
+    """64 tokens an image: a trial of four has 256 landmarks, the sample of ten all 640, or those that are kept."""
+    for kept, dearer in ((0, 640 / 256), (400, 400 / 256), (200, 1.0)):
         method = {"kind": "landmarks", "sample": 10, "landmarks": kept}
         plan = a_plan(methods={"marks": method}, tables=a_table("position", ("dino", "marks")))
         (row,) = (one for one in plan.jobs if one.stage == "joint")

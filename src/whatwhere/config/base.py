@@ -32,6 +32,7 @@ RunName = Annotated[Name, AfterValidator(_elsewhere), BeforeValidator(_named)]
 MOST = 10**9
 Positive = Annotated[int, Field(gt=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Scheduler = Annotated[str, Field(pattern=r"^(tcp|tls)://\S+:\d+$")]
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 
 

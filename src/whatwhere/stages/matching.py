@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 
 import pandas as pd
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.spread import spread
 from whatwhere.artifacts.store import Store
 from whatwhere.datasets.images import tokens_to_pixels
 from whatwhere.evaluate.matching import COUNTS, counts_frame, matching_counts
 from whatwhere.evaluate.spatial import left_right
 from whatwhere.stages.set_images import has_labels, places
 
+#: Images that are counted at a time.
+BLOCK_IMAGES = 16
 #: Partition of the segments, in each draw of clusters, that each target is matched with.
 PARTITIONS = {"what": 0, "where": 1}
 
@@ -26,16 +30,43 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
     With an array `pixels` `[image, y, x]` (see `stages.refining`) these are counted, for `what` only; else every
     token's cluster on all its pixels, in each draw of clusters.
     """
+    blocks = progress(list(_blocks(images, segments, least_px, float(ambiguous))), "matching")
+    frames = [pd.DataFrame(columns=COUNTS), *spread(_counts, blocks)]
+    table = pd.concat(frames[1:] or frames, ignore_index=True)
+    with replacing(output) as partial:
+        table.to_parquet(partial, index=False)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A few labelled images: of each its place in the segments, its store, its place there, and its id."""
+
+    segments: Store
+    labelled: tuple[tuple[int, Store, int, str], ...]
+    least_px: int
+    ambiguous: float
+
+
+def _blocks(images: Sequence[Store], segments: Store, least_px: int, ambiguous: float) -> Iterator[_Block]:
+    labelled = _labelled(images, segments)
+    while some := tuple(islice(labelled, BLOCK_IMAGES)):
+        yield _Block(segments, some, least_px, ambiguous)
+
+
+def _counts(block: _Block) -> pd.DataFrame:
+    """Of the images of a block, in their order."""
+    segments = block.segments
     grid, clusters = segments.attributes["grid"], segments.coordinate("partition")
     refined = "pixels" in segments.description["arrays"]
-    frames = [pd.DataFrame(columns=COUNTS)]
+    frames = []
     draws = range(max(1, len(clusters) // len(PARTITIONS)))
-    for number, store, index, name in _labelled(images, segments):
+    for number, store, index, name in block.labelled:
         classes = len(store.attributes["classes"])
         labels = store.read("labels", (index, 0))
         truths = {"what": (labels, classes)}
         if len(clusters) > 1:
-            truths["where"] = (left_right(labels, classes, least_px=least_px, ambiguous=float(ambiguous)), 2 * classes)
+            halves = left_right(labels, classes, least_px=block.least_px, ambiguous=block.ambiguous)
+            truths["where"] = (halves, 2 * classes)
         for draw, (target, (truth, most)) in product(draws, truths.items()):
             partition = PARTITIONS[target] + len(PARTITIONS) * draw
             if refined:
@@ -44,14 +75,11 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
                 found = tokens_to_pixels(segments.read("regions", (number, partition)).reshape(grid), *truth.shape)
             counts = matching_counts(found, truth, clusters=clusters[partition], classes=most)
             frames.append(counts_frame(counts, name, target, draw))
-    table = pd.concat(frames[1:] or frames, ignore_index=True)
-    with replacing(output) as partial:
-        table.to_parquet(partial, index=False)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _labelled(images: Sequence[Store], segments: Store) -> Iterator[tuple[int, Store, int, str]]:
     """Place in the segments, store, place there and id of every image that has labels with names."""
-    known = zip(segments.ids, places(images, segments), strict=True)
-    for number, (name, (store, index)) in enumerate(progress(known, "matching", len(segments.ids))):
+    for number, (name, (store, index)) in enumerate(zip(segments.ids, places(images, segments), strict=True)):
         if has_labels(store, index):
             yield number, store, index, name

@@ -81,7 +81,9 @@ def _supposed(config: Config, images: int) -> Known:
     """The same configuration, with so many photographs in every folder."""
     kinds = dict.fromkeys(data.kind for data in config.datasets.values())
     if "folder" not in kinds:
-        raise InputError(f"--images: expected a data set of kind folder, got {', '.join(kinds)}; add one, or leave it out")
+        raise InputError(
+            f"--images: expected a data set of kind folder, got {', '.join(kinds)}; add one, or leave it out"
+        )
     return Known(config, images)
 
 

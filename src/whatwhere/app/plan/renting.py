@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whatwhere.app.plan.jobs import Jobs
-from whatwhere.app.plan.known import total
+from whatwhere.app.plan.known import Number, total
 from whatwhere.app.plan.planning import Plan
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.clock import machine
@@ -55,7 +55,9 @@ def rented(plan: Plan) -> list[Rent]:
         if one
     ]
     if ends:
-        found.append(Rent("cores that have work until it ends", f"{min(ends):,}", f"{max(ends):,}", "with more, most wait"))
+        found.append(
+            Rent("cores that have work until it ends", f"{min(ends):,}", f"{max(ends):,}", "with more, most wait")
+        )
     found.append(Rent("a core is one of", machine("cpu"), "", "this machine, where the hours were measured"))
     kept, peak = (bytes_words(plan.totals[key]) for key in ("kept_bytes", "peak_bytes"))
     return [*found, Rent("disk that all machines see", kept, peak, f"in {sum(one.jobs for one in plan.jobs):,} jobs")]
@@ -87,16 +89,18 @@ def write_plan(plan: Plan, folder: Path) -> None:
             pd.DataFrame(rows, columns=list(columns)).to_csv(partial, index=False)
 
 
-def hours_words(seconds: float) -> str:
+def hours_words(seconds: Number) -> str:
     """Hours to two digits: `0.0038 h`, `1.3 h`, `1,300 h`."""
     hours = seconds / 3600
     digits = 1 - math.floor(math.log10(hours)) if hours else 0
     return f"{round(hours, digits):,.{max(0, digits)}f} h"
 
 
-def _span(jobs: Sequence[Jobs], each: bool = False) -> tuple[float, float]:
+def _span(jobs: Sequence[Jobs], each: bool = False) -> tuple[Number, Number]:
     """Least and most seconds of jobs together, or of `each` of them."""
-    low, high = (total((getattr(one, key) or 0) / (one.jobs if each else 1) for one in jobs) for key in ("low_s", "high_s"))
+    low, high = (
+        total((getattr(one, key) or 0) / (one.jobs if each else 1) for one in jobs) for key in ("low_s", "high_s")
+    )
     return low, high
 
 
