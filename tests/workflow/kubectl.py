@@ -1,4 +1,4 @@
-"""As much of `kubectl` as `profiles/kubernetes` asks for, of a cluster that is this machine: `kubectl.py FOLDER WORD …`.
+"""As much of `kubectl` as `profiles/kubernetes` asks for, its cluster this machine: `kubectl.py FOLDER WORD …`.
 
 A Job is a process group that holds a lock as long as any of it lives; what it was asked for lies in `FOLDER/NAME.json`.
 """

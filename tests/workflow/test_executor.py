@@ -1,4 +1,4 @@
-"""Jobs that are submitted, by the profile for Kubernetes to a cluster that is this machine: results, and killed jobs."""
+"""Jobs that are submitted by the profile for Kubernetes, the cluster this machine: results, and killed jobs."""
 
 import json
 import os

@@ -54,6 +54,8 @@ os.environ.update(PYTHONPATH=os.pathsep.join([str(SOURCE), dict(os.environ).get(
 # no parameter: what a job answers does not depend on who worked on it
 if SETTINGS.dask:
     os.environ[whatwhere.artifacts.spread.CLUSTER] = SETTINGS.dask
+else:
+    os.environ.pop(whatwhere.artifacts.spread.CLUSTER, None)
 
 
 wildcard_constraints:

@@ -25,10 +25,11 @@ class Jobs:
 
     `seen`: the data set, and the view that its images are seen through. `images` go through all jobs together,
     `at_once` through one of them, or (`pairs`) are compared with one another in a joint solve: what its time grows
-    with; jobs of one `like` take as long. Of a solve that has a `sample` only so many images are, and it is extended to
-    the others one by one, where one may cost `dearer` times what it does in a trial. `after`: what they read. `on_device`: a GPU works on them, where there is
-    one. Where they run a `network`: `passes` of it, and their `flop`. What they will take is filled in by others: at
-    least `low_s` and at most `high_s` seconds, one after the other, by `source`; None where nobody knows.
+    with; jobs of one `like` take as long. Of a solve by a `sample` only so many images are compared, and the others
+    extended to one by one, each of which may cost `dearer` times what it does in a trial. `after`: what they read.
+    `on_device`: a GPU works on them, where there is one. Where they run a `network`: `passes` of it, and their `flop`.
+    What they will take is filled in by others: at least `low_s` and at most `high_s` seconds, one after the other, by
+    `source`; None where nobody knows.
     """
 
     stage: str
@@ -125,7 +126,7 @@ def _joint(known: Known) -> Iterator[Jobs]:
 
 
 def _dearer(known: Known, run: Run, method: Landmarks) -> float:
-    """Landmarks of the sample over those of the few images that it is tried with: at most an image costs so much more."""
+    """Landmarks of the sample over those that a trial has: at most an image costs so much more."""
     tokens = (known.vectors(run) or (1, 0))[0]
     least, own = (tokens * min(method.sample, images) for images in (SAMPLE, method.sample))
     return min(own, method.landmarks or own) / min(least, method.landmarks or least)

@@ -1,4 +1,4 @@
-"""A plan as machines: hours of processors and of a GPU, room on a disk that all of them see, and what bounds their number."""
+"""A plan as machines: hours of cores and of a GPU, a disk that all of them see, and what bounds their number."""
 
 from __future__ import annotations
 
