@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from whatwhere.stages.segments import unit
 from whatwhere.stages.set_images import has_labels
 
 #: Images of a block at most, and so many bytes that their sums take.
-MOST_IMAGES, BLOCK_BYTES = 64, 2**25
+MOST_IMAGES, BLOCK_BYTES = 64, 2**22
 
 
 def write_coordinates(
@@ -40,16 +41,18 @@ def write_coordinates(
 
     Raises `InputError` where there are neither vectors nor labels with names.
     """
-    found = list(_of_vectors(vectors) if vectors else _of_labels(images))
-    regressions = [CoordinateRegression() for _ in range(1 + bool(vectors))]
-    for regression, features in zip(regressions, found[0].features(), strict=True):
-        regression.sums(features, found[0].grid, _rng(seed, found[0].name))  # all sums are about its mean
-    blocks = progress(_blocks(found, regressions, seed), "coordinate regression")
+    first = next(_found(images, vectors))
+    regressions = tuple(CoordinateRegression() for _ in range(1 + bool(vectors)))
+    for regression, features in zip(regressions, first.features(), strict=True):
+        regression.sums(features, first.grid, _rng(seed, first.name))  # all sums are about its mean
+    names = [one.name for one in _found(images, vectors)]
+    size = _block_images(first)
+    blocks = _blocks(_found(images, vectors), regressions, seed, size)
+    blocks = progress(blocks, "coordinate regression", -(-len(names) // size))
     for block in spread(_sums, blocks):
         for image in block:
             for regression, one in zip(regressions, image, strict=True):
                 regression.take(one)
-    names = [one.name for one in found]
     answer = _answer(regressions[0], names)
     if vectors:
         answer["unit"] = _answer(regressions[1], names)
@@ -89,26 +92,40 @@ class _Image:
 
 @dataclass(frozen=True)
 class _Block:
-    """A few images, and of each the regressions that make its sums."""
+    """A few images, of which the first is so `many`th, and empty regressions that make the sums of each."""
 
-    images: tuple[tuple[_Image, tuple[CoordinateRegression, ...]], ...]
+    images: tuple[_Image, ...]
+    many: int
+    regressions: tuple[CoordinateRegression, ...]
     seed: int
 
 
-def _blocks(found: Sequence[_Image], regressions: Sequence[CoordinateRegression], seed: int) -> list[_Block]:
-    """So few images that their sums take little memory."""
-    channels = found[0].features()[0].shape[1]
-    size = max(1, min(MOST_IMAGES, BLOCK_BYTES // (32 * channels**2)))
-    each = [(one, tuple(r.part(number) for r in regressions)) for number, one in enumerate(found)]
-    return [_Block(tuple(each[first : first + size]), seed) for first in range(0, len(each), size)]
+def _block_images(one: _Image) -> int:
+    """So few that their sums take little memory."""
+    channels = one.features()[0].shape[1]
+    return max(1, min(MOST_IMAGES, BLOCK_BYTES // (32 * channels**2)))
+
+
+def _blocks(
+    found: Iterator[_Image], regressions: Sequence[CoordinateRegression], seed: int, size: int
+) -> Iterator[_Block]:
+    empty, many = tuple(one.part(0) for one in regressions), 0
+    while some := tuple(islice(found, size)):
+        yield _Block(some, many, empty, seed)
+        many += len(some)
 
 
 def _sums(block: _Block) -> list[list[tuple[np.ndarray, np.ndarray]]]:
     """Of each image those of each regression."""
-    return [
-        [r.sums(features, one.grid, _rng(block.seed, one.name)) for r, features in zip(of, one.features(), strict=True)]
-        for one, of in block.images
-    ]
+    found = []
+    for number, one in enumerate(block.images, block.many):
+        each = zip(block.regressions, one.features(), strict=True)
+        found.append([r.part(number).sums(X, one.grid, _rng(block.seed, one.name)) for r, X in each])
+    return found
+
+
+def _found(images: Sequence[Store], vectors: Sequence[Store]) -> Iterator[_Image]:
+    return _of_vectors(vectors) if vectors else _of_labels(images)
 
 
 def _of_vectors(vectors: Sequence[Store]) -> Iterator[_Image]:

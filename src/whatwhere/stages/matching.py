@@ -30,7 +30,8 @@ def write_matching(images: Sequence[Store], segments: Store, output: Path, *, le
     With an array `pixels` `[image, y, x]` (see `stages.refining`) these are counted, for `what` only; else every
     token's cluster on all its pixels, in each draw of clusters.
     """
-    blocks = progress(list(_blocks(images, segments, least_px, float(ambiguous))), "matching")
+    blocks = _blocks(images, segments, least_px, float(ambiguous))
+    blocks = progress(blocks, "matching", -(-len(segments.ids) // BLOCK_IMAGES))
     frames = [pd.DataFrame(columns=COUNTS), *spread(_counts, blocks)]
     table = pd.concat(frames[1:] or frames, ignore_index=True)
     with replacing(output) as partial:

@@ -77,6 +77,16 @@ def _in_part(known: Known) -> list[str]:
     ]
 
 
+def _curves(known: Known, results: Path, seconds: int, say: Callable[[str], None], **how: Any) -> Curves:
+    """By the logs, and by trying for at most so many seconds, `how` as of `calibrated`, what these do not tell."""
+    jobs = counted(known)
+    curves: Curves = logged(jobs, known.config, results)
+    if seconds and {one.key for one in jobs} - curves.keys():
+        say(f"trying on a few images what no log tells: a minute or two, at most {seconds} s (--measure 0: not)")
+        curves = {**curves, **calibrated(known, jobs, curves, seconds=seconds, **how)}
+    return curves
+
+
 def _supposed(config: Config, images: int) -> Known:
     """The same configuration, with so many photographs in every folder."""
     kinds = dict.fromkeys(data.kind for data in config.datasets.values())
@@ -110,16 +120,10 @@ def make_plan(
 
     is_here = not config.device.startswith("cuda") or torch.cuda.is_available()
     called = gpu_called(gpu) if gpu else None if is_here else PAPERS_GPU
-    known = Known(config)
+    here = Known(config)
+    curves = _curves(here, results, measure_s, say, device=config.device if is_here else "cpu", busy=busy)
+    known = _supposed(config, images) if images else here
     jobs = counted(known)
-    curves: Curves = logged(jobs, config, results)
-    if measure_s and {one.key for one in jobs} - curves.keys():
-        say(f"trying on a few images what no log tells: a minute or two, at most {measure_s} s (--measure 0: not)")
-        device = config.device if is_here else "cpu"
-        curves = {**curves, **calibrated(known, jobs, curves, device=device, seconds=measure_s, busy=busy)}
-    if images:
-        known = _supposed(config, images)
-        jobs = counted(known)
     disk, fetched, free = stored(known, jobs), downloads(known), free_bytes(results)
     short = total(one.peak_bytes for one in disk) + total(one.room for one in fetched) - free
     return Plan(
