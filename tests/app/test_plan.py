@@ -569,9 +569,9 @@ def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path
     stages = dict.fromkeys(one.stage for one in plan.jobs)
     by_image = len(stages) - 2  # all but the table and the report, which no image is counted in, at 2.5 s
     assert found["cores beside it"] == (hours_words(36_000 * (by_image - 1) + 5),) * 2
-    assert found["instead of the GPU, cores for the networks"] == ("10.0 h", "10.0 h")
+    assert found["instead of the GPU, cores for the networks"] == ("10 h", "10 h")
     assert found["one L4"][0] == hours_words(plan.totals["gpu_s"])
-    assert found["the longest job"] == ("10.0 h", "10.0 h")  # the index: one job sees all of them
+    assert found["the longest job"] == ("10 h", "10 h")  # the index: one job sees all of them
     assert found["cores that have work until it ends"] == (str(by_image + 1),) * 2
     assert list(found)[-1] == "disk that all machines see"
     write_plan(plan, tmp_path / "out")
