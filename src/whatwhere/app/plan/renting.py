@@ -105,4 +105,5 @@ def _span(jobs: Sequence[Jobs], each: bool = False) -> tuple[Number, Number]:
 
 
 def _hours(what: str, jobs: Sequence[Jobs], note: str, each: bool = False) -> Rent:
-    return Rent(what, *map(hours_words, _span(jobs, each)), note)
+    low, high = (hours_words(seconds) for seconds in _span(jobs, each))
+    return Rent(what, low, high, note)
