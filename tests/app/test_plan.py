@@ -1,5 +1,6 @@
 """What a run will do, before it does it: planted configurations, planted logs and clocks, and one real extraction."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from whatwhere.app.plan.known import Known
 from whatwhere.app.plan.page import page
 from whatwhere.app.plan.planning import make_plan
 from whatwhere.app.plan.rates import Curve, calibrated, told
+from whatwhere.app.plan.renting import hours_words, rented, write_plan
 from whatwhere.artifacts.errors import InputError
 from whatwhere.config.overlay import configured, merged
 from whatwhere.stages.rehearsal import Timed
@@ -283,6 +285,27 @@ def test_a_joint_solve_has_a_part_that_grows_with_the_square():
     assert (one_size.low_s, one_size.high_s) == pytest.approx((5 + 10, 5 + 100))
 
 
+def test_a_solve_by_a_sample_grows_with_the_images_alone():
+    """Four of a trial's sixteen are solved, at 2 s each, and twelve extended to, at half a second each."""
+    points = ((4, 8.0), (16, 8.0 + 12 * 0.5))
+    found = told_by(jobs_of(1000, sample=40), *points)
+    assert (found.low_s, found.high_s) == pytest.approx((5 + 80 + 480, 5 + 800 + 480))
+    found = told_by(jobs_of(1_000_000, sample=40, dearer=2.0), *points)
+    assert (found.low_s, found.high_s) == pytest.approx((5 + 80 + 499_980, 5 + 800 + 2 * 499_980))
+    few = told_by(jobs_of(3, sample=40), *points)  # all of them are the sample
+    assert (few.low_s, few.high_s) == pytest.approx((5 + 8 * 9 / 16, 5 + 6))
+
+
+def test_an_image_costs_more_by_the_landmarks_that_a_trial_did_not_have():
+    """64 tokens an image: a trial of four has 256 landmarks, the sample of ten all 640, or those that are kept."""
+    for kept, dearer in ((0, 640 / 256), (400, 400 / 256), (200, 1.0)):
+        method = {"kind": "landmarks", "sample": 10, "landmarks": kept}
+        plan = a_plan(methods={"marks": method}, tables=a_table("position", ("dino", "marks")))
+        (row,) = (one for one in plan.jobs if one.stage == "joint")
+        assert (row.sample, row.at_once, row.pairs) == (10, 12, False)
+        assert row.dearer == pytest.approx(dearer)
+
+
 def test_a_network_that_was_not_run_is_reckoned_by_its_operations():
     plan = a_plan()
     dino, unet = networks(plan)["dino"], networks(plan)["unet"]
@@ -499,6 +522,72 @@ def test_weights_of_the_hub_are_downloaded_once_and_checkpoints_of_stego_by_the_
     assert plan.downloads[0].bytes == pytest.approx(4 * 149.62e6, rel=1e-3)
     assert plan.downloads[1].into == str(tmp_path)
     assert not plan.missing
+
+
+# -------------------------------------------------------------------------------- more than there is, and to rent
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A configuration for a folder of five photographs, of which every job takes a second an image."""
+    from PIL import Image
+
+    for number in range(5):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(tmp_path / f"{number}.png")
+
+    def calibrated(known, jobs, curves, **_):
+        return {one.key: [Curve("measured", 0.0, ((1, 1.0), (4, 4.0)))] for one in jobs}
+
+    monkeypatch.setattr(planning, "calibrated", calibrated)
+    tree = a_tree()
+    tree["datasets"] = {"few": {"kind": "folder", "root": str(tmp_path)}}
+    tree["tables"]["one"]["rows"].pop()
+    return whatwhere.config.parse(tree)
+
+
+def test_a_million_photographs_are_planned_by_those_that_are_there(folder):
+    here, supposed = (make_plan(folder, measure_s=9, images=images) for images in (None, 1_000_000))
+    assert (here.data["few"][1], supposed.data["few"][1]) == (5, 1_000_000)
+    rows = networks(supposed)
+    assert (rows["dino"].passes, rows["dino"].jobs) == (1_000_000, 250_000)
+    assert (rows["dino"].low_s, rows["dino"].high_s) == pytest.approx((1e6, 1e6))
+    assert networks(here)["dino"].low_s == pytest.approx(5)
+    assert supposed.totals["kept_bytes"] == pytest.approx(here.totals["kept_bytes"] * 1e6 / 5)
+    assert "to rent" in page(supposed)
+    assert "to rent" not in page(here)
+    assert max(map(len, page(supposed).splitlines())) <= 120
+
+
+def test_images_are_supposed_of_folders_only():
+    with pytest.raises(InputError, match="--images: expected a data set of kind folder, got scenes; add one"):
+        make_plan(whatwhere.config.parse(a_tree()), images=7)
+
+
+def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path):
+    plan = make_plan(folder, measure_s=9, images=36_000, gpu="L4")
+    found = {one.what: (one.low, one.high) for one in rented(plan)}
+    stages = dict.fromkeys(one.stage for one in plan.jobs)
+    by_image = len(stages) - 2  # all but the table and the report, which no image is counted in, at 2.5 s
+    assert found["cores beside it"] == (hours_words(36_000 * (by_image - 1) + 5),) * 2
+    assert found["instead of the GPU, cores for the networks"] == ("10 h", "10 h")
+    assert found["one L4"][0] == hours_words(plan.totals["gpu_s"])
+    assert found["the longest job"] == ("10 h", "10 h")  # the index: one job sees all of them
+    assert found["cores that have work until it ends"] == (str(by_image + 1),) * 2
+    assert list(found)[-1] == "disk that all machines see"
+    write_plan(plan, tmp_path / "out")
+    with (tmp_path / "out/stages.csv").open() as file:
+        rows = {row["stage"]: row for row in csv.DictReader(file)}
+    assert list(rows) == list(stages)
+    assert (rows["features"]["jobs"], rows["features"]["images"]) == ("9,000", "36,000")
+    assert "what,at least,at most,note" in (tmp_path / "out/rent.csv").read_text()
+    assert rented(make_plan(folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(36, "0.010 h"), (3600 * 1.26, "1.3 h"), (3600 * 1264, "1,300 h"), (0, "0 h")]
+)
+def test_hours_have_two_digits(seconds, words):
+    assert hours_words(seconds) == words
 
 
 # -------------------------------------------------------------------------------------------------- page

@@ -148,6 +148,7 @@ WRONG = {
     "a name of two words": (["datasets", "my set"], {"kind": "photos"}, r": datasets\.my set: .*; write my-set$"),
     "a name that is a number": (["methods", 3], {"kind": "final"}, r": methods\.3: expected words, got 3; write '3'"),
     "the zoo's folder": (["run"], "zoo", r": run: expected another name, got 'zoo'"),
+    "no address": (["dask"], "host", r": dask: expected a scheduler's address as tcp://host:8786, got 'host'; correct"),
     "no kind": (
         ["methods", "mine"],
         {"vectors": 3},
@@ -417,6 +418,15 @@ def test_an_overlay_may_take_rows_away_that_claims_compare():
     tree = copy.deepcopy(SHIPPED)
     tree["tables"]["table1"]["rows"] = tree["tables"]["table1"]["rows"][:1]
     assert list(without_a_row(parse(tree)))  # for the report to say
+
+
+def test_the_overlay_for_a_million_makes_one_figure_by_a_codebook(monkeypatch):
+    monkeypatch.setenv("WHATWHERE_PHOTOS", "/photos")
+    config = parse(overlaid("scale.yaml"))
+    assert (list(config.tables), list(config.figures)) == ([], ["classes"])
+    assert config.joint() == [("photographs", "set-dinov2", "codebook")]
+    assert config.methods["codebook"].kind == "landmarks"
+    assert str(config.datasets["photographs"].root) == "/photos"
 
 
 def test_the_real_overlay_reads_its_root_from_the_environment(monkeypatch):

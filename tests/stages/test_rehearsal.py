@@ -38,6 +38,7 @@ def everything():
         "cached": {"kind": "minibatch", "batch_images": 2, "batches": 9, "vectors": 4},
         "live": {"kind": "minibatch", "batch_images": 2, "batches": 9, "vectors": 4, "features": "live"},
         "global": {"kind": "global", "vectors": 4},
+        "landmarks": {"kind": "landmarks", "vectors": 4},
     }
     tables = {
         "one": a_table("oracle", ("dino", "exact")),
@@ -46,7 +47,7 @@ def everything():
         "four": a_table(
             "matching", ("dino", "global"), ("dino", "cached"), ("unet", "live"), ("dino", "final"), crf=True
         ),
-        "five": a_table("position", ("dino", "truth"), ("dino", "global")),
+        "five": a_table("position", ("dino", "truth"), ("dino", "global"), ("dino", "landmarks")),
     }
     tree = a_tree(backbones=backbones, methods=methods, tables=tables)
     tree |= {"namings": {"things": {"classes": ["car", "tree"], "measure": "probability", "threshold": 0.1}}}

@@ -1,5 +1,6 @@
 """Pins, environments, profiles and the README agree with each other and with the code."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import yaml
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 
 
 def pins(name):
@@ -185,14 +187,83 @@ def test_the_readmes_pictures_exist():
         assert (ROOT / path).is_file(), path
 
 
-def test_the_slurm_profile_plans(tmp_path):
+@pytest.mark.parametrize("profile", ["slurm", "kubernetes"])
+def test_the_profiles_of_clusters_plan(profile, tmp_path):
     for name in ("Snakefile", "workflow", "envs", "profiles", "config", "config.yaml"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
-    command = [sys.executable, "-m", "snakemake", "-n", "--workflow-profile", "profiles/slurm"]
+    command = [sys.executable, "-m", "snakemake", "-n", "--workflow-profile", f"profiles/{profile}"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "index" in done.stdout + done.stderr
+
+
+def test_the_profiles_of_clusters_ask_for_rules_that_there_are():
+    rules = set(re.findall(r"^(?:rule|checkpoint) (\w+):", "".join(map(Path.read_text, RULES)), re.M))
+    for profile in ("slurm", "kubernetes"):
+        asked = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())["set-resources"]
+        assert asked.keys() <= rules, profile
+
+
+#: A `kubectl` that leaves what it was told, and answers with what it finds in the environment.
+KUBECTL = '#!/bin/sh\n[ "$1" = create ] && cat > "$TOLD"\nprintf %s "$ANSWER"\nexit "${STATUS:-0}"\n'
+GIVEN = {"WHATWHERE_IMAGE": "registry/image:1", "WHATWHERE_VOLUME": "claim:/work", "WHATWHERE_DATA": "/work/data"}
+
+
+@pytest.fixture
+def kubernetes(tmp_path):
+    """Runs one of the profile's commands before a planted `kubectl`."""
+    (tmp_path / "kubectl").write_text(KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+
+    def run(command, *arguments, **environment):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("WHATWHERE_")}
+        own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TOLD": str(tmp_path / "told"), **environment}
+        words = [ROOT / "profiles" / "kubernetes" / command, *arguments]
+        return subprocess.run(words, env=kept | own, capture_output=True, text=True)
+
+    return run
+
+
+def test_a_job_of_kubernetes_has_its_volume_its_size_and_our_variables(kubernetes, tmp_path):
+    done = kubernetes(
+        "submit", "2", "24000", "1", "job.sh", ANSWER="job.batch/whatwhere-a", **GIVEN, WHATWHERE_WARM="x"
+    )
+    assert (done.returncode, done.stdout) == (0, "job.batch/whatwhere-a"), done.stderr
+    told = json.loads((tmp_path / "told").read_text())
+    assert (told["kind"], told["spec"]["backoffLimit"]) == ("Job", 0)
+    pod = told["spec"]["template"]["spec"]
+    (container,), (volume,) = pod["containers"], pod["volumes"]
+    assert (container["image"], container["command"]) == ("registry/image:1", ["/bin/sh", "job.sh"])
+    assert container["resources"]["requests"] == {"cpu": "2", "memory": "24000M", "nvidia.com/gpu": "1"}
+    assert container["resources"]["limits"] == {"memory": "24000M", "nvidia.com/gpu": "1"}
+    assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/work"}]
+    assert volume["persistentVolumeClaim"] == {"claimName": "claim"}
+    assert {one["name"]: one["value"] for one in container["env"]} == GIVEN
+    assert container["workingDir"] == os.getcwd()
+
+
+@pytest.mark.parametrize("missing", ["WHATWHERE_IMAGE", "WHATWHERE_VOLUME"])
+def test_what_kubernetes_lacks_is_one_line(kubernetes, missing):
+    given = {name: value for name, value in GIVEN.items() if name != missing}
+    done = kubernetes("submit", "1", "8000", "0", "job.sh", **given)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"whatwhere: {missing}: expected .*, got nothing; export {missing}=…\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        ("whatwhere-a ", "0", "running"),
+        ("whatwhere-a SuccessCriteriaMet Complete", "0", "success"),
+        ("whatwhere-a FailureTarget Failed", "0", "failed"),
+        ("", "0", "failed"),  # it is gone
+        ("", "1", "running"),  # nobody answers
+    ],
+)
+def test_the_status_of_a_job_of_kubernetes(kubernetes, answer, status, said):
+    done = kubernetes("status", "job.batch/whatwhere-a", ANSWER=answer, STATUS=status)
+    assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
 
 
 def test_the_licence_is_apaches_and_the_paper_is_cited():

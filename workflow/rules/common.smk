@@ -17,6 +17,7 @@ import whatwhere.config.overlay
 import whatwhere.datasets
 import whatwhere.datasets.sources
 import whatwhere.artifacts.errors
+import whatwhere.artifacts.spread
 import whatwhere.artifacts.warm
 
 try:
@@ -50,6 +51,11 @@ FETCHED = whatwhere.datasets.sources.FETCHED
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
 os.environ.update(PYTHONPATH=os.pathsep.join([str(SOURCE), dict(os.environ).get("PYTHONPATH", "")]))
+# no parameter: what a job answers does not depend on who worked on it
+if SETTINGS.dask:
+    os.environ[whatwhere.artifacts.spread.CLUSTER] = SETTINGS.dask
+else:
+    os.environ.pop(whatwhere.artifacts.spread.CLUSTER, None)
 
 
 wildcard_constraints:

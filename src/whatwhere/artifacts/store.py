@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ class Store:
         self._arrays: dict[str, zarr.Array] = {}
         self._attributes: dict[str, dict[str, Any]] = {}
         self._coordinates: dict[str, list[Any]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Elsewhere it is opened, and verified, once more."""
+        return _opened, (str(self.manifest.absolute()), self.description["content"])
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -120,6 +125,12 @@ class Store:
             f"store {self.path}, {where}: expected it as {self.manifest.name} describes it, got {got}; "
             f"run: rm {self.manifest} && {again(self.manifest)}"
         )
+
+
+@lru_cache(maxsize=64)
+def _opened(manifest: str, content: str) -> Store:
+    """The store that was sent here; `content`: once for each that a file described."""
+    return Store(manifest)
 
 
 def _found(file: Path) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.config.base import Entries, Name, Positive, RunName, Strict, titled
+from whatwhere.config.base import Entries, Name, Positive, RunName, Scheduler, Strict, titled
 from whatwhere.config.claims import Claim, quantities, references
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
@@ -26,7 +26,6 @@ from whatwhere.config.tables import NamedRun, Run, Shown, Table, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.datasets import class_names
 
-#: The sections of what is shown.
 _SHOWN = ("tables", "figures")
 
 
@@ -42,6 +41,8 @@ class Config(Strict):
     """What a truncated or foreign image file or a damaged annotation does: stop the run, or be skipped and listed."""
     device: str = "cpu"
     """Where networks and solvers run: cpu, cuda, cuda:1 …"""
+    dask: Scheduler | None = None
+    """A Dask cluster's, `tcp://host:8786`, for what reduces over a whole data set; null: the job's own threads."""
     shard_images: Positive = 512
     """Images per job and store."""
     views: Entries[ViewSettings]

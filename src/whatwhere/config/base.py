@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -27,11 +28,20 @@ def _named(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _listening(address: str) -> str:
+    """Where a scheduler of Dask listens."""
+    if not re.fullmatch(r"(tcp|tls)://\S+:\d+", address):
+        words = f"expected a scheduler's address as tcp://host:8786, got {address!r}; correct it, or set null"
+        raise PydanticCustomError("values", "{words}", {"words": words})
+    return address
+
+
 RunName = Annotated[Name, AfterValidator(_elsewhere), BeforeValidator(_named)]
 #: Beyond it nothing that is counted here would ever end.
 MOST = 10**9
 Positive = Annotated[int, Field(gt=0, le=MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Scheduler = Annotated[str, AfterValidator(_listening)]
 Patterns = Annotated[tuple[str, ...], Field(min_length=1)]
 
 

@@ -81,13 +81,29 @@ class CoordinateRegression:
         smoothing where the grid shrinks). Raises `InputError` for another number of tokens or channels than
         expected and for values that are not finite; nothing of such an image counts.
         """
+        self.take(self.sums(features, grid, rng))
+
+    def sums(
+        self, features: Float[np.ndarray, "token channel"], grid: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Float64[np.ndarray, "entry entry"], Float64[np.ndarray, "entry entry"]]:
+        """Of an image what `take` adds: sums of products, of the cells that are fitted and of the others. As `add`."""
         self._check(features, grid)
         cells = resize(features.astype(np.float64), grid, self.side)
         if self._shift is None:  # moments about a typical value lose no digits to a large mean
             self._shift = cells.mean(0)
         rows = np.concatenate([np.ones((len(cells), 1)), cells - self._shift, self._targets], axis=1)
         fitted = rng.permutation(len(rows)) < self._fitted_cells
-        self._keep(_moments(rows[fitted]), _moments(rows[~fitted]))
+        return _moments(rows[fitted]), _moments(rows[~fitted])
+
+    def take(self, sums: tuple[Float64[np.ndarray, "entry entry"], Float64[np.ndarray, "entry entry"]]) -> None:
+        """Adds an image by its `sums`, which came from this regression or one of its `part`s; in the images' order."""
+        self._keep(*sums)
+
+    def part(self, images: int) -> CoordinateRegression:
+        """One that makes the same `sums`, of the image after so many, once this one has seen the first; without any."""
+        other = CoordinateRegression(side=self.side)
+        other._fitted_cells, other._shift, other._images = self._fitted_cells, self._shift, images
+        return other
 
     def error(self) -> CoordinateError:
         """Errors of the cells not fitted, over all images. Raises `InputError` where no image was added."""

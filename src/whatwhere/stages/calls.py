@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Mini-batches that are run in the place of all of a solve.
 BATCHES = 2
+#: Images that stand for the sample of landmarks: the others of a trial are extended to.
+SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -190,13 +192,15 @@ def _detections(call: Call) -> None:
 
 
 def _joint(call: Call) -> None:
-    """Of mini-batches only `tried_batches`, of so many images each."""
+    """Of mini-batches only `tried_batches`, of so many images each; of landmarks a sample of `SAMPLE` at most."""
     from whatwhere.stages.joint import write_joint
 
     config, (_, backbone, name) = call.config, call.place
     method = _plain(config.methods[name])
     if "batches" in method:
         method |= {"batches": tried_batches(config.methods[name]), "batch_images": call.images, "processes": 1}
+    if "sample" in method:
+        method["sample"] = min(SAMPLE, method["sample"])
     live = _plain(config.backbones[backbone], "view") if config.is_live(name) else None
     choice = {"kind": method.pop("kind"), "method": method, "name": backbone, "backbone": live, "settings": {}}
     choice |= {"batch_images": config.features.batch_images, "seed": config.seed, "device": config.device}

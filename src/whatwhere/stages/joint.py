@@ -18,6 +18,7 @@ from whatwhere.artifacts.alone import Alone, alone
 from whatwhere.artifacts.codehash import code_hash
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.spread import spread
 from whatwhere.artifacts.store import Store, Writer, create, write_json
 from whatwhere.method.joint.minibatch import Descent, start
 from whatwhere.method.joint.source import Cached, Source, finest
@@ -231,20 +232,37 @@ def _waited_for(command: list[str], lock: Alone) -> int:
         raise
 
 
-def _gram(X: np.ndarray, released: bool) -> tuple[np.ndarray, np.ndarray]:
+def _gram(X: np.memmap, released: bool) -> tuple[np.ndarray, np.ndarray]:
     """Lengths of the columns over all images, and XᵀX, in double precision."""
+    X.flush()
     gram = np.zeros((X.shape[2],) * 2)
-    for _, block in _blocks(X, released):
-        gram += block.T @ block
+    for products in spread(_products, ((str(X.filename), images, released) for images in _slices(len(X)))):
+        gram += products
     return np.sqrt(gram.diagonal()), gram
 
 
+def _products(part: tuple[str, slice, bool]) -> np.ndarray:
+    """XᵀX of a few images, of the file that X lies in."""
+    file, images, released = part
+    rows = _rows(np.load(file, mmap_mode="r")[images], released)
+    return rows.T @ rows
+
+
 def _blocks(X: np.ndarray, released: bool) -> Iterator[tuple[slice, np.ndarray]]:
-    """A few images at a time, as rows; of the released parametrisation the softmax of each."""
-    for first in range(0, len(X), BLOCK_IMAGES):
-        images = slice(first, min(first + BLOCK_IMAGES, len(X)))
-        rows = X[images].reshape(-1, X.shape[2]).astype(np.float64)
-        yield images, softmax(rows, axis=1) if released else rows
+    """A few images at a time, as `_rows`."""
+    for images in _slices(len(X)):
+        yield images, _rows(X[images], released)
+
+
+def _slices(images: int) -> Iterator[slice]:
+    for first in range(0, images, BLOCK_IMAGES):
+        yield slice(first, min(first + BLOCK_IMAGES, images))
+
+
+def _rows(X: np.ndarray, released: bool) -> np.ndarray:
+    """Locations below one another; of the released parametrisation the softmax of each."""
+    rows = X.reshape(-1, X.shape[2]).astype(np.float64)
+    return softmax(rows, axis=1) if released else rows
 
 
 def _write(store: Writer, X: np.ndarray, U: np.ndarray, released: bool = False) -> None:

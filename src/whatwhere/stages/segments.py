@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.spread import spread
 from whatwhere.artifacts.store import Store, create
 from whatwhere.method.cluster import Centres, fit_centres
 
@@ -62,10 +64,9 @@ def write_segments(
     with create(output, settings, attributes, along) as store:
         size = (len(ids), len(wanted), shape[1])
         array = store.array("regions", size, "int16", ("image", "partition", "token"), run_images=BLOCK_IMAGES)
-        for images, X in blocks(vectors, unit_rows):
-            flat = X.reshape(-1, X.shape[2])
-            labels = [flat.argmax(1)] if scores else [centres.assign(flat) for centres in found]
-            array[images] = np.stack(labels, 1).reshape(len(X), -1, len(wanted)).swapaxes(1, 2).astype(np.int16)
+        parts = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors)]
+        for part, labels in zip(parts, spread(_assigned, parts), strict=True):
+            array[part.images] = labels
         if found:
             padded = np.full((len(found), max(wanted), shape[2]), np.nan, np.float32)
             for own, centres in zip(padded, found, strict=True):
@@ -90,12 +91,38 @@ def blocks(
     vectors: Sequence[Store], unit_rows: bool
 ) -> Iterator[tuple[slice, Float[np.ndarray, "image token vector"]]]:
     """X of a few images at a time, over all stores; its rows at unit length if asked for."""
+    for store, here, images in _slices(vectors):
+        X = store.read("vectors", here)
+        yield images, unit(X) if unit_rows else X
+
+
+def _slices(vectors: Sequence[Store]) -> Iterator[tuple[Store, slice, slice]]:
+    """A few images at a time: their store, their place there, and in all stores one after the other."""
     first = 0
     for store in vectors:
         for start in range(0, len(store.ids), BLOCK_IMAGES):
-            X = store.read("vectors", slice(start, min(start + BLOCK_IMAGES, len(store.ids))))
-            yield slice(first, first + len(X)), unit(X) if unit_rows else X
-            first += len(X)
+            here = slice(start, min(start + BLOCK_IMAGES, len(store.ids)))
+            yield store, here, slice(first + start, first + here.stop)
+        first += len(store.ids)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A few images of a store, which `images` they are of all, and the centres of every partition."""
+
+    store: Store
+    here: slice
+    images: slice
+    unit_rows: bool
+    centres: tuple[Centres, ...]
+
+
+def _assigned(part: _Part) -> Int16[np.ndarray, "image partition token"]:
+    """The nearest centre of every token; where there are no centres its largest score."""
+    X = part.store.read("vectors", part.here)
+    flat = (unit(X) if part.unit_rows else X).reshape(-1, X.shape[2])
+    labels = [centres.assign(flat) for centres in part.centres] or [flat.argmax(1)]
+    return np.stack(labels, 1).reshape(len(X), -1, len(labels)).swapaxes(1, 2).astype(np.int16)
 
 
 def unit(X: Float[np.ndarray, "*image vector"]) -> Float[np.ndarray, "*image vector"]:

@@ -10,8 +10,9 @@ from typing import Any
 from whatwhere.app.plan.known import Known, Number
 from whatwhere.backbones.network import Network
 from whatwhere.config import Run
-from whatwhere.config.joint import Batches, Joint
+from whatwhere.config.joint import Batches, Joint, Landmarks
 from whatwhere.config.needed import clustered, extracted, judged, refined, solved, timed, views
+from whatwhere.stages.calls import SAMPLE
 from whatwhere.stages.task import At, Place
 
 #: Whatever decides about the time of a job beside its images.
@@ -24,9 +25,11 @@ class Jobs:
 
     `seen`: the data set, and the view that its images are seen through. `images` go through all jobs together,
     `at_once` through one of them, or (`pairs`) are compared with one another in a joint solve: what its time grows
-    with; jobs of one `like` take as long. `after`: what they read. `on_device`: a GPU works on them, where there is
-    one. Where they run a `network`: `passes` of it, and their `flop`. What they will take is filled in by others: at
-    least `low_s` and at most `high_s` seconds, one after the other, by `source`; None where nobody knows.
+    with; jobs of one `like` take as long. Of a solve by a `sample` only so many images are compared, and the others
+    extended to one by one, each of which may cost `dearer` times what it does in a trial. `after`: what they read.
+    `on_device`: a GPU works on them, where there is one. Where they run a `network`: `passes` of it, and their `flop`.
+    What they will take is filled in by others: at least `low_s` and at most `high_s` seconds, one after the other, by
+    `source`; None where nobody knows.
     """
 
     stage: str
@@ -38,6 +41,8 @@ class Jobs:
     like: Like = ()
     after: tuple[At, ...] = ()
     pairs: bool = False
+    sample: int = 0
+    dearer: float = 1.0
     on_device: bool = False
     network: Network | None = None
     passes: Number | None = None
@@ -110,12 +115,21 @@ def _joint(known: Known) -> Iterator[Jobs]:
         if not isinstance(method, Joint):
             continue
         more: dict[str, Any] = {"pairs": True, "on_device": True, "at_once": method.together(images)}
+        if isinstance(method, Landmarks):
+            more |= {"pairs": False, "at_once": images, "sample": method.sample, "dearer": _dearer(known, run, method)}
         source: At = ("features", run[:2])
         if isinstance(method, Batches) and method.features == "live":
             source, passes = _seen(known, run), method.batches * more["at_once"]  # of one noise sample
             more |= {"network": found, "passes": passes}
             more["flop"] = found and passes * (found.image_flop + found.pass_flop)
         yield _jobs(known, "joint", run, _method(known, run), source, whole=True, **more)
+
+
+def _dearer(known: Known, run: Run, method: Landmarks) -> float:
+    """Landmarks of the sample over those that a trial has: at most an image costs so much more."""
+    tokens = (known.vectors(run) or (1, 0))[0]
+    least, own = (tokens * min(method.sample, images) for images in (SAMPLE, method.sample))
+    return min(own, method.landmarks or own) / min(least, method.landmarks or least)
 
 
 def _whole_sets(known: Known) -> Iterator[Jobs]:

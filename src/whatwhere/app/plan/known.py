@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from whatwhere.artifacts.errors import InputError
@@ -23,10 +24,14 @@ Result = TypeVar("Result")
 
 
 class Known:
-    """A configuration, and what is known of its data sets and backbones. `unknown`: why something is not, once each."""
+    """A configuration, and what is known of its data sets and backbones. `unknown`: why something is not, once each.
 
-    def __init__(self, config: Config) -> None:
+    `images`: so many are taken to be in every folder of photographs, whatever is there.
+    """
+
+    def __init__(self, config: Config, images: int | None = None) -> None:
         self.config = config
+        self.images = images
         self.unknown: dict[str, None] = {}
         self.pictures: dict[str, Pictures] = {}
         self.networks: dict[tuple[str, str], Network | None] = {}
@@ -34,7 +39,9 @@ class Known:
     def data(self, dataset: str) -> Pictures:
         """What is known of a data set."""
         if dataset not in self.pictures:
-            self.pictures[dataset] = pictures(dataset, self.config.datasets[dataset])
+            found = pictures(dataset, self.config.datasets[dataset])
+            supposed = self.images if found.kind == "folder" else None
+            self.pictures[dataset] = replace(found, images=supposed or found.images)
             if self.pictures[dataset].images is None:
                 self.unknown[f"data set {dataset}: its images are counted once they are here"] = None
         return self.pictures[dataset]

@@ -8,6 +8,7 @@ from whatwhere.app.plan.gpus import UTILISATION
 from whatwhere.app.plan.jobs import Jobs
 from whatwhere.app.plan.known import Number, total
 from whatwhere.app.plan.planning import Plan
+from whatwhere.app.plan.renting import rented
 from whatwhere.artifacts.words import aligned, bytes_words, time_words, wrapped
 
 
@@ -19,6 +20,7 @@ def page(plan: Plan) -> str:
         "images": _table(["data set", "kind", "images", "files"], "llrl", data),
         "networks": _table(["data set", "backbone", "for", "passes", "GFLOP"], "lllrr", _networks(plan)),
         "time": "\n".join([_table(["stage", "jobs", "at least", "at most", "by"], "lrrrl", _time(plan)), *_said(plan)]),
+        "to rent": _table(["what", "at least", "at most", ""], "lrrl", _rent(plan)),
         "disk": _table(["stage", "in the end", "needs room", ""], "lrrl", _disk(plan)),
         "room for stages that are not kept": _bullets(f"{one.stage}: {one.note}" for one in plan.stored if one.note),
         "downloads, made by the run": _table(["what", "size", "into", "terms"], "lrll", downloads),
@@ -31,6 +33,11 @@ def page(plan: Plan) -> str:
     if plan.missing:
         last = f"not ready, missing: {'; '.join(one.what for one in plan.missing)}"
     return "\n\n".join([f"run {plan.run}, device {plan.device}: {plan.results}", *titled, last])
+
+
+def _rent(plan: Plan) -> list[list[str]]:
+    """For a run that is larger than this machine, or on a GPU that is not here."""
+    return [[one.what, one.low, one.high, one.note] for one in rented(plan)] if plan.supposed or plan.gpu else []
 
 
 def _disk(plan: Plan) -> list[list[str]]:

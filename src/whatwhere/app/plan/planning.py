@@ -14,6 +14,7 @@ from whatwhere.app.plan.known import Known, Number, total
 from whatwhere.app.plan.needs import Download, Missing, downloads, missing
 from whatwhere.app.plan.rates import Curves, calibrated, logged, told
 from whatwhere.artifacts.clock import cores
+from whatwhere.artifacts.errors import InputError
 from whatwhere.config import Config
 from whatwhere.config.needed import cautions
 
@@ -26,7 +27,8 @@ TOLD = ("stage", "place", "jobs", "images", "passes", "flop", "low_s", "high_s",
 @dataclass(frozen=True)
 class Plan:
     """What a run will do. `data`: kind, images and state of each data set; `gpu`: one that is not here, to reckon with,
-    where networks take `gpu_s` of `totals`; `unknown`: why something is; `cautions`: what the results leave out, and
+    where networks take `gpu_s` of `totals`; `supposed`: images of every folder of photographs, where it is not those
+    that are there; `unknown`: why something is; `cautions`: what the results leave out, and
     whose eyes the images are new to; `free_bytes` on the disk of `results`.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     unknown: tuple[str, ...]
     cautions: tuple[str, ...]
     free_bytes: Number
+    supposed: int | None = None
 
     @property
     def totals(self) -> dict[str, Number]:
@@ -74,31 +77,53 @@ def _in_part(known: Known) -> list[str]:
     ]
 
 
+def _curves(known: Known, results: Path, seconds: int, say: Callable[[str], None], **how: Any) -> Curves:
+    """By the logs, and by trying for at most so many seconds, `how` as of `calibrated`, what these do not tell."""
+    jobs = counted(known)
+    curves: Curves = logged(jobs, known.config, results)
+    if seconds and {one.key for one in jobs} - curves.keys():
+        say(f"trying on a few images what no log tells: a minute or two, at most {seconds} s (--measure 0: not)")
+        curves = {**curves, **calibrated(known, jobs, curves, seconds=seconds, **how)}
+    return curves
+
+
+def _supposed(config: Config, images: int) -> Known:
+    """The same configuration, with so many photographs in every folder."""
+    kinds = dict.fromkeys(data.kind for data in config.datasets.values())
+    if "folder" not in kinds:
+        raise InputError(
+            f"--images: expected a data set of kind folder, got {', '.join(kinds)}; add one, or leave it out"
+        )
+    return Known(config, images)
+
+
 def make_plan(
     config: Config,
     *,
     gpu: str | None = None,
     measure_s: int = 0,
+    images: int | None = None,
+    busy: bool = False,
     results: Path = Path("results"),
     say: Callable[[str], None] = lambda text: None,
 ) -> Plan:
     """What a run of `config` will do; nothing of it is started, and nothing is downloaded.
 
     Seconds are those of the logs under `results`; what they do not tell is measured here, for at most `measure_s`
-    seconds, which `say` is told before. Networks are reckoned on the `gpu` of this name as well (see `gpus.GPUS`).
-    Raises `InputError` for a GPU of another name.
+    seconds, which `say` is told before, in seconds of a clock, or where this machine is `busy` with other things in
+    seconds of the processors'. Networks are reckoned on the `gpu` of this name as well (see `gpus.GPUS`). With `images`
+    the plan is for so many in every folder of photographs, by what those that are there take.
+
+    Raises `InputError` for a GPU of another name, and for `images` where there is no such folder.
     """
     import torch
 
     is_here = not config.device.startswith("cuda") or torch.cuda.is_available()
     called = gpu_called(gpu) if gpu else None if is_here else PAPERS_GPU
-    known = Known(config)
+    here = Known(config)
+    curves = _curves(here, results, measure_s, say, device=config.device if is_here else "cpu", busy=busy)
+    known = _supposed(config, images) if images else here
     jobs = counted(known)
-    curves: Curves = logged(jobs, config, results)
-    if measure_s and {one.key for one in jobs} - curves.keys():
-        say(f"trying on a few images what no log tells: a minute or two, at most {measure_s} s (--measure 0: not)")
-        device = config.device if is_here else "cpu"
-        curves = {**curves, **calibrated(known, jobs, curves, device=device, seconds=measure_s)}
     disk, fetched, free = stored(known, jobs), downloads(known), free_bytes(results)
     short = total(one.peak_bytes for one in disk) + total(one.room for one in fetched) - free
     return Plan(
@@ -115,4 +140,5 @@ def make_plan(
         unknown=tuple(known.unknown),
         cautions=(*cautions(config), *_in_part(known)),
         free_bytes=free,
+        supposed=images,
     )

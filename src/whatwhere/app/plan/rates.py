@@ -67,6 +67,8 @@ def _estimates(one: Jobs, curve: Curve) -> list[float]:
         return [one.jobs * sum(seconds for _, seconds in curve.points) / len(counts)]
     few, more = min(counts), max(counts)
     by_size = {n: [max(0.0, s - curve.start_s) for m, s in curve.points if m == n] for n in (few, more)}
+    if one.sample and few < more:
+        return [one.jobs * (curve.start_s + seconds) for seconds in _by_sample(one, few, more, by_size)]
     found, share = [], one.at_once / more
     if few == more or not one.pairs:
         found = [high * share**power for high in by_size[more] for power in range(1, 2 + one.pairs)]
@@ -78,6 +80,17 @@ def _estimates(one: Jobs, curve: Curve) -> list[float]:
             b = min(max(0.0, high - low) / (more - few), high / more)
             found.append(max(0.0, high + b * (one.at_once - more)))
     return [one.jobs * (curve.start_s + seconds) for seconds in found]
+
+
+def _by_sample(one: Jobs, few: Number, more: Number, by_size: Mapping[Number, Sequence[float]]) -> Iterator[float]:
+    """Of a solve by a sample: the `few` were one, and the others were extended to. What the sample takes grows with its
+    images or with their square, what the others take with their number.
+    """
+    sample = min(one.sample, one.at_once)
+    for low, high in ((low, high) for low in by_size[few] for high in by_size[more]):
+        each = max(0.0, high - low) / (more - few)
+        for power, dearer in ((1, 1.0), (2, one.dearer)):
+            yield low * (sample / few) ** power + dearer * each * (one.at_once - sample)
 
 
 def _paces(curves: Curves) -> Iterator[tuple[Curve, float]]:
@@ -117,14 +130,18 @@ def _of_run(run: Path, jobs: Sequence[Jobs], config: Config) -> Iterator[tuple[J
             yield one, tuple((together(images), seconds) for images, seconds in found)
 
 
-def calibrated(known: Known, jobs: Sequence[Jobs], curves: Curves, *, device: str, seconds: int) -> Curves:
-    """Curves of the kinds of jobs that have none, measured for at most so many seconds, a process a core."""
+def calibrated(
+    known: Known, jobs: Sequence[Jobs], curves: Curves, *, device: str, seconds: int, busy: bool = False
+) -> Curves:
+    """Curves of the kinds of jobs that have none, measured for at most so many seconds, a process a core; `busy` as of
+    `Rehearsal`.
+    """
     groups = _groups(_chosen(jobs, curves, MOST_FLOP if device == "cpu" else float("inf")), known)
     noise = {name: one.size for name, one in known.pictures.items() if one.size and (one.fetched or one.missing)}
     found: dict[Like, list[Curve]] = defaultdict(list)
     until = perf_counter() + seconds
     with TemporaryDirectory(prefix="whatwhere-plan-") as folder:
-        small = Rehearsal(known.config.model_copy(update={"device": device}), Path(folder), noise)
+        small = Rehearsal(known.config.model_copy(update={"device": device}), Path(folder), noise, busy=busy)
         answers = rehearse(small, list(groups), at_once=cores() if device == "cpu" else 1, until=until)
         for of, timed in zip(groups.values(), progress(answers, "measuring", len(groups)), strict=True):
             for one, curve in _curves(of, timed, known):

@@ -1,0 +1,73 @@
+"""Work on parts of what lies on the disk, by Dask: in threads of this process, or on the workers of a cluster.
+
+Answers come in the order of the parts, wherever they were worked on: sums that are made of them have one order, and do
+not depend on threads, workers, or on one of these that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from itertools import islice
+from typing import Any, TypeVar
+
+from whatwhere.artifacts.errors import InputError, line
+from whatwhere.artifacts.job import POOLS
+
+Part = TypeVar("Part")
+Answer = TypeVar("Answer")
+
+#: In the environment: the scheduler of a cluster (`dask` of the configuration), as `tcp://host:8786`.
+CLUSTER = "WHATWHERE_DASK"
+#: Parts that are worked on, or whose answers wait for those before them: what bounds the memory.
+AHEAD = 16
+#: Seconds that a scheduler may take to answer.
+PATIENCE_S = 20
+
+
+def spread(work: Callable[[Part], Answer], parts: Iterable[Part], *, ahead: int = AHEAD) -> Iterator[Answer]:
+    """`work(part)` of every part, in their order; at most `ahead` of them are at work or wait to be taken.
+
+    On a cluster where the environment names one (`CLUSTER`), else in as many threads as the job has. Work on a cluster
+    is pickled: a function of a module, and parts whose stores are read again, and verified, where they arrive. What a
+    worker had that is killed is done again by another.
+
+    Raises `InputError` where no scheduler answers, or the package `distributed` is not installed.
+    """
+    if address := os.environ.get(CLUSTER):
+        return _in_cluster(work, parts, address, ahead)
+    threads = int(os.environ.get(POOLS[0]) or 1)
+    return map(work, parts) if threads == 1 else _in_threads(work, parts, threads, ahead)
+
+
+def _in_threads(work: Callable[[Part], Answer], parts: Iterable[Part], threads: int, ahead: int) -> Iterator[Answer]:
+    import dask
+
+    task, left = dask.delayed(work, pure=False), iter(parts)
+    while some := list(islice(left, ahead)):
+        # no graph looks into a part: it is handed over as it is
+        tasks = [task(dask.delayed(part, traverse=False)) for part in some]
+        yield from dask.compute(*tasks, scheduler="threads", num_workers=threads)
+
+
+def _in_cluster(work: Callable[[Part], Answer], parts: Iterable[Part], address: str, ahead: int) -> Iterator[Answer]:
+    try:  # by name, as it comes with an extra: environments of jobs need not hold it
+        client_of = import_module("distributed").Client
+    except ImportError as error:
+        wish = f"dask: expected the package distributed for {address}, got none"
+        raise InputError(f"{wish}; pip install 'whatwhere[dask]', or set dask: null") from error
+    try:
+        client = client_of(address, timeout=PATIENCE_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        wish = f"dask: expected a scheduler at {address}, got {line(error)}"
+        raise InputError(f"{wish}; start one (dask scheduler) and its workers, or set dask: null") from error
+    with client:
+        waiting: deque[Any] = deque()
+        for part in parts:
+            waiting.append(client.submit(work, part, pure=False))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
