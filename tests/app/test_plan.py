@@ -563,7 +563,8 @@ def test_images_are_supposed_of_folders_only():
         make_plan(whatwhere.config.parse(a_tree()), images=7)
 
 
-def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path):
+def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # away from what a run has left here, by whose seconds it would be planned
     plan = make_plan(folder, measure_s=9, images=36_000, gpu="L4")
     found = {one.what: (one.low, one.high) for one in rented(plan)}
     stages = dict.fromkeys(one.stage for one in plan.jobs)
