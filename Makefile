@@ -76,7 +76,7 @@ $(VENV)/page.stamp: $(PAGE)/package-lock.json $(VENV)/test.stamp
 	npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-check-page:
+check-page: $(VENV)/test.stamp
 	@if test -n "$(CI)" || command -v npm > /dev/null; then \
 	    $(MAKE) --no-print-directory $(VENV)/page.stamp && npm run --silent --prefix $(PAGE) check; \
 	else echo "no npm here: the page's modules are not checked"; fi
