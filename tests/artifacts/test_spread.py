@@ -30,6 +30,10 @@ def refused(number):
     raise InputError(f"part {number}: expected another, got this; leave it out")
 
 
+def divided(number):
+    return 1 / number
+
+
 @pytest.mark.parametrize("threads", ["1", "3"])
 class TestHere:
     def test_answers_come_in_the_order_of_the_parts(self, threads, monkeypatch):
@@ -69,6 +73,35 @@ def test_without_a_scheduler_a_line_says_what_to_start(monkeypatch):
     monkeypatch.setenv(CLUSTER, "tcp://127.0.0.1:9")
     with pytest.raises(InputError, match=r"dask: expected a scheduler at tcp://127.0.0.1:9, got .*; start one"):
         list(spread(squared_later, range(3)))
+
+
+def test_without_workers_a_line_says_so(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("whatwhere.artifacts.spread.PATIENCE_S", 0.5)
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None, protocol="tcp") as cluster:
+        monkeypatch.setenv(CLUSTER, cluster.scheduler_address)
+        with pytest.raises(InputError, match=r"dask: expected a worker at tcp://.*, got none in 0.5 s; start one"):
+            list(spread(squared_later, range(3)))
+
+
+def test_what_a_worker_cannot_do_is_one_line(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    choice = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None, "protocol": "tcp"}
+    with distributed.LocalCluster(**choice) as cluster:
+        monkeypatch.setenv(CLUSTER, cluster.scheduler_address)
+        assert list(spread(squared_later, range(3))) == [0, 1, 4]
+        with pytest.raises(InputError, match=r"^part 0: expected another, got this; leave it out$"):
+            list(spread(refused, range(3)))
+        with pytest.raises(InputError, match=r"^dask: expected an answer of a worker at .*, got ZeroDivisionError"):
+            list(spread(divided, range(3)))
+
+
+def test_a_store_with_other_content_elsewhere_is_refused(tmp_path):
+    (store,) = vector_stores(tmp_path, crowd())
+    sent = pickle.dumps(store)
+    vector_stores(tmp_path, crowd(seed=1))  # in its place
+    with pytest.raises(InputError, match=r"expected the content \w+, got \w+ on this machine; let all machines see"):
+        pickle.loads(sent)
 
 
 # ------------------------------------------------------------------------------------- the stages on two processes

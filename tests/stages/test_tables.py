@@ -6,6 +6,7 @@ import json
 import pandas as pd
 import pytest
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.config.claims import quantities
 from whatwhere.evaluate.matching import COUNTS
 from whatwhere.evaluate.zeroshot import TEMPLATES
@@ -447,6 +448,15 @@ def test_the_best_of_several_is_chosen_on_images_that_are_not_scored(tmp_path):
     assert best["mIoU (ours)"] == f"{80 / 120:.3f}"
     assert best["Note"] == "masks, the best of 2 on rest"
     assert [entry["chosen"] for entry in entries(tmp_path / "t.meta.json")] == [False, True]
+
+
+def test_a_best_that_nothing_speaks_for_is_refused(tmp_path):
+    """No method has a partition of so many clusters where the choice is made."""
+    files = [write_scores(tmp_path, data, "kmeans", [counts("a", 3, 90, chosen=True)]) for data in ("scenes", "rest")]
+    row = {**TABLE["rows"][0], "among": ["kmeans"], "chosen_on": "rest", "chosen_clusters": 12}
+    settings = {"methods": METHODS, "chosen": "auto", "seed": 0, "resamples": 10}
+    with pytest.raises(InputError, match="expected a score on rest to choose by, got none"):
+        write_oracle_table(tmp_path / "t.csv", {"scores": files}, table={**TABLE, "rows": [row]}, **settings)
 
 
 def test_a_row_whose_graphs_are_complete_or_empty_says_so(tmp_path):

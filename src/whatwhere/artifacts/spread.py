@@ -13,6 +13,8 @@ from importlib import import_module
 from itertools import islice
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from whatwhere.artifacts.errors import InputError, line
 from whatwhere.artifacts.job import POOLS
 
@@ -32,9 +34,11 @@ def spread(work: Callable[[Part], Answer], parts: Iterable[Part], *, ahead: int 
 
     On a cluster where the environment names one (`CLUSTER`), else in as many threads as the job has. Work on a cluster
     is pickled: a function of a module, and parts whose stores are read again, and verified, where they arrive. What a
-    worker had that is killed is done again by another.
+    worker had that is killed is done again by another. Libraries have one thread for each part, whoever works on it, so
+    that sums have one order.
 
-    Raises `InputError` where no scheduler answers, or the package `distributed` is not installed.
+    Raises `InputError` where no scheduler or no worker answers, where a worker cannot do its part, and where the
+    package `distributed` is not installed.
     """
     if address := os.environ.get(CLUSTER):
         return _in_cluster(work, parts, address, ahead)
@@ -46,10 +50,11 @@ def _in_threads(work: Callable[[Part], Answer], parts: Iterable[Part], threads: 
     import dask
 
     task, left = dask.delayed(work, pure=False), iter(parts)
-    while some := list(islice(left, ahead)):
-        # no graph looks into a part: it is handed over as it is
-        tasks = [task(dask.delayed(part, traverse=False)) for part in some]
-        yield from dask.compute(*tasks, scheduler="threads", num_workers=threads)
+    with threadpool_limits(1):
+        while some := list(islice(left, ahead)):
+            # no graph looks into a part: it is handed over as it is
+            tasks = [task(dask.delayed(part, traverse=False)) for part in some]
+            yield from dask.compute(*tasks, scheduler="threads", num_workers=threads)
 
 
 def _in_cluster(work: Callable[[Part], Answer], parts: Iterable[Part], address: str, ahead: int) -> Iterator[Answer]:
@@ -60,14 +65,34 @@ def _in_cluster(work: Callable[[Part], Answer], parts: Iterable[Part], address: 
         raise InputError(f"{wish}; pip install 'whatwhere[dask]', or set dask: null") from error
     try:
         client = client_of(address, timeout=PATIENCE_S, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, ValueError) as error:
         wish = f"dask: expected a scheduler at {address}, got {line(error)}"
         raise InputError(f"{wish}; start one (dask scheduler) and its workers, or set dask: null") from error
     with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE_S)
+        except TimeoutError as error:
+            wish = f"dask: expected a worker at {address}, got none in {PATIENCE_S} s"
+            raise InputError(f"{wish}; start one (dask worker {address}), or set dask: null") from error
         waiting: deque[Any] = deque()
         for part in parts:
-            waiting.append(client.submit(work, part, pure=False))
+            waiting.append(client.submit(_with_one_thread, work, part, pure=False))
             if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+                yield _answer(waiting.popleft(), address)
         while waiting:
-            yield waiting.popleft().result()
+            yield _answer(waiting.popleft(), address)
+
+
+def _with_one_thread(work: Callable[[Part], Answer], part: Part) -> Answer:
+    threadpool_limits(1)  # for good: this is a worker's process
+    return work(part)
+
+
+def _answer(task: Any, address: str) -> Any:
+    try:
+        return task.result()
+    except InputError:
+        raise
+    except Exception as error:  # of the worker, of what it imports, or of the way there
+        wish = f"dask: expected an answer of a worker at {address}, got {type(error).__name__}: {line(error)}"
+        raise InputError(f"{wish}; see the workers' logs, and that they have this version of whatwhere") from error

@@ -129,8 +129,14 @@ class Store:
 
 @lru_cache(maxsize=64)
 def _opened(manifest: str, content: str) -> Store:
-    """The store that was sent here; `content`: once for each that a file described."""
-    return Store(manifest)
+    """The store that was sent here, once for each content. Raises `InputError` where another lies at its path."""
+    found = Store(manifest)
+    if found.description["content"] != content:
+        raise InputError(
+            f"store {found.path}: expected the content {content}, got {found.description['content']} on this machine; "
+            "let all machines see the same results"
+        )
+    return found
 
 
 def _found(file: Path) -> str:

@@ -160,9 +160,12 @@ class Config(Strict):
 
     def _check_table(self, where: str, table: Table) -> None:
         known = {*self.regions.candidates, self.regions.clusters}
-        if table.kind == "oracle" and table.clusters and table.clusters not in known:
-            words = f"{where}.clusters: expected one of regions.candidates, got {table.clusters}"
-            raise PydanticCustomError("values", "{words}", {"words": words})
+        asked = {"clusters": table.clusters} if table.kind == "oracle" else {}
+        asked |= {f"rows[{i}].chosen_clusters": row.chosen_clusters for i, row in enumerate(table.rows)}
+        for key, clusters in asked.items():
+            if clusters and clusters not in known:
+                words = f"{where}.{key}: expected one of regions.candidates, got {clusters}"
+                raise PydanticCustomError("values", "{words}", {"words": words})
         for where_row, (_, _, method) in table.uses():
             self._check_fit(f"{where}.{table.key(where_row, 'methods')}", method, FITTING[table.kind])
 

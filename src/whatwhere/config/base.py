@@ -30,7 +30,7 @@ def _named(value: Any) -> Any:
 
 def _listening(address: str) -> str:
     """Where a scheduler of Dask listens."""
-    if not re.fullmatch(r"(tcp|tls)://\S+:\d+", address):
+    if not re.fullmatch(r"tcp://\S+:\d+", address):
         words = f"expected a scheduler's address as tcp://host:8786, got {address!r}; correct it, or set null"
         raise PydanticCustomError("values", "{words}", {"words": words})
     return address

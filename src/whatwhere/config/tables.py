@@ -53,6 +53,10 @@ class Row(Strict):
         if bool(self.among) != bool(self.chosen_on) or (self.among and self.method not in self.among):
             words = "expected `among`, `chosen_on` and as `method` one of those, or neither of both"
             raise PydanticCustomError("row", "{words}", {"words": words})
+        if self.chosen_clusters and not self.among:
+            raise PydanticCustomError(
+                "row", "expected `chosen_clusters` beside `among` only, got it alone; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

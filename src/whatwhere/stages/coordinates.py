@@ -41,7 +41,9 @@ def write_coordinates(
 
     Raises `InputError` where there are neither vectors nor labels with names.
     """
-    first = next(_found(images, vectors))
+    first = next(_found(images, vectors), None)
+    if first is None:
+        raise InputError("coordinates: expected at least one image, got none; choose a data set that has some")
     regressions = tuple(CoordinateRegression() for _ in range(1 + bool(vectors)))
     for regression, features in zip(regressions, first.features(), strict=True):
         regression.sums(features, first.grid, _rng(seed, first.name))  # all sums are about its mean

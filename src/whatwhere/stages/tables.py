@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import read_json
 from whatwhere.evaluate.oracle import mean_iou, resampled
 from whatwhere.evaluate.resampling import drawn, generator, times
@@ -79,6 +80,10 @@ def _chosen(row: dict[str, Any], counts: Mapping[tuple[str, str, str], pd.DataFr
         own = found[found.clusters == clusters if clusters else found.chosen.astype(bool)]
         each[method] = mean_iou(own, shared_classes=bool(own.named.all())) if len(own) else -1.0
     best = max(each, key=lambda method: each[method])  # the first of equals
+    if each[best] < 0:
+        raise InputError(
+            f"row {row['labels']}: expected a score on {row['chosen_on']} to choose by, got none; choose others"
+        )
     return best, f"{best}, the best of {len(each)} on {row['chosen_on']}"
 
 

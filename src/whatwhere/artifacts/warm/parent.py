@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 #: What may differ between a command's environment and this process's: it is read when a command runs, not at an import.
-FREE = {"PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "WHATWHERE_WARM"}
-FREE |= {"LINES", "COLUMNS", "PYTEST_CURRENT_TEST"}
+FREE = {"PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP", "TEMPDIR"}
+FREE |= {"WHATWHERE_WARM", "WHATWHERE_DASK", "LINES", "COLUMNS", "PYTEST_CURRENT_TEST"}
 #: And what a child is told of: all that are given say the same.
 THREADS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"}
 THREADS |= {"GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
