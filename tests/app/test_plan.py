@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -560,7 +561,7 @@ def test_a_million_photographs_are_planned_by_those_that_are_there(folder):
 
 def test_images_are_supposed_of_folders_only():
     with pytest.raises(InputError, match="--images: expected a data set of kind folder, got scenes; add one"):
-        make_plan(whatwhere.config.parse(a_tree()), images=7)
+        make_plan(whatwhere.config.parse(a_tree()), images=7, measure_s=9, say=pytest.fail)
 
 
 def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path, monkeypatch):
@@ -573,7 +574,7 @@ def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path
     assert found["instead of the GPU, cores for the networks"] == ("10 h", "10 h")
     assert found["one L4"][0] == hours_words(plan.totals["gpu_s"])
     assert found["the longest job"] == ("10 h", "10 h")  # the index: one job sees all of them
-    assert found["cores that have work until it ends"] == (str(by_image + 1),) * 2
+    assert found["shortest time, with any number of cores"] == (hours_words(36_000 + 4 * 4),) * 2
     assert list(found)[-1] == "disk that all machines see"
     write_plan(plan, tmp_path / "out")
     with (tmp_path / "out/stages.csv").open() as file:
@@ -582,6 +583,30 @@ def test_what_to_rent_is_hours_of_cores_and_of_a_gpu_and_a_disk(folder, tmp_path
     assert (rows["features"]["jobs"], rows["features"]["images"]) == ("9,000", "36,000")
     assert "what,at least,at most,note" in (tmp_path / "out/rent.csv").read_text()
     assert rented(make_plan(folder)) == []
+
+
+def test_hours_that_nobody_knows_are_not_nothing(tmp_path):
+    write_logs(tmp_path)
+    plan = a_plan(tmp_path, tables=a_table("matching", ("unet", "live"), ("dino", "global"), ("dino", "final")))
+    write_plan(plan, tmp_path / "out")
+    with (tmp_path / "out/stages.csv").open() as file:
+        rows = {row["stage"]: row for row in csv.DictReader(file)}
+    assert (rows["joint"]["core hours at least"], rows["joint"]["core hours at most"]) == ("", "")
+    assert rows["images"]["core hours at most"].endswith(" h")
+    found = {one.what: one for one in rented(plan)}
+    for what in ("cores, the networks on them as well", "shortest time, with any number of cores"):
+        assert found[what].note.endswith(" (of what is known)")
+    assert found["a core is one of"].note == "the machines that the logs are of"
+    assert found["a core is one of"].low == ""
+
+
+def test_the_shortest_time_is_that_of_what_waits_for_one_another(folder):
+    """Two data sets side by side, and their networks on cores: no sum over all."""
+    plan = make_plan(folder, measure_s=9, images=36_000)
+    one = {row.what: row.low for row in rented(plan)}["shortest time, with any number of cores"]
+    assert one == hours_words(36_000 + 5 * 4)
+    more = replace(plan, jobs=(*plan.jobs, *(replace(job, place=("other", *job.place[1:])) for job in plan.jobs)))
+    assert {row.what: row.low for row in rented(more)}["shortest time, with any number of cores"] == one
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,13 @@ def test_what_is_not_said_is_as_the_catalogue_has_it_and_this_machine():
         assert settings(weights=MINE).weights_here() == Packaged(**MINE)  # who names one means it
 
 
+@pytest.mark.parametrize(
+    ("model", "draws"), [("stable-diffusion-v1-4", True), ("clip-vit-b16", False), ("of/nobody", True), ("vit", False)]
+)
+def test_a_model_of_the_hub_draws_noise_where_it_is_diffusion_or_unknown(model, draws):
+    assert BackboneSettings(model=model, view="native").draws() == draws
+
+
 def test_a_distributions_file_is_a_mapping_there_and_back():
     said = settings(weights=MINE)
     assert said.weights == Packaged(**MINE)

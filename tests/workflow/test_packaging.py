@@ -251,6 +251,22 @@ def test_what_kubernetes_lacks_is_one_line(kubernetes, missing):
     assert re.fullmatch(rf"whatwhere: {missing}: expected .*, got nothing; export {missing}=…\n", done.stderr)
 
 
+@pytest.mark.parametrize("volume", ["claim", "claim:", "claim:work", ":/work"])
+def test_a_volume_of_kubernetes_without_its_place_is_one_line(kubernetes, volume):
+    done = kubernetes("submit", "1", "8000", "0", "job.sh", **GIVEN | {"WHATWHERE_VOLUME": volume})
+    assert done.returncode == 1
+    assert re.fullmatch(rf"whatwhere: WHATWHERE_VOLUME: expected CLAIM:/PATH, got '{volume}'; export .*\n", done.stderr)
+
+
+def test_a_job_of_kubernetes_ends_at_a_deadline_where_one_is_set(kubernetes, tmp_path):
+    for seconds in ("", "3600"):
+        assert kubernetes("submit", "1", "1", "0", "job.sh", **GIVEN, WHATWHERE_DEADLINE_S=seconds).returncode == 0
+        found = json.loads((tmp_path / "told").read_text())["spec"].get("activeDeadlineSeconds")
+        assert found == (int(seconds) if seconds else None)
+    done = kubernetes("submit", "1", "1", "0", "job.sh", **GIVEN, WHATWHERE_DEADLINE_S="1h")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "said"),
     [
@@ -259,6 +275,8 @@ def test_what_kubernetes_lacks_is_one_line(kubernetes, missing):
         ("whatwhere-a FailureTarget Failed", "0", "failed"),
         ("", "0", "failed"),  # it is gone
         ("", "1", "running"),  # nobody answers
+        ("ImagePullBackOff", "0", "failed"),  # it would never start
+        ("ContainerCreating", "0", "running"),
     ],
 )
 def test_the_status_of_a_job_of_kubernetes(kubernetes, answer, status, said):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from whatwhere.config.cuts import MaskCut, Ncut, TokenCut
 from whatwhere.config.joint import Joint
-from whatwhere.config.methods import Final, Largest, MaskCut, Ncut, Position, Solver, TokenCut, Tokens, Truth
+from whatwhere.config.methods import Final, Largest, Position, Solver, Tokens, Truth
 
 #: The methods that a row of each kind of table can ask for, and what they are in words.
 SINGLE = (Solver, Final, Position, Ncut, TokenCut, MaskCut)

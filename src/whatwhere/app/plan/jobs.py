@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,14 @@ class Jobs:
     def key(self) -> Like:
         """Jobs of the same take as long."""
         return (self.stage, *self.like)
+
+
+def by_stage(jobs: Iterable[Jobs]) -> dict[str, list[Jobs]]:
+    """Those of each stage, in the order of the first of them."""
+    found: dict[str, list[Jobs]] = {}
+    for one in jobs:
+        found.setdefault(one.stage, []).append(one)
+    return found
 
 
 def counted(known: Known) -> list[Jobs]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from whatwhere.app.plan.gpus import UTILISATION
-from whatwhere.app.plan.jobs import Jobs
+from whatwhere.app.plan.jobs import Jobs, by_stage
 from whatwhere.app.plan.known import Number, total
 from whatwhere.app.plan.planning import Plan
-from whatwhere.app.plan.renting import rented
+from whatwhere.app.plan.renting import partly, rented
 from whatwhere.artifacts.words import aligned, bytes_words, time_words, wrapped
 
 
@@ -55,10 +55,7 @@ def _networks(plan: Plan) -> list[list[str]]:
 
 
 def _time(plan: Plan) -> list[list[str]]:
-    stages: dict[str, list[Jobs]] = {}
-    for row in plan.jobs:
-        stages.setdefault(row.stage, []).append(row)
-    lines = [[stage, *_seconds(rows)] for stage, rows in stages.items()]
+    lines = [[stage, *_seconds(rows)] for stage, rows in by_stage(plan.jobs).items()]
     return [*lines, ["total", *_seconds(plan.jobs)[:3], ""]]
 
 
@@ -74,9 +71,8 @@ def _said(plan: Plan) -> list[str]:
     low, high = plan.totals["low_s"], plan.totals["high_s"]
     said = ["No log tells how long jobs take, and nothing was measured."]
     if high:
-        partly = " (of what is known)" if any(row.low_s is None for row in plan.jobs) else ""
         said = [
-            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly}; by the clock, on "
+            f"Jobs one after the other, as their logs count: {_range(low, high)}{partly(plan.jobs)}; by the clock, on "
             f"{plan.cores} cores, at least {_range(low / plan.cores, high / plan.cores)}, beside what Snakemake takes "
             "to start them.",
             "Measured: a few images by the run's own stages, then in proportion (joint solves also with the square); "

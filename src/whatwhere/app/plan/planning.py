@@ -121,8 +121,8 @@ def make_plan(
     is_here = not config.device.startswith("cuda") or torch.cuda.is_available()
     called = gpu_called(gpu) if gpu else None if is_here else PAPERS_GPU
     here = Known(config)
+    known = _supposed(config, images) if images else here  # refused before anything is measured
     curves = _curves(here, results, measure_s, say, device=config.device if is_here else "cpu", busy=busy)
-    known = _supposed(config, images) if images else here
     jobs = counted(known)
     disk, fetched, free = stored(known, jobs), downloads(known), free_bytes(results)
     short = total(one.peak_bytes for one in disk) + total(one.room for one in fetched) - free
