@@ -248,7 +248,7 @@ def test_what_comes_late_is_not_shown_for_another(opened, late):
     held = "const asked = () => new Promise((go) => (window.go = go))"  # `late` waits for it, and we for `late`
     opened.page.evaluate(f"() => {{ const {{ album }} = whatwhere; {held}; {late} }}")
     opened.page.locator("#thumbs a").first.click()
-    opened.page.wait_for_function("window.go")
+    opened.page.wait_for_function("window.go !== undefined")
     assert opened.page.text_content("#name") == NAMES[0]
     opened.page.evaluate("delete whatwhere.album.file; delete document.getElementById('source').decode;")
     choose(opened, FIRST)
