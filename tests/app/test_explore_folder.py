@@ -1,8 +1,10 @@
 """Pages over a folder of `discover`: connections are the library's, names are the person's, what is done stays done."""
 
 import json
+import os
 import re
 import shutil
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -26,6 +28,8 @@ SMALL = ["--size", "64", "--vectors", "6", "--backbone", "zoo-dino", "--borders"
 MARKS = 150
 #: Half a step of a weight, and what is summed in another order.
 STEP = 0.5 / 255 + 1e-3
+#: What an index says of itself.
+ABOUT = {"backbone": "", "weights": "", "most": 6, "classes": ""}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,11 @@ def seen(album, book):
 
 
 def index_of(out):
-    return facts_of((out / "explore" / "index.html").read_text("utf-8"))
+    return index_of_file(out / "explore" / "index.html")
+
+
+def index_of_file(file):
+    return facts_of(file.read_text("utf-8"))
 
 
 def photos_of(out):
@@ -239,7 +247,9 @@ def test_a_folder_that_is_not_discovers(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("more", [["--backbone", "zoo-clip"], ["--size", "64"], ["{album}"]])
+@pytest.mark.parametrize(
+    "more", [["--backbone", "zoo-clip"], ["--size", "64"], ["--vectors", "20"], ["--seed", "0"], ["{album}"]]
+)
 def test_it_is_seen_as_its_codebook_was(album, once, capsys, more):
     line = refused(["explore", once, *(one.format(album=album) for one in more)], capsys)
     assert "expected a folder of whatwhere discover alone" in line
@@ -248,6 +258,35 @@ def test_it_is_seen_as_its_codebook_was(album, once, capsys, more):
 def test_a_damaged_codebook(found, capsys):
     (found / "codebook.json").write_text("{}")
     assert "codebook.json: expected" in refused(["explore", found], capsys)
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_an_index_of_somebody_else_stays(album, once, tmp_path, capsys, monkeypatch, folder):
+    unseen(monkeypatch)
+    own = tmp_path / "index.html"
+    own.write_text("<!DOCTYPE html><title>My home</title>")
+    asked = [once] if folder else [album, "--backbone", "zoo-dino", "--size", "64"]
+    assert "expected no index.html but whatwhere's own" in refused(["explore", *asked, "--out", tmp_path], capsys)
+    assert list(tmp_path.iterdir()) == [own]
+    assert own.read_text() == "<!DOCTYPE html><title>My home</title>"
+
+
+def test_a_link_leads_to_the_page_of_classes_whatever_the_folders_name_is(found):
+    odd = found.rename(found.parent / "a:b #1?")
+    main(["explore", str(odd), "--out", str(found.parent)])
+    base = (found.parent / "index.html").as_uri()
+    link = urljoin(base, index_of_file(found.parent / "index.html")["classes"])
+    assert link == (odd / "classes.html").as_uri().replace(":b", "%3Ab")
+
+
+def test_names_that_are_no_utf_8_are_said_and_differ(tmp_path):
+    names = [os.fsdecode(name) for name in (b"caf\xe8", b"caf\xe9", "café".encode())]
+    photos = [Shown(f"{n:024x}", name, (2, 3), []) for n, name in enumerate(names)]
+    file = write_index(tmp_path, photos, [], plain(3), title=names[0], about=ABOUT)
+    said = [row[1] for row in index_of_file(file)["photos"]]
+    assert said[2] == names[2]
+    assert len(set(said)) == 3
+    assert [name.encode().decode() for name in said] == said  # no lone surrogate, on which an address would fail
 
 
 def test_without_its_page_of_classes_there_is_no_link_to_it(found):
@@ -270,9 +309,8 @@ def test_a_thousand_photographs_are_a_small_index(tmp_path):
     photos = [
         Shown(f"{n:024x}", f"holidays/IMG_{n:04}", (3024, 4032), [(c, 0.2) for c in range(5)]) for n in range(1000)
     ]
-    about = {"backbone": "", "weights": "", "most": 6, "classes": ""}
-    least = write_index(tmp_path, [], [], plain(12), title="", about=about).stat().st_size
-    file = write_index(tmp_path, photos, [], plain(12), title="", about=about)
+    least = write_index(tmp_path, [], [], plain(12), title="", about=ABOUT).stat().st_size
+    file = write_index(tmp_path, photos, [], plain(12), title="", about=ABOUT)
     assert least < 50_000
     assert file.stat().st_size - least < 120 * 1000
 

@@ -74,7 +74,7 @@ def add_photo_commands(commands: argparse._SubParsersAction) -> None:
         formatter_class=shape,
     )
     _add_photo_arguments(command, out="explored, or explore/ in a folder of discover")
-    command.set_defaults(run=_explore, out=None)
+    command.set_defaults(run=_explore, out=None, vectors=None, seed=None)  # what is given is known
 
 
 def photo_with_dash(arguments: Sequence[str]) -> str | None:
@@ -181,7 +181,9 @@ def _explore(options: argparse.Namespace) -> None:
                 f"{path}: expected photographs, or a folder that whatwhere discover wrote (with codebook.json), got "
                 "neither; name another"
             )
-    options.out = options.out or Path("explored")
+    for name, value in (("out", Path("explored")), ("vectors", 10), ("seed", 0)):
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     _over(explore_photos, options, SEEING)
 
 
@@ -191,7 +193,7 @@ def _explore_found(options: argparse.Namespace) -> None:
     from whatwhere.app.explore.folder import explore_found
     from whatwhere.app.explore.found import is_found
 
-    given = [name for name in ("backbone", "weights", "size") if getattr(options, name) is not None]
+    given = [name for name in ("backbone", "weights", "size", "vectors", "seed") if getattr(options, name) is not None]
     if len(options.photos) > 1 or given:
         got = f"{len(options.photos)} of them" if len(options.photos) > 1 else f"--{given[0]}"
         raise InputError(

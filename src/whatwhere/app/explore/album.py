@@ -83,11 +83,8 @@ def data_file(
 
 def write_photo(out: Path, key: str, image: UInt8[np.ndarray, "y x 3"], text: str) -> None:
     """Both files; the data, which say that it is done, last."""
-    scale = min(1.0, THUMB_PX / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    thumb = as_jpeg(np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)), quality=72)
     with replacing(out / THUMBS / f"{key}.jpg") as unfinished:
-        unfinished.write_bytes(thumb)
+        unfinished.write_bytes(as_jpeg(small(image, THUMB_PX), quality=72))
     with replacing(out / DATA / f"{key}.js") as unfinished:
         unfinished.write_text(text, "utf-8", newline="\n")
 
@@ -120,17 +117,18 @@ def write_album(
         "names": names.names,
         "colours": names.colours.tobytes().hex(),
         "shown": names.shown_as.tolist(),
-        "photos": [[one.key, one.name, *one.size, _merged(one.shares, names)] for one in photos],
+        "photos": [[one.key, _sayable(one.name), *one.size, _merged(one.shares, names)] for one in photos],
         "landmarks": [[one.photo, *one.grid, list(one.patches), list(one.classes)] for one in marks],
     }
     text = template("folder").render(
-        title=title,
+        title=_sayable(title),
         facts=facts,
         sample=len(marks),
+        listed=f"{100 * LISTED:g}",
         marks=sum(len(one.patches) for one in marks),
         version=VERSION,
         style=as_safe(page_file("style.css").replace("{{ ramp }}", "#000, #fff") + page_file("folder.css")),
-        json=as_safe(json.dumps(facts, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")),
+        json=as_safe(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c")),
         code=as_safe(joined("folder")),
     )
     with replacing(out / "index.html") as unfinished:
@@ -158,6 +156,11 @@ def _connections_text(found: Connections, landmarks: int) -> str:
     bits.plain(found.places + 1, landmarks.bit_length())
     bits.plain(np.rint(np.clip(found.cosines, 0, 1) * WEIGHT_LEVELS).astype(np.int64), WEIGHT_BITS)
     return bits.text()
+
+
+def _sayable(name: str) -> str:
+    """A file's name, which need not be UTF-8, as the page and its address can say it; differs where names do."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _merged(shares: Sequence[tuple[int, float]], names: Names) -> list[list[int]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from whatwhere.app.discover.codebook import Codebook
 from whatwhere.app.discover.folder import BOOK, NAMES, book_state, existing
 from whatwhere.app.discover.names import Names, plain, read_names
 from whatwhere.app.explore.album import (
+    DATA,
     LAYOUT,
     Marked,
     Shown,
@@ -28,8 +30,9 @@ from whatwhere.app.explore.album import (
     write_album,
     write_photo,
 )
-from whatwhere.app.explore.found import Labelled, digest, labelled_photos, labels_of
+from whatwhere.app.explore.found import Found, digest, labelled_photos, labels_of
 from whatwhere.app.explore.sample import Sampled, note, patches_of, sampled, seen_sample
+from whatwhere.app.explore.writing import check_index
 from whatwhere.app.photos import check_output, each_photo
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.words import bytes_words
@@ -50,7 +53,7 @@ class _Work:
     out: Path
     book: Codebook
     keys: dict[Path, str]
-    photos: dict[Path, Labelled]
+    photos: dict[Path, Found]
 
 
 def explore_found(folder: Path, out: Path, *, report: Callable[[str], None]) -> list[str]:
@@ -58,12 +61,13 @@ def explore_found(folder: Path, out: Path, *, report: Callable[[str], None]) -> 
 
     Answers one line for each that was left out: gone or changed since `discover` labelled it, or not to be done.
     `report` gets a line a photograph that was done, and a last one. Raises `InputError` for a folder that `discover`
-    did not write.
+    did not write, and where `index.html` is somebody else's.
     """
     book = Codebook.load(existing(folder / BOOK))
     state = book_state(folder)
     photos, failures = labelled_photos(folder, state)
     check_output(out, [one.photo for one in photos])
+    check_index(out)
     sample = sampled(book, state, photos, out)
     used = digest(LAYOUT, str(MOST), state, *(one.id for one in sample))
     keys = {one.photo: digest(used, one.content, one.labels) for one in photos}
@@ -98,12 +102,12 @@ def _explored(work: _Work, targets: Targets, photo: Path, _: str, image: np.ndar
         labels = labels_of(work.folder, work.photos[photo].name)
         text = data_file(key, image, labels, seen.grid, found, len(targets.owners))
         write_photo(work.out, key, image, text)
-        return f"{bytes_words(len(text))} -> {work.out / 'data' / f'{key}.js'}"
+        return f"{bytes_words(len(text))} -> {work.out / DATA / f'{key}.js'}"
 
     return write
 
 
-def _index(work: _Work, done: Sequence[Labelled], sample: Sequence[Sampled]) -> Path:
+def _index(work: _Work, done: Sequence[Found], sample: Sequence[Sampled]) -> Path:
     """The page of those that are done, by the names that the classes have now."""
     book, places = work.book.book, {one.content: number for number, one in reversed(list(enumerate(done)))}
     names = _names(work.folder, book.classes)
@@ -114,10 +118,15 @@ def _index(work: _Work, done: Sequence[Labelled], sample: Sequence[Sampled]) -> 
         "backbone": work.book.asked.backbone,
         "weights": book.about["weights"],
         "most": MOST,
-        "classes": Path(os.path.relpath(page.resolve(), work.out.resolve())).as_posix() if page.is_file() else "",
+        "classes": _address(page, work.out) if page.is_file() else "",
     }
     top = Path(os.path.commonpath([one.photo.parent for one in done])).name
     return write_album(work.out, shown, marks, names, title=top or "Photographs", about=about)
+
+
+def _address(page: Path, out: Path) -> str:
+    """Of a page, for a link in a page under `out`; a colon is quoted too, so that a folder's name is no scheme."""
+    return quote(os.fsencode(Path(os.path.relpath(page.resolve(), out.resolve())).as_posix()))
 
 
 def _marked(work: _Work, one: Sampled, number: int) -> Marked:

@@ -17,7 +17,7 @@ from whatwhere.datasets.walk import files
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Found:
     """A labelled photograph: its file, what `discover` calls it, hashes of its bytes and of its label map, the label
     map's height and width, and the part of it that each class covers.
     """
@@ -35,7 +35,7 @@ def is_found(folder: Path) -> bool:
     return (folder / BOOK).is_file()
 
 
-def labelled_photos(folder: Path, state: str) -> tuple[list[Labelled], list[str]]:
+def labelled_photos(folder: Path, state: str) -> tuple[list[Found], list[str]]:
     """All that are labelled by the folder's codebook (`book_state`) and are still what they were, by name; and a line
     for each other.
 
@@ -43,7 +43,7 @@ def labelled_photos(folder: Path, state: str) -> tuple[list[Labelled], list[str]
     """
     there = folder / ARCHIVE
     archives = [one for one in files(there) if one.suffix == ".npz"] if there.is_dir() else []
-    found, odd = list[Labelled](), list[str]()
+    found, odd = list[Found](), list[str]()
     for archive in progress(archives, "photographs"):
         try:
             name = archive.relative_to(there).with_suffix("").as_posix()
@@ -75,7 +75,7 @@ def digest(*parts: bytes | str) -> str:
     return found.hexdigest()
 
 
-def _labelled(archive: Path, name: str, state: str) -> Labelled:
+def _labelled(archive: Path, name: str, state: str) -> Found:
     kept = read_labelled(archive)
     if kept is None:
         raise InputError(f"{archive}: expected the labels of a photograph, got something else")
@@ -89,4 +89,4 @@ def _labelled(archive: Path, name: str, state: str) -> Labelled:
         raise InputError(f"{photo}: expected labels of the folder's codebook, got those of another")
     labels = digest(str(one.labels.shape), one.labels.tobytes())
     height, width = one.labels.shape
-    return Labelled(photo, name, digest(photo.read_bytes()), labels, (height, width), one.shares)
+    return Found(photo, name, digest(photo.read_bytes()), labels, (height, width), one.shares)

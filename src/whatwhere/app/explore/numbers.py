@@ -88,9 +88,9 @@ def numbers_of(
     return Numbers(facts, blocks)
 
 
-def small(image: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "y_page x_page 3"]:
-    """The photograph as the page shows it; regions whose borders follow the image follow this one's."""
-    scale = LONG_SIDE_PX / max(image.shape[:2])
+def small(image: UInt8[np.ndarray, "y x 3"], long_side_px: int = LONG_SIDE_PX) -> UInt8[np.ndarray, "y_page x_page 3"]:
+    """The photograph as the page shows it; regions whose borders follow the image follow this one's. Or smaller."""
+    scale = long_side_px / max(image.shape[:2])
     if scale >= 1:
         return image
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from whatwhere.app.explore.numbers import numbers_of
-from whatwhere.app.explore.writing import about, page, write_index, write_page
+from whatwhere.app.explore.writing import about, check_index, page, write_index, write_page
 from whatwhere.app.eyes import SEEING, opened
 from whatwhere.app.photos import check_output, each_photo, place_of, protocol_of
 from whatwhere.artifacts.words import bytes_words
@@ -80,6 +80,7 @@ def explore_photos(
     backbone (`eyes.caution`).
     """
     check_output(out, photos)
+    check_index(out)
     model = opened(backbone, backbone_settings, warn=warn)
 
     def work(photo: Path, name: str, image: np.ndarray) -> Callable[[], str]:

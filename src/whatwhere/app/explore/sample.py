@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Int
 
 from whatwhere.app.discover.codebook import Codebook
-from whatwhere.app.explore.found import Labelled, digest
+from whatwhere.app.explore.found import Found, digest
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
 from whatwhere.datasets.images import read_image
 from whatwhere.method.joint.connections import Targets, targets_of
+from whatwhere.method.joint.landmarks import places_of
 from whatwhere.method.joint.sample import order_of
 from whatwhere.method.joint.seen import Seen
 
@@ -34,7 +35,7 @@ class Sampled:
     grid: tuple[int, int] | None = None
 
 
-def sampled(book: Codebook, state: str, photos: Sequence[Labelled], out: Path) -> tuple[Sampled, ...]:
+def sampled(book: Codebook, state: str, photos: Sequence[Found], out: Path) -> tuple[Sampled, ...]:
     """Those of the sample that are in the folder, in the codebook's order; as noted in `out` for the same photographs.
 
     Raises `InputError` where none is.
@@ -61,7 +62,7 @@ def sampled(book: Codebook, state: str, photos: Sequence[Labelled], out: Path) -
     return tuple(found[name] for name in ids if name in found)
 
 
-def note(out: Path, state: str, photos: Sequence[Labelled], sample: Sequence[Sampled]) -> None:
+def note(out: Path, state: str, photos: Sequence[Found], sample: Sequence[Sampled]) -> None:
     """What is known of the sample, for the next run."""
     key = digest(state, *sorted({one.content for one in photos}))
     with replacing(out / NOTE) as unfinished:
@@ -69,18 +70,11 @@ def note(out: Path, state: str, photos: Sequence[Labelled], sample: Sequence[Sam
 
 
 def patches_of(book: Codebook, one: Sampled) -> Int[np.ndarray, "landmark"]:
-    """The codebook's landmarks of a photograph: patches of its grid, in their order."""
+    """The codebook's landmarks of a photograph: patches of its grid, in their order, as its sample was thinned."""
     assert one.grid
     marks = book.book.landmarks
     count = int((marks.owners[0] == marks.ids.index(one.id)).sum())
-    return places_in(book, one.id, one.grid, count)
-
-
-def places_in(book: Codebook, id: str, grid: tuple[int, int], count: int) -> Int[np.ndarray, "landmark"]:
-    """As the codebook's sample was thinned."""
-    from whatwhere.method.joint.landmarks import places_of
-
-    return places_of(id, grid[0] * grid[1], count, seed_for(book.asked.seed, "solve"))
+    return places_of(one.id, one.grid[0] * one.grid[1], count, seed_for(book.asked.seed, "solve"))
 
 
 def seen_sample(

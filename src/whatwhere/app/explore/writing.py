@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from whatwhere.app.explore.numbers import Numbers, as_jpeg, small
 from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.provenance import VERSION
 from whatwhere.publish.figures.colours import PALETTE
 
@@ -31,6 +31,7 @@ HEAD_BYTES, THUMBNAIL_PX = 2**16, 160
 COLOURS = 10
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.M)
 _META = re.compile(r'<meta name="whatwhere-(\w+)" content="([^"]*)">')
+_OURS = re.compile(r'<meta name="generator" content="whatwhere ')
 _ICON = re.compile(r'<link rel="icon" href="(data:image/jpeg;base64,[^"]+)">')
 
 
@@ -44,7 +45,7 @@ def page(numbers: Numbers, image: UInt8[np.ndarray, "y x 3"], *, title: str, pho
         facts=facts,
         pathways=WORDS,
         version=VERSION,
-        thumbnail=_base64(_thumbnail(image)),
+        thumbnail=_base64(as_jpeg(small(image, THUMBNAIL_PX), quality=70)),
         picture=_base64(as_jpeg(small(image))),
         style=as_safe(page_file("style.css").replace("{{ ramp }}", ramp)),
         json=as_safe(json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c")),
@@ -65,14 +66,23 @@ def write_index(folder: Path) -> Path | None:
     pages = [{"file": file.name, **said} for file, said in found if "photo" in said]
     if len(pages) < 2:
         return None
-    write_page(folder / "index.html", template("index").render(pages=pages, style=as_safe(page_file("style.css"))))
+    text = template("index").render(pages=pages, version=VERSION, style=as_safe(page_file("style.css")))
+    write_page(folder / "index.html", text)
     return folder / "index.html"
+
+
+def check_index(folder: Path) -> None:
+    """That `index.html` may be written. Raises `InputError` where one is there that no page of ours was."""
+    file = folder / "index.html"
+    if file.is_dir() or (file.exists() and not _OURS.search(_head(file))):
+        raise InputError(
+            f"--out {folder}: expected no index.html but whatwhere's own, got another; choose another folder"
+        )
 
 
 def about(file: Path) -> dict[str, str]:
     """What a page says of itself: its `photo`, `title` and `icon`; nothing of another file."""
-    with file.open("rb") as opened:
-        head = opened.read(HEAD_BYTES).decode("utf-8", "replace")
+    head = _head(file)
     said = {name: html.unescape(value) for name, value in _META.findall(head)}
     icon = _ICON.search(head)
     return said | ({"icon": icon[1]} if icon else {})
@@ -117,16 +127,15 @@ def as_safe(text: str) -> Any:
     return Markup(text)
 
 
+def _head(file: Path) -> str:
+    with file.open("rb") as opened:
+        return opened.read(HEAD_BYTES).decode("utf-8", "replace")
+
+
 def _viridis() -> str:
     from matplotlib import colormaps
 
     return (colormaps["viridis"](np.arange(256), bytes=True)[:, :3]).astype(np.uint8).tobytes().hex()
-
-
-def _thumbnail(image: UInt8[np.ndarray, "y x 3"]) -> bytes:
-    scale = min(1.0, THUMBNAIL_PX / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return as_jpeg(np.asarray(Image.fromarray(image).resize(size)), quality=70)
 
 
 def _base64(data: bytes) -> str:

@@ -111,7 +111,7 @@ export class Album {
   }
 
   /**
-   * A photograph, by its number; its file is read the first time. Fails where the file is not there.
+   * A photograph, by its number; its file is read the first time. Fails where the file is not there, or damaged.
    * @param {number} number
    * @returns {Promise<Photo>}
    */
@@ -138,11 +138,13 @@ export class Album {
         before?.(found);
         resolve(found);
       });
-      script.addEventListener("load", () => {
+      const end = () => {
         this.waiting.delete(key);
         script.remove();
-      });
-      script.addEventListener("error", () => reject(new Error(`data/${key}.js`)));
+        reject(new Error(`data/${key}.js`)); // says nothing where the file has called
+      };
+      script.addEventListener("load", end);
+      script.addEventListener("error", end);
       document.head.append(script);
     });
   }

@@ -73,7 +73,7 @@ function card(album, one) {
   mark.style.height = `${100 / rows}%`;
   frame.append(thumbnail(album, one.photo), mark);
   square.append(frame);
-  link.append(square, `${one.weight.toFixed(2)} `, chip(album, one.class));
+  link.append(square, `${one.weight.toFixed(3)} `, chip(album, one.class));
   item.append(link);
   return item;
 }

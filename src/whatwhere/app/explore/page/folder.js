@@ -16,6 +16,8 @@ const album = new Album(/** @type {import("./album.js").Facts} */ (JSON.parse(by
 const state = new State(/** @type {Choice} */ ({ point: 0, pins: [], number: null, classes: true }), 1);
 /** @type {Open | null} */
 let open = null;
+/** Counts what the address asked for: the answer to an earlier one may come late, and is nobody's. */
+let turn = 0;
 /** What was drawn last: the cards of a patch, and the picture under the marks, are kept while they stay the same. */
 let before = { patch: "", picture: "" };
 
@@ -34,6 +36,7 @@ document.documentElement.dataset.ready = "yes";
 
 /** Opens what the page's address says, or nothing. */
 async function follow() {
+  const own = (turn += 1);
   const asked = new URLSearchParams(location.hash.slice(1));
   const number = album.numberOf(asked.get("photo") ?? "");
   byId("failed").hidden = true;
@@ -43,22 +46,26 @@ async function follow() {
   about(number);
   try {
     const photo = await album.open(number);
+    if (own !== turn) return;
     const source = /** @type {HTMLImageElement} */ (byId("source"));
     [source.width, source.height] = photo.size;
     source.src = photo.picture;
     source.alt = album.facts.photos[number][1];
     await source.decode();
+    if (own !== turn) return;
     open = { photo, drawing: new Drawing(source, photo.size, { viridis: "", palette: album.facts.colours }) };
     const [rows, columns] = photo.grid;
     const middle = Math.floor(rows / 2) * columns + Math.floor(columns / 2);
     const point = Number(asked.get("patch") ?? middle);
-    state.choice = { ...state.choice, number, pins: [], point: point >= 0 && point < photo.tokens ? point : middle };
+    const there = Number.isInteger(point) && point >= 0 && point < photo.tokens;
+    state.choice = { ...state.choice, number, pins: [], point: there ? point : middle };
     before = { patch: "", picture: "" };
     state.tell();
     byId("one").scrollIntoView();
     canvas("photo").focus({ preventScroll: true });
     document.documentElement.dataset.open = `${number}`;
   } catch (error) {
+    if (own !== turn) return; // a picture that another took the place of fails as well
     byId("failed").hidden = false;
     byId("opened").hidden = true;
     byId("failed").textContent = `Expected a file of this photograph beside the page, got none that can be read: ${error}`;
