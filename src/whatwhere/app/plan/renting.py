@@ -134,5 +134,9 @@ def _core(jobs: Sequence[Jobs]) -> Rent:
     from_logs = {"logs of" in one.source for one in jobs if one.high_s is not None}
     if from_logs == {True}:
         return Rent("a core is one of", "", "", "the machines that the logs are of")
-    more = ", or of those that logs are of" if True in from_logs else ""
-    return Rent("a core is one of", machine("cpu"), "", f"this machine, where the hours were measured{more}")
+    where = (
+        "this machine, or those that logs are of"
+        if True in from_logs
+        else "this machine, where the hours were measured"
+    )
+    return Rent("a core is one of", machine("cpu"), "", where)
