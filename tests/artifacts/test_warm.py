@@ -60,7 +60,11 @@ def script(tmp_path):
 
 
 def ran(command, **choice):
-    return subprocess.run(command, capture_output=True, text=True, **{"input": "", **choice})
+    def heeds():
+        """What is started in the background, as these tests may be, heeds no interrupt."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=heeds, **{"input": "", **choice})
 
 
 def children(process):
