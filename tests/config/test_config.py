@@ -54,6 +54,16 @@ WRONG = {
         "zoo-difusion",
         r"tables\.table1\.rows\[0\]\.backbone: .*nearest: 'zoo-diffusion'",
     ),
+    "a K that no image has": (
+        ["tables", "table1", "clusters"],
+        12,
+        r"tables\.table1\.clusters: expected one of regions\.candidates, got 12",
+    ),
+    "clusters to choose by, and nothing to choose": (
+        ["tables", "table1", "rows", 0, "chosen_clusters"],
+        10,
+        r"tables\.table1\.rows\[0\].*expected `chosen_clusters` beside `among` only, got it alone",
+    ),
     "no such method": (
         ["figures", "figure3_scenes", "columns", 1, "method"],
         "exakt",

@@ -22,7 +22,7 @@ from whatwhere.config.figures import Drawing, Figure
 from whatwhere.config.fitting import FITTING, SHOWING, SINGLE
 from whatwhere.config.joint import Batches, Joint, SegmentSettings
 from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings, Tokens
-from whatwhere.config.tables import NamedRun, Run, Shown, Table, runs
+from whatwhere.config.tables import NamedRun, Run, Shown, Table, partitions, runs
 from whatwhere.config.zoo import Zoo
 from whatwhere.datasets import class_names
 
@@ -159,11 +159,8 @@ class Config(Strict):
                     must_exist(f"{place}.dataset", asked.dataset, self.datasets)
 
     def _check_table(self, where: str, table: Table) -> None:
-        known = {*self.regions.candidates, self.regions.clusters}
-        asked = {"clusters": table.clusters} if table.kind == "oracle" else {}
-        asked |= {f"rows[{i}].chosen_clusters": row.chosen_clusters for i, row in enumerate(table.rows)}
-        for key, clusters in asked.items():
-            if clusters and clusters not in known:
+        for key, clusters in partitions(table).items():
+            if clusters not in {*self.regions.candidates, self.regions.clusters}:
                 words = f"{where}.{key}: expected one of regions.candidates, got {clusters}"
                 raise PydanticCustomError("values", "{words}", {"words": words})
         for where_row, (_, _, method) in table.uses():
@@ -281,9 +278,9 @@ def parse(tree: dict[str, Any], *, layers: Mapping[str, Any] | None = None) -> C
 def _faults(tree: dict[str, Any]) -> list[Any]:
     try:
         Config.model_validate(tree)
+        return []
     except ValidationError as error:
         return list(error.errors())
-    return []
 
 
 def check_files(config: Config, *, layers: Mapping[str, Any] | None = None) -> None:

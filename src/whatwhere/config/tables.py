@@ -247,3 +247,10 @@ class Shown(Protocol):
 def runs(shown: Shown) -> list[Run]:
     """What a table or figure needs, once each, in order."""
     return list(dict.fromkeys(run for _, run in shown.uses()))
+
+
+def partitions(table: Table) -> dict[str, int]:
+    """The numbers of clusters that a table asks for, by their keys in it."""
+    asked = {"clusters": table.clusters} if table.kind == "oracle" else {}
+    asked |= {f"rows[{i}].chosen_clusters": row.chosen_clusters for i, row in enumerate(table.rows)}
+    return {key: clusters for key, clusters in asked.items() if clusters}
