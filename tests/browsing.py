@@ -52,6 +52,15 @@ class Opened:
         self.page.wait_for_selector("html[data-ready]")
         self.asked[:] = [url for url in self.asked if not url.startswith("data:") and url != file.as_uri()]
 
+    def close(self, name):
+        """Leaves a picture of the page; there was no error, and nothing is beside the screen."""
+        SCREENS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENS / f"{name.replace('[', '-').rstrip(']')}.png", full_page=True)
+        wide = self.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= self.page.viewport_size["width"]
+        self.context.close()
+        assert self.said == []
+
     def choice(self):
         self.settle()
         return self.page.evaluate("whatwhere.state.choice")

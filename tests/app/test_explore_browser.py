@@ -10,7 +10,7 @@ import torch
 
 from tests.app.test_explore import HUNDREDTH, off, written
 from tests.app.test_photos import picture
-from tests.browsing import SCREENS, SIZES, Opened
+from tests.browsing import SIZES, Opened
 from whatwhere.app.explore import means
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import solve
@@ -37,12 +37,7 @@ def opened(request, browser, file):
     """At either width; whatever a test does, there is no error, no request, and nothing beside the screen."""
     one = Opened(browser, file, SIZES[request.param], color_scheme="light" if request.param == "wide" else "dark")
     yield one
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    name = request.node.name.replace("[", "-").rstrip("]")
-    one.page.screenshot(path=SCREENS / f"{name}.png", full_page=True)
-    assert one.page.evaluate("document.documentElement.scrollWidth") <= SIZES[request.param][0]
-    one.context.close()
-    assert one.said == []
+    one.close(request.node.name)
     assert one.asked == []
 
 

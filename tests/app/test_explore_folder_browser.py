@@ -7,7 +7,7 @@ import pytest
 
 from tests.app.test_discover import write_album
 from tests.app.test_explore_folder import SMALL, index_of, marks_of, photos_of
-from tests.browsing import SCREENS, SIZES, Opened
+from tests.browsing import SIZES, Opened
 from tests.explored import connections_of, labels_of
 from whatwhere.app.cli import main
 
@@ -31,12 +31,7 @@ def opened(request, browser, found):
     scheme = "light" if request.param == "wide" else "dark"
     one = Opened(browser, found / "explore" / "index.html", SIZES[request.param], color_scheme=scheme)
     yield one
-    SCREENS.mkdir(parents=True, exist_ok=True)
-    name = request.node.name.replace("[", "-").rstrip("]")
-    one.page.screenshot(path=SCREENS / f"folder-{name}.png", full_page=True)
-    assert one.page.evaluate("document.documentElement.scrollWidth") <= SIZES[request.param][0]
-    one.context.close()
-    assert one.said == []
+    one.close(f"folder-{request.node.name}")
     base = (found / "explore").as_uri()
     assert all(url.startswith((f"{base}/data/", f"{base}/thumbs/")) for url in one.asked if url[:5] != "data:")
 

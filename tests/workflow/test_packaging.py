@@ -207,7 +207,7 @@ def test_the_profiles_of_clusters_ask_for_rules_that_there_are():
 
 #: A `kubectl` that leaves what it was told, and answers with what it finds in the environment.
 KUBECTL = '#!/bin/sh\n[ "$1" = create ] && cat > "$TOLD"\nprintf %s "$ANSWER"\nexit "${STATUS:-0}"\n'
-GIVEN = {"WHATWHERE_IMAGE": "registry/image:1", "WHATWHERE_VOLUME": "claim:/work", "WHATWHERE_DATA": "/work/data"}
+GIVEN = {"WHATWHERE_IMAGE": "registry/image:1", "WHATWHERE_VOLUME": "claim:/shared", "WHATWHERE_DATA": "/shared/data"}
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_a_job_of_kubernetes_has_its_volume_its_size_and_our_variables(kubernete
     assert (container["image"], container["command"]) == ("registry/image:1", ["/bin/sh", "job.sh"])
     assert container["resources"]["requests"] == {"cpu": "2", "memory": "24000M", "nvidia.com/gpu": "1"}
     assert container["resources"]["limits"] == {"memory": "24000M", "nvidia.com/gpu": "1"}
-    assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/work"}]
+    assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/shared"}]
     assert volume["persistentVolumeClaim"] == {"claimName": "claim"}
     assert {one["name"]: one["value"] for one in container["env"]} == GIVEN
     assert container["workingDir"] == os.getcwd()
@@ -251,7 +251,7 @@ def test_what_kubernetes_lacks_is_one_line(kubernetes, missing):
     assert re.fullmatch(rf"whatwhere: {missing}: expected .*, got nothing; export {missing}=…\n", done.stderr)
 
 
-@pytest.mark.parametrize("volume", ["claim", "claim:", "claim:work", ":/work"])
+@pytest.mark.parametrize("volume", ["claim", "claim:", "claim:shared", ":/shared"])
 def test_a_volume_of_kubernetes_without_its_place_is_one_line(kubernetes, volume):
     done = kubernetes("submit", "1", "8000", "0", "job.sh", **GIVEN | {"WHATWHERE_VOLUME": volume})
     assert done.returncode == 1
