@@ -25,11 +25,7 @@ from tests.explored import (
     vectors_of,
 )
 from whatwhere.app.cli import main
-from whatwhere.app.explore import heads, means
-from whatwhere.app.explore.bits import Bits, as_text
-from whatwhere.app.explore.numbers import LIMIT, Numbers, numbers_of, small
-from whatwhere.app.explore.photos import explore
-from whatwhere.app.explore.writing import about, joined, page
+from whatwhere.app.explore.photos import explore, numbers_of
 from whatwhere.app.photos import protocol_of, solve_photo
 from whatwhere.artifacts.errors import InputError
 from whatwhere.backbones import PRESETS, load_backbone
@@ -39,9 +35,13 @@ from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.rules import AUTO
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import LayerWalk, random_walk
+from whatwhere.publish.explored import heads, means
+from whatwhere.publish.explored.bits import Bits, as_text
+from whatwhere.publish.explored.numbers import LIMIT, Numbers, small
+from whatwhere.publish.explored.page import about, joined, page
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "src" / "whatwhere" / "app" / "explore" / "page"
+PAGE = ROOT / "src" / "whatwhere" / "publish" / "explored" / "page_files"
 #: What a map may be off by, of its largest.
 HUNDREDTH = 0.01
 
@@ -262,7 +262,7 @@ def test_noise_samples_are_layers_of_their_own(wide):
 
 def test_what_does_not_fit_in_is_every_second_patch(wide, monkeypatch):
     """Where the limit is what rows of every patch would take by far, rows of fewer are kept, and hold the bound."""
-    from whatwhere.app.explore import numbers as counting
+    from whatwhere.publish.explored import numbers as counting
 
     monkeypatch.setattr(counting, "REST", 0)
     monkeypatch.setattr(counting, "LIMIT", 50_000)
@@ -354,7 +354,7 @@ def test_every_module_is_in_a_page_once():
 def test_every_file_of_the_page_is_in_the_wheel():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["whatwhere"]
     for file in PAGE.iterdir():
-        assert any(fnmatch.fnmatch(f"app/explore/page/{file.name}", one) for one in patterns), file.name
+        assert any(fnmatch.fnmatch(f"publish/explored/page_files/{file.name}", one) for one in patterns), file.name
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import torch
 from tests.app.test_explore import HUNDREDTH, off, written
 from tests.app.test_photos import picture
 from tests.browsing import SIZES, Opened
-from whatwhere.app.explore import means
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import random_walk
+from whatwhere.publish.explored import means
 
 #: Grid of the page of the transformer.
 ROWS, COLUMNS = 8, 12

@@ -49,7 +49,9 @@ def everything():
         ),
         "five": a_table("position", ("dino", "truth"), ("dino", "global"), ("dino", "landmarks")),
     }
-    tree = a_tree(backbones=backbones, methods=methods, tables=tables)
+    columns = [{"show": "regions", "heading": "x", "backbone": "dino", "method": "exact"}]
+    seen = {"kind": "pictures", "dataset": "few", "images": 9, "explore": "dino", "columns": columns}
+    tree = a_tree(backbones=backbones, methods=methods, tables=tables, figures={"seen": seen})
     tree |= {"namings": {"things": {"classes": ["car", "tree"], "measure": "probability", "threshold": 0.1}}}
     tree |= {"regions": {"candidates": [2, 3], "restarts": 1}, "bootstrap": 10}
     crf = {"gaussian_px": 1, "gaussian_weight": 3, "bilateral_px": 67, "bilateral_rgb": 3, "bilateral_weight": 4}

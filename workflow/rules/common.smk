@@ -128,6 +128,14 @@ def shards_of_view(pattern, dataset, view, **run):
     return expand(pattern, shard=shards, dataset=dataset, view=view, **run)
 
 
+def first_shards(dataset, view, images):
+    """Those that hold so many images."""
+    with open(checkpoints.index.get(dataset=dataset, view=view).output[0]) as file:
+        shards = json.load(file)["shards"]
+    before = [sum(map(len, list(shards.values())[:number])) for number in range(len(shards))]
+    return [shard for shard, count in zip(shards, before) if count < images]
+
+
 def is_published(data):
     """Whether a data set is one that is downloaded, and never changes."""
     return data["kind"] in FETCHED and not data.get("annotations")
@@ -275,6 +283,7 @@ def every_artifact(wildcards):
     timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
     found += [path for table in timed for path in timing_files(table)]
     found += expand(rules.table.output, table=SETTINGS.tables) + expand(rules.figure.output, figure=SETTINGS.figures)
+    found += expand(rules.explored.output, figure=whatwhere.config.needed.explored(SETTINGS))
     return list(dict.fromkeys(found + joint_artifacts() + decoded_artifacts()))
 
 

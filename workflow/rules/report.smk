@@ -1,4 +1,4 @@
-"""Scores and artifacts to tables, figures and one report."""
+"""Scores and artifacts to tables, figures, pages to point at, and one report."""
 
 
 rule table:
@@ -33,8 +33,25 @@ rule figure:
         "../scripts/figure.py"
 
 
+rule explored:
+    input:
+        unpack(explored_inputs),
+    output:
+        f"{RESULTS}/explored/{{figure}}.json",
+    log:
+        f"{RESULTS}/logs/explored/{{figure}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    params:
+        settings=explored_settings,
+        code=code("stages.explored"),
+    script:
+        "../scripts/explored.py"
+
+
 rule report:
     input:
+        explored=expand(rules.explored.output[0], figure=whatwhere.config.needed.explored(SETTINGS)),
         tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=SETTINGS.tables),
         figures=expand(rules.figure.output[0], figure=SETTINGS.figures),
     output:

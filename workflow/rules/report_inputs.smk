@@ -101,7 +101,7 @@ def seen(figure):
 
 def figure_settings(wildcards):
     """What is drawn and how; a column of names with the classes that were asked about."""
-    figure = values(SETTINGS.figures[wildcards.figure])
+    figure = values(SETTINGS.figures[wildcards.figure], "explore")
     for column in figure.get("columns", ()):
         if column["naming"]:
             column["asked"] = values(SETTINGS.namings[column["naming"]])["classes"]
@@ -109,3 +109,26 @@ def figure_settings(wildcards):
         figure |= seen(SETTINGS.figures[wildcards.figure])
     halves = {"least_px": SETTINGS.segments.least_px, "ambiguous": SETTINGS.segments.ambiguous}
     return {**figure, "halves": halves, "seed": SETTINGS.seed, "resamples": SETTINGS.bootstrap}
+
+
+def explored_inputs(wildcards):
+    """The shards of a figure's first images, and of their features."""
+    figure = SETTINGS.figures[wildcards.figure]
+    place = (figure.dataset, figure.explore)
+    shards = first_shards(figure.dataset, SETTINGS.backbones[figure.explore].view, figure.images)
+    patterns = {"images": rules.images.output.images, **dict(rules.features.output.items())}
+    found = {name: first_of(pattern, place, shards) for name, pattern in patterns.items()}
+    return {"images": found.pop("images"), "features": found.pop("manifest"), "beside": sum(found.values(), [])}
+
+
+def first_of(pattern, place, shards):
+    """An output's pattern filled in for a data set, a backbone and these of its shards."""
+    dataset, backbone = place
+    return expand(pattern, dataset=dataset, backbone=backbone, view=SETTINGS.backbones[backbone].view, shard=shards)
+
+
+def explored_settings(wildcards):
+    """Whose eyes, of how many images; vectors as a page of `whatwhere explore` has them."""
+    figure = SETTINGS.figures[wildcards.figure]
+    known = {"backbone": SETTINGS.backbones[figure.explore].model, "count": figure.images, "vectors": 10}
+    return {**known, "seed": SETTINGS.seed, "threads": SETTINGS.threads}

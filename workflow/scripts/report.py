@@ -9,4 +9,4 @@ with job(snakemake.log[0], 1):
     from whatwhere.stages.reporting import write_run_report
 
     given, settings = snakemake.input, tree_of(value for value in snakemake.params if isinstance(value, tuple))
-    write_run_report(Path(snakemake.output[0]), given.tables, given.figures, settings)
+    write_run_report(Path(snakemake.output[0]), given.tables, given.figures, settings, explored=given.explored)

@@ -2,7 +2,8 @@
 
 The workflow engine watches its own scripts, not this package; each rule carries this hash as a parameter,
 so that changing a module reruns exactly the stages that use it. The versions of the libraries that compute
-numbers, and files that belong to a module (`report.html.j2` to `report.py`), count as its code.
+numbers, and files that belong to a module (`report.html.j2` to `report.py`, all in `page_files` to `page.py`), count as
+its code.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _tree(module: str) -> tuple[str, tuple[str, ...]]:
         _drop_docstring(node)
     libraries = {name.partition(".")[0] for name in imported} & set(COMPUTING)
     versions = [f"{name} {_version(COMPUTING[name])}" for name in sorted(libraries)]
-    beside = [other.read_text("utf-8") for other in sorted(file.parent.glob(f"{file.stem}.*.j2"))]
+    others = (*sorted(file.parent.glob(f"{file.stem}.*.j2")), *sorted(file.parent.glob(f"{file.stem}_files/*.*")))
+    beside = [other.read_text("utf-8") for other in others]
     return _hash("\n".join([ast.dump(tree), *versions, *beside])), tuple(filter(_is_module, imported))
 
 

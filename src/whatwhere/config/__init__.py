@@ -208,12 +208,10 @@ class Config(Strict):
         return isinstance(settings, Batches) and settings.features == "live"
 
     def keeps_values(self, dataset: str, backbone: str) -> bool:
-        """Whether a method reads V of this backbone on this data set: then its features hold it."""
-        return any(
-            (dataset, backbone) == (d, b) and getattr(self.methods[m], "pathway", "qk") != "qk" and not self.is_live(m)
-            for _, shown in self._all_shown()
-            for d, b, m in runs(shown)
-        )
+        """Whether a method or a page reads V of this backbone on this data set: then its features hold it."""
+        asked = [(one, m) for _, one in self._all_shown() for d, b, m in runs(one) if (d, b) == (dataset, backbone)]
+        pages = any(getattr(one, "explore", None) == backbone for one, _ in asked)
+        return pages or any(getattr(self.methods[m], "pathway", "qk") != "qk" and not self.is_live(m) for _, m in asked)
 
     def keeps_joint(self, dataset: str, backbone: str) -> bool:
         """Whether texts name what is found in this backbone: then its features hold the space that both share."""

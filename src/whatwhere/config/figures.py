@@ -68,12 +68,23 @@ class Pictures(Strict):
     """The backbone whose view photographs and truth are taken from; by default the first that a column names."""
     worst: Named | None = None
     """Not the first images, but those whose names agree least with the truth (Figure 13)."""
+    explore: Name | None = None
+    """A backbone of the columns: each image gets a page to point at what this one sees, to which the report links."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _of_some_backbone(self) -> Pictures:
         if not self.uses() and not self.photographs:
             words = "expected a column with `backbone` and `method`, or a backbone as `photographs`, got none; add one"
+            raise PydanticCustomError("row", "{words}", {"words": words})
+        return self
+
+    @model_validator(mode="after")
+    def _explores_what_is_there(self) -> Pictures:
+        seen = dict.fromkeys(column.backbone for column in self.columns if column.backbone)
+        if self.explore and (self.worst or self.explore not in seen):
+            wanted = f"`explore` to be a backbone of the columns ({', '.join(seen)}), and none beside `worst`"
+            words = f"expected {wanted}, got {self.explore}; set another, or null"
             raise PydanticCustomError("row", "{words}", {"words": words})
         return self
 

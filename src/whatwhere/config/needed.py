@@ -63,6 +63,12 @@ def timed(config: Config) -> dict[tuple[str, str], list[str]]:
     return found
 
 
+def explored(config: Config) -> dict[str, tuple[str, str]]:
+    """By the name of a figure the data set and backbone of its pages to point at."""
+    pictures = [(name, figure) for name, figure in config.figures.items() if figure.kind == "pictures"]
+    return {name: (figure.dataset, figure.explore) for name, figure in pictures if figure.explore}
+
+
 def crops(config: Config) -> list[tuple[str, str]]:
     """Every data set and view that shows of each image the square in its middle; rendered scenes are square."""
     return [(d, v) for d, v in views(config) if config.views[v].protocol == "centre_crop" and not _rendered(config, d)]

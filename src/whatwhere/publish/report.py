@@ -12,7 +12,7 @@ import struct
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A picture, ready to embed."""
+    """A picture, ready to embed; `pages` are titles and places of those on its photographs."""
 
     anchor: str
     title: str
@@ -75,6 +75,7 @@ class _Figure:
     base64: str
     width_px: int
     height_px: int
+    pages: tuple[tuple[str, str], ...] = ()
 
 
 def write_report(
@@ -85,6 +86,7 @@ def write_report(
     claims: Sequence[Judged] = (),
     tables: Sequence[Path],
     figures: Sequence[tuple[Path, str]],
+    pages: Mapping[str, Sequence[tuple[str, str]]] | None = None,
     provenance: Sequence[Facts],
     settings: str,
 ) -> None:
@@ -92,8 +94,9 @@ def write_report(
 
     `summary` are (label, value) pairs on what was run on what; `tables` CSV files whose first line is the
     header, each with an optional `NAME.meta.json` beside it (`title`, `source`, `notes`); `figures` PNG
-    files with their titles, which the files' own captions follow, and of which the first opens the page; `settings` the
-    resolved configuration as YAML. Written beside `output` and renamed.
+    files with their titles, which the files' own captions follow, and of which the first opens the page; `pages`, by a
+    figure's file name without its suffix, titles of pages on its photographs and where they lie beside `output`;
+    `settings` the resolved configuration as YAML. Written beside `output` and renamed.
 
     Raises InputError for a table or picture that is missing or damaged.
     """
@@ -108,7 +111,7 @@ def write_report(
         places={path.stem: table for (path, _), table in zip(anchored, shown, strict=True)},
         tables=shown,
         figures=[
-            _read_figure(path, anchor, caption)
+            replace(_read_figure(path, anchor, caption), pages=tuple((pages or {}).get(path.stem, ())))
             for (path, anchor), (_, caption) in zip(_anchored("figure", [f for f, _ in figures]), figures, strict=True)
         ],
         provenance=provenance,

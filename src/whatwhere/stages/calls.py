@@ -241,6 +241,14 @@ def _coordinates(call: Call) -> None:
     write_coordinates([call.store("images")], vectors, call.output, **choice)
 
 
+def _explored(call: Call) -> None:
+    from whatwhere.stages.explored import write_explored
+
+    images, features = ([str(call.given[stage])] for stage in ("images", "features"))
+    choice: dict[str, Any] = {"backbone": "", "vectors": 10, "seed": call.config.seed}
+    write_explored(images, features, call.output, count=call.images, **choice)
+
+
 #: How each stage is called; one that is added to the workflow is added here, or planned from logs alone.
 STAGES: dict[str, Callable[[Call], None]] = {
     "index": _index,
@@ -259,4 +267,5 @@ STAGES: dict[str, Callable[[Call], None]] = {
     "refined": _refined,
     "matching": _matching,
     "coordinates": _coordinates,
+    "explored": _explored,
 }

@@ -13,8 +13,11 @@ from typing import Any
 
 import yaml
 
+from whatwhere.artifacts.again import again
 from whatwhere.artifacts.atomic import replacing
+from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.job import Spent, log_of, spent
+from whatwhere.artifacts.manifest import digest
 from whatwhere.artifacts.provenance import provenance
 from whatwhere.artifacts.store import is_manifest, read_json
 from whatwhere.artifacts.words import bytes_words, time_words
@@ -29,6 +32,7 @@ _NAMED_AFTER = {
     **dict.fromkeys(("joint", "segments", "refined", "matching", "coordinates", "detections"), "methods"),
     "timings": "backbones",
     "texts": "namings",
+    "explored": "figures",
 }
 _CLAIMS = ("claim", "source", "table", "verdict", "numbers")
 #: Of what is said of a stage so many columns are what it took; the rest is when, and digests.
@@ -50,8 +54,16 @@ class _Artifact:
     described: Mapping[str, Any]
 
 
-def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str], settings: dict[str, Any]) -> None:
-    """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins;
+def write_run_report(
+    output: Path,
+    tables: Sequence[str],
+    figures: Sequence[str],
+    settings: dict[str, Any],
+    *,
+    explored: Sequence[str] = (),
+) -> None:
+    """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins,
+    and links to the pages of photographs that `explored`, manifests named after figures, are about;
     beside it `claims.csv` and `stages.csv`, the verdicts and what each stage took as data.
 
     `output` lies in the folder of the run, whose artifacts' manifests say what versions and weights there are, and
@@ -70,6 +82,7 @@ def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str]
         claims=claims,
         tables=[Path(table) for table in tables],
         figures=[(Path(path), captions[Path(path).stem]) for path in figures],
+        pages={Path(path).stem: _pages(Path(path), output.parent) for path in explored},
         provenance=[
             _versions(artifacts),
             _circumstances(artifacts, settings),
@@ -79,6 +92,21 @@ def write_run_report(output: Path, tables: Sequence[str], figures: Sequence[str]
         ],
         settings=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
+
+
+def _pages(manifest: Path, folder: Path) -> list[tuple[str, str]]:
+    """Title of each page that a manifest is about, and where it lies in a folder.
+
+    Raises `InputError` for one that is gone, or not what was written.
+    """
+    found = []
+    for said in read_json(manifest)["pages"]:
+        page = manifest.with_suffix("") / said["file"]
+        if not page.is_file() or digest(page) != said["digest"]:
+            got = "another" if page.is_file() else "none"
+            raise InputError(f"{page}: expected the page that was made, got {got}; run: rm {manifest} && {again(page)}")
+        found.append((said["title"], page.relative_to(folder).as_posix()))
+    return found
 
 
 def _judged(claims: Sequence[Mapping[str, Any]], tables: Sequence[Path]) -> list[Judged]:
@@ -156,11 +184,12 @@ def _files(folder: Path) -> Iterator[Path]:
 def _artifact(path: Path, root: Path) -> _Artifact:
     status, described = path.stat(), read_json(path) if path.suffix == ".json" else {}
     if is_manifest(described):
-        size, digest = sum(size for size, _ in described["files"].values()), described["content"]
+        size, content = sum(size for size, _ in described["files"].values()), described["content"]
     else:
-        size, digest = status.st_size, _sha256(path)
+        size, content = status.st_size, _sha256(path)
     described = described if isinstance(described, dict) else {}
-    return _Artifact(path.relative_to(root), digest, size, status.st_mtime, described)
+    size += sum(page["size"] for page in described.get("pages", ()))
+    return _Artifact(path.relative_to(root), content, size, status.st_mtime, described)
 
 
 def _versions(artifacts: Sequence[_Artifact]) -> Facts:

@@ -20,12 +20,12 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from whatwhere.app.discover.names import Names
-from whatwhere.app.explore.bits import Bits, runs_text
-from whatwhere.app.explore.numbers import as_jpeg, small
-from whatwhere.app.explore.writing import as_safe, joined, page_file, template
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.provenance import VERSION
 from whatwhere.method.joint.connections import Connections
+from whatwhere.publish.explored.bits import Bits, runs_text
+from whatwhere.publish.explored.numbers import as_jpeg, small
+from whatwhere.publish.explored.page import as_safe, joined, page_file, template
 
 #: Changes with what a data file holds.
 LAYOUT = "1"

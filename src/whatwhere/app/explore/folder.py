@@ -32,12 +32,12 @@ from whatwhere.app.explore.album import (
 )
 from whatwhere.app.explore.found import Found, digest, labelled_photos, labels_of
 from whatwhere.app.explore.sample import Sampled, note, patches_of, sampled, seen_sample
-from whatwhere.app.explore.writing import check_index
 from whatwhere.app.photos import check_output, each_photo
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.words import bytes_words
 from whatwhere.datasets.images import read_image
 from whatwhere.method.joint.connections import Targets, connections
+from whatwhere.publish.explored.page import check_index
 
 #: Connections of a patch that are shown, of each pathway.
 MOST = 6

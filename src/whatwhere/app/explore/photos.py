@@ -8,18 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from whatwhere.app.explore.numbers import numbers_of
-from whatwhere.app.explore.writing import about, check_index, page, write_index, write_page
 from whatwhere.app.eyes import SEEING, opened
-from whatwhere.app.photos import check_output, each_photo, place_of, protocol_of
+from whatwhere.app.photos import check_output, each_photo, place_of, protocol_of, solve_photo
 from whatwhere.artifacts.words import bytes_words
 from whatwhere.backbones import load_backbone
-from whatwhere.datasets.images import read_image
+from whatwhere.datasets.images import Protocol, read_image
+from whatwhere.publish.explored import numbers
+from whatwhere.publish.explored.page import about, check_index, page, write_index, write_page
+
+if TYPE_CHECKING:
+    from whatwhere.backbones.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,26 @@ def explore(
     found = numbers_of(model, image, vectors=vectors, seed=seed, protocol=protocol_of(backbone), size_px=size_px)
     named = title or ("photograph" if isinstance(photo, np.ndarray) else Path(photo).stem)
     return Page(page(found, image, title=named))
+
+
+def numbers_of(
+    backbone: Backbone,
+    image: UInt8[np.ndarray, "y x 3"],
+    *,
+    vectors: int = 10,
+    seed: int = 0,
+    protocol: Protocol = "short_side",
+    size_px: int | None = None,
+) -> numbers.Numbers:
+    """The five steps for each pathway and for both in one, on one photograph.
+
+    Raises `InputError` as `solve_photo`, and for fewer than 3 vectors, which make no colours.
+    """
+    numbers.check_vectors(vectors)
+    choice: dict[str, Any] = {"vectors": vectors, "seed": seed}
+    solved = solve_photo(backbone, image, protocol=protocol, size_px=size_px, pathway="both", **choice)
+    whose = {"backbone": backbone.name, "weights": backbone.weights}
+    return numbers.numbers_of(solved.features, image, **whose, **choice)
 
 
 def explore_photos(

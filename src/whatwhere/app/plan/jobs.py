@@ -11,7 +11,7 @@ from whatwhere.app.plan.known import Known, Number
 from whatwhere.backbones.network import Network
 from whatwhere.config import Run
 from whatwhere.config.joint import Batches, Joint, Landmarks
-from whatwhere.config.needed import clustered, extracted, judged, refined, solved, timed, views
+from whatwhere.config.needed import clustered, explored, extracted, judged, refined, solved, timed, views
 from whatwhere.stages.calls import SAMPLE
 from whatwhere.stages.task import At, Place
 
@@ -163,6 +163,10 @@ def _pages(known: Known) -> Iterator[Jobs]:
         yield Jobs("timings", place, like=(*_network(known, place), *methods), on_device=True)
     yield from (Jobs("tables", (name,), like=(table.kind,)) for name, table in known.config.tables.items())
     yield from (Jobs("figures", (name,), like=(figure.kind,)) for name, figure in known.config.figures.items())
+    for name, place in explored(known.config).items():
+        count, after = known.config.figures[name].model_dump()["images"], (_seen(known, place), ("features", place))
+        like = (*_network(known, place), count)
+        yield Jobs("explored", (name,), images=count, at_once=count, like=like, after=after)
     yield Jobs("report", ())
 
 

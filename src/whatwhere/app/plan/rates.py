@@ -57,13 +57,15 @@ def told(one: Jobs, curves: Curves) -> Jobs:
 
 
 def _estimates(one: Jobs, curve: Curve) -> list[float]:
-    """The sum of the very jobs, if they are those; else by the largest handful alone, and with a smaller one.
+    """The sum of the very jobs, if they are those, or nobody knows of how many images; else by the largest handful
+    alone, and with a smaller one.
 
     Seconds beside the start grow in a straight line; those of a joint solve with the square of its images as well,
     which by one size alone may be none of it or all.
     """
     counts = [images for images, _ in curve.points]
-    if not one.images or (len(counts) == one.jobs and abs(sum(counts) - one.jobs * one.at_once) < 0.5):
+    is_these = len(counts) == one.jobs and abs(sum(counts) - one.jobs * one.at_once) < 0.5
+    if not one.images or not max(counts) or is_these:
         return [one.jobs * sum(seconds for _, seconds in curve.points) / len(counts)]
     few, more = min(counts), max(counts)
     by_size = {n: [max(0.0, s - curve.start_s) for m, s in curve.points if m == n] for n in (few, more)}

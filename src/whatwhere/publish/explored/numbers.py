@@ -14,20 +14,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from whatwhere.app.explore import heads, means
-from whatwhere.app.explore.bits import as_text, runs_text
-from whatwhere.app.photos import solve_photo
 from whatwhere.artifacts.errors import InputError
-from whatwhere.datasets.images import Protocol
 from whatwhere.evaluate.borders import Borders, to_pixels
 from whatwhere.method.cluster import cluster
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.rules import AUTO
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import Pathway, Walks, random_walk
+from whatwhere.publish.explored import heads, means
+from whatwhere.publish.explored.bits import as_text, runs_text
 
 if TYPE_CHECKING:
-    from whatwhere.backbones.backbone import Backbone
     from whatwhere.backbones.features import Features
 
 #: Bytes of a page; larger grids may take more, as single heads have at least half of it.
@@ -47,34 +44,37 @@ class Numbers:
     blocks: dict[str, str]
 
 
-def numbers_of(
-    backbone: Backbone,
-    image: UInt8[np.ndarray, "y x 3"],
-    *,
-    vectors: int = 10,
-    seed: int = 0,
-    protocol: Protocol = "short_side",
-    size_px: int | None = None,
-) -> Numbers:
-    """The five steps for each pathway and for both in one, on one photograph.
-
-    Raises `InputError` as `solve_photo`, and for fewer than 3 vectors, which make no colours.
-    """
+def check_vectors(vectors: int) -> None:
+    """Raises `InputError` for fewer than 3, which make no colours."""
     if vectors < 3:
         raise InputError(f"vectors: expected 3 or more, for red, green and blue, got {vectors}; ask for more")
-    solved = solve_photo(
-        backbone, image, vectors=vectors, seed=seed, protocol=protocol, size_px=size_px, pathway="both"
-    )
+
+
+def numbers_of(
+    features: Features,
+    image: UInt8[np.ndarray, "y x 3"],
+    *,
+    backbone: str,
+    weights: str,
+    vectors: int = 10,
+    seed: int = 0,
+) -> Numbers:
+    """The method's steps for each pathway and for both in one, on one photograph and its features, with values.
+
+    `backbone` and `weights` are words on whose they are. Raises `InputError` as `check_vectors`.
+    """
+    check_vectors(vectors)
     shown = small(image)
-    walks = {pathway: random_walk(solved.features, pathway=pathway) for pathway in PATHWAYS}
+    walks = {pathway: random_walk(features, pathway=pathway) for pathway in PATHWAYS}
+    grid = walks["both"].grid
     facts: dict[str, Any] = {
         "size": [shown.shape[1], shown.shape[0]],
-        "grid": list(solved.grid),
-        "backbone": backbone.name,
-        "weights": backbone.weights,
+        "grid": list(grid),
+        "backbone": backbone,
+        "weights": weights,
         "tolerance": heads.TOLERANCE,
         "means": {pathway: _mean(walks[pathway]) for pathway in PATHWAYS if pathway != "both"},
-        "layers": _layers(solved.features),
+        "layers": _layers(features),
         "vectors": {},
         "regions": {},
     }
@@ -82,7 +82,7 @@ def numbers_of(
         solution = solve(walks[pathway], vectors=vectors, seed=seed)
         X, values = orthogonalise(solution.vectors).numpy(), solution.values.numpy()
         facts["vectors"][pathway] = _vectors(X, values)
-        facts["regions"][pathway] = _regions(X, values, solved.grid, shown, seed)
+        facts["regions"][pathway] = _regions(X, values, grid, shown, seed)
     used = sum(len(mean["levels"]) for mean in facts["means"].values()) + REST
     facts["stride"], blocks = _blocks(walks, max(LIMIT - used, LIMIT // 2))
     return Numbers(facts, blocks)

@@ -6,13 +6,15 @@ stream one after the other, and whoever reads knows how long each is. `bits.js` 
 
 from __future__ import annotations
 
-from base64 import b85encode
+import math
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int, Integer
 
 #: k lies in so many bits.
 PARAMETER_BITS = 4
+#: Letters of base 85 (RFC 1924), with a comma in the place of the sign that opens a tag.
+_LETTERS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;,=>?@^_`{|}~"
 
 
 class Bits:
@@ -34,7 +36,7 @@ class Bits:
     def rice(self, numbers: Integer[np.ndarray, "..."]) -> None:
         """Numbers from 0 on, with the k that makes them shortest."""
         flat = np.asarray(numbers, np.int64).ravel()
-        k = min(range(2**PARAMETER_BITS), key=lambda k: int((flat >> k).sum()) + k * len(flat))
+        k = _shortest(flat)
         self.plain(k, PARAMETER_BITS)
         ones = flat >> k
         starts = np.cumsum(ones + 1 + k) - (ones + 1 + k)
@@ -65,8 +67,13 @@ class Bits:
 
 
 def as_text(data: bytes) -> str:
-    """Four bytes as five letters (base 85), without the sign that opens a tag: a comma stands in its place."""
-    return b85encode(data).decode("ascii").replace("<", ",")
+    """Four bytes as five letters (base 85) that HTML may hold; of what is left over only as many letters as say it."""
+    rest = -len(data) % 4
+    left = np.frombuffer(data + bytes(rest), ">u4").astype(np.int64)
+    digits = np.empty((len(left), 5), np.uint8)
+    for place in range(4, -1, -1):
+        left, digits[:, place] = np.divmod(left, 85)
+    return np.frombuffer(_LETTERS, np.uint8)[digits].tobytes().decode("ascii")[: digits.size - rest]
 
 
 def runs_text(labels: Integer[np.ndarray, "y x"]) -> str:
@@ -78,3 +85,13 @@ def runs_text(labels: Integer[np.ndarray, "y x"]) -> str:
     bits.rice(np.diff(starts, append=len(flat)) - 1)
     bits.rice(flat[starts])
     return bits.text()
+
+
+def _shortest(numbers: Int[np.ndarray, "number"]) -> int:
+    """The k that makes numbers shortest, of those that may: codes of n numbers with the sum S take S / 2 ** k + k n
+    bits, or up to n fewer, so that k lies within two of where this is least, 2 ** k = ln 2 S / n.
+    """
+    most, total = 2**PARAMETER_BITS - 1, int(numbers.sum())
+    about = round(math.log2(math.log(2) * total / len(numbers))) if total else 0
+    tried = range(min(max(0, about - 2), most), min(max(0, about + 3), most) + 1)
+    return min(tried, key=lambda k: int((numbers >> k).sum()) + k * len(numbers))

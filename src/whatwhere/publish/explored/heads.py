@@ -19,16 +19,18 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
-from whatwhere.app.explore.bits import Bits
 from whatwhere.method.walk import LayerWalk
+from whatwhere.publish.explored.bits import Bits
 
 #: What an entry is off by at most, of the largest of its row: of what a reader takes for it before corrections, and of
 #: the true one.
 TOLERANCE, BOUND = 0.009, 0.0099
 #: Share of entries that follow one by one; and the one up to which they might all do.
 CORRECTED, FEW = 0.015, 0.2
+#: By one row of so many the step is found.
+TRIED = 4
 #: Steps are 2 ** (−e / 8), e in a byte; A's is finer by `FINER` where there are fewer rows than tokens.
 STEPS_PER_OCTAVE, FINER = 8, 2
 #: Step of b; and of the logarithm (to base 2) of a row's largest number, down from 1, in 12 bits.
@@ -74,20 +76,20 @@ def _factored(
 ) -> Bits:
     """Rank, step, b, B, A (unless its rows are B's), and the entries that are off."""
     A, B, bias = _factors(source, target, symmetric)
-    bias = np.rint(bias / BIAS_STEP).astype(np.int64)
+    bias = np.rint(bias / BIAS_STEP)
     finer = FINER if symmetric is None and len(kept) < len(A) else 1
     largest = P.max(1, keepdims=True)
 
-    def rounded(e: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A and B as whole numbers of steps, and the rows that a reader makes of them."""
-        step = 2.0 ** (-e / STEPS_PER_OCTAVE)
-        b = np.rint(B / step).astype(np.int64)
-        a = b[kept] if symmetric is not None else np.rint(A[kept] / step * finer).astype(np.int64)
-        return a, b, _softmax((a * (step * step / finer)) @ b.T.astype(float) + bias * BIAS_STEP)
+    def rounded(e: int, every: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A and B as whole numbers of steps, and the rows (or `every` so many of them) that a reader makes of them."""
+        step, rows = 2.0 ** (-e / STEPS_PER_OCTAVE), kept[::every]
+        b = np.rint(B / step)
+        a = b[rows] if symmetric is not None else np.rint(A[rows] / step * finer)
+        return a, b, _softmax((a * (step * step / finer)) @ b.T + bias * BIAS_STEP)
 
     e = 5 * STEPS_PER_OCTAVE
     for _ in range(2):
-        errors = (np.abs(rounded(e)[2] - P) / largest).ravel()
+        errors = (np.abs(rounded(e, TRIED)[2] - P[::TRIED]) / largest[::TRIED]).ravel()
         last = int(len(errors) * (1 - CORRECTED))
         off = float(np.partition(errors, last)[last])
         e = int(np.clip(e + round(STEPS_PER_OCTAVE * math.log2(max(off, 1e-6) / TOLERANCE)), 0, 255))
@@ -99,9 +101,9 @@ def _factored(
     rank = int(used[-1]) + 1 if len(used) else 1
     bits = Bits()
     bits.plain(np.array([rank, e]), 8)
-    bits.signed(bias)
+    bits.signed(bias.astype(np.int64))
     for matrix in (b,) if symmetric is not None else (b, a):
-        for column in matrix.T[:rank]:
+        for column in matrix.T[:rank].astype(np.int64):
             bits.signed(column)
     _correct(bits, P, base.max(1), base)
     return bits
@@ -128,14 +130,17 @@ def _correct(
     base: Float[np.ndarray, "row token"],
 ) -> None:
     """How many entries are off, the gaps between them (row after row), and how many times 2 · tolerance · largest."""
-    off = np.rint((P - base) / (2 * TOLERANCE * largest[:, None])).astype(np.int64).ravel()
+    off = np.rint((P - base) / (2 * TOLERANCE * largest[:, None])).ravel()
     places = np.flatnonzero(off)
     bits.plain(len(places), 32)
     if len(places):
         bits.rice(np.diff(places, prepend=-1) - 1)
-        bits.signed(off[places])
+        bits.signed(off[places].astype(np.int64))
 
 
-def _softmax(logits: Float[np.ndarray, "row token"]) -> Float[np.ndarray, "row token"]:
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
+def _softmax(logits: Float[np.ndarray, "row token"]) -> Float32[np.ndarray, "row token"]:
+    """Of each row: in single precision once its largest is taken away, off by a millionth of its largest."""
+    weights = (logits - logits.max(1, keepdims=True)).astype(np.float32)
+    np.exp(weights, out=weights)
+    weights /= weights.sum(1, keepdims=True)
+    return weights

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32
 
-from whatwhere.app.explore.bits import Bits
 from whatwhere.method.objective import resampling_matrix
 from whatwhere.method.walk import Walks
+from whatwhere.publish.explored.bits import Bits
 
 #: Steps from 0 to a row's largest: off by at most 0.4 % of it.
 LEVELS = 127

@@ -1,7 +1,7 @@
 """One HTML file of a photograph, with all that it needs inside; and the list of those in a folder.
 
-Style, modules and numbers lie in the file, which asks nothing of any server. The modules under `page/` are joined to
-one, in the order of their imports; names at their top level differ.
+Style, modules and numbers lie in the file, which asks nothing of any server. The modules in `page_files/` are joined
+to one, in the order of their imports; names at their top level differ.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from whatwhere.app.explore.numbers import Numbers, as_jpeg, small
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.provenance import VERSION
+from whatwhere.publish.explored.numbers import Numbers, as_jpeg, small
 from whatwhere.publish.figures.colours import PALETTE
 
 #: What a page says of each pathway.
@@ -108,8 +108,8 @@ def joined(name: str) -> str:
 
 
 def page_file(name: str) -> str:
-    """The text of a file under `page/`."""
-    return (resources.files("whatwhere.app.explore") / "page" / name).read_text("utf-8")
+    """The text of a file under `page_files/`."""
+    return (resources.files("whatwhere.publish.explored") / "page_files" / name).read_text("utf-8")
 
 
 def template(name: str) -> Any:

@@ -1,0 +1,52 @@
+"""Stored images and features -> a page for each of a figure's photographs, on which a person points at its patches."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from whatwhere.artifacts.manifest import digest, write_json
+from whatwhere.artifacts.progress import progress
+from whatwhere.artifacts.seeding import seed_for
+from whatwhere.publish.explored.numbers import numbers_of
+from whatwhere.publish.explored.page import page, write_page
+from whatwhere.stages.features import read_features
+from whatwhere.stages.shown import Shards
+
+
+def write_explored(
+    images: Sequence[str],
+    features: Sequence[str],
+    output: Path,
+    *,
+    count: int,
+    backbone: str,
+    vectors: int,
+    seed: int,
+) -> None:
+    """A page for each of the first `count` images, in a folder beside `output`, which says of each, in their order, its
+    `title`, the `file` in that folder, its `size` and its `digest`: written last, so that what it says of is there.
+
+    `images` and `features` are manifests of shards; features hold values. `backbone` is what pages call it.
+    """
+    shown, seen = Shards(images), Shards(features)
+    folder = output.with_suffix("")
+    partial = folder.with_name(f"{folder.name}.partial")
+    output.unlink(missing_ok=True)
+    for earlier in (folder, partial):
+        shutil.rmtree(earlier, ignore_errors=True)
+    partial.mkdir(parents=True)
+    found: list[dict[str, Any]] = []
+    for number, name in enumerate(progress(shown.first(count), "pages"), 1):
+        (store, place), (of, index) = shown.find(name), seen.find(name)
+        image, seeds = store.read("rgb", place), seed_for(seed, "explored", name)
+        known = {"backbone": backbone, "weights": of.attributes["weights"], "vectors": vectors, "seed": seeds}
+        file = partial / f"{number}-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:60]}.html"
+        write_page(file, page(numbers_of(read_features(of, index), image, **known), image, title=name))
+        found.append({"title": name, "file": file.name, "size": file.stat().st_size, "digest": digest(file)})
+    os.replace(partial, folder)
+    write_json(output, {"pages": found})
