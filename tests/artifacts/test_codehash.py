@@ -62,6 +62,8 @@ def test_versions_of_computing_libraries_count(package, monkeypatch):
 def test_a_modules_own_files_count(package):
     assert moved(package, "a.html.j2", "<p>") == {"a"}
     assert moved(package, "a.html.j2", "<p></p>") == {"a"}
+    (package / "a_files").mkdir()
+    assert moved(package, "a_files/style.css", "p {}") == {"a"}
 
 
 def test_one_solver_does_not_touch_the_other():

@@ -41,8 +41,10 @@ def to_pixels(
     borders: Borders = "image",
     *,
     radius_tokens: float = RADIUS_TOKENS,
+    guide: Guide | None = None,
 ) -> Int16[np.ndarray, "y x"]:
-    """The region of each pixel of the image (RGB), from the region of each token.
+    """The region of each pixel of the image (RGB), from the region of each token. `guide`: the image's for this grid,
+    where it was made before.
 
     By the `tokens` alone as `tokens_to_pixels` has it. Through the `image`, the region with the largest filtered share
     (ties: the lower number), specks given to what surrounds them. A region that no pixel would be left of keeps the
@@ -51,7 +53,7 @@ def to_pixels(
     present = np.unique(regions)
     if borders == "tokens" or len(present) < 2:
         return tokens_to_pixels(regions, *image.shape[:2])
-    guide = Guide.of(image, regions.shape, radius_tokens=radius_tokens)
+    guide = guide or Guide.of(image, regions.shape, radius_tokens=radius_tokens)
     found = _largest((int(region), guide(regions == region)) for region in present)
     found = without_specks(found, speck_px(found.shape, regions.shape))
     lost = np.setdiff1d(present, found)

@@ -33,25 +33,31 @@ class Bits:
         flat = np.atleast_1d(numbers).astype(np.int64).ravel()
         self._add(((flat[:, None] >> np.arange(width - 1, -1, -1)) & 1).astype(np.uint8).ravel())
 
-    def rice(self, numbers: Integer[np.ndarray, "..."]) -> None:
-        """Numbers from 0 on, with the k that makes them shortest."""
-        flat = np.asarray(numbers, np.int64).ravel()
-        k = _shortest(flat)
-        self.plain(k, PARAMETER_BITS)
-        ones = flat >> k
-        starts = np.cumsum(ones + 1 + k) - (ones + 1 + k)
-        bits = np.zeros(int((ones + 1 + k).sum()) + 1, np.int8)
+    def rice(self, numbers: Integer[np.ndarray, "... number"]) -> None:
+        """Numbers from 0 on, with the k that makes them shortest; of several rows each is a list with its own."""
+        rows = np.asarray(numbers, np.int64).reshape(-1, np.shape(numbers)[-1])
+        k = _shortest(rows)
+        ones = rows >> k
+        # before each row its k
+        lengths = np.pad(ones + 1 + k, ((0, 0), (1, 0)), constant_values=PARAMETER_BITS)
+        starts = (np.cumsum(lengths) - lengths.ravel()).reshape(lengths.shape)
+        own, starts = starts[:, :1], starts[:, 1:]
+        bits = np.zeros(int(lengths.sum()) + 1, np.int8)
         bits[starts] += 1
         bits[starts + ones] -= 1  # no two codes end or begin at one place
         bits = np.cumsum(bits, dtype=np.int8)[:-1].astype(np.uint8)
-        for place in range(k):
-            bits[starts + ones + 1 + place] = (flat >> (k - 1 - place)) & 1
+        for place in range(int(k.max())):
+            there = place < k[:, 0]
+            low = (rows[there] >> (k[there] - 1 - place)) & 1
+            bits[starts[there] + ones[there] + 1 + place] = low
+        for place in range(PARAMETER_BITS):
+            bits[own + place] = (k >> (PARAMETER_BITS - 1 - place)) & 1
         self._add(bits)
 
-    def signed(self, numbers: Integer[np.ndarray, "..."]) -> None:
-        """Numbers of either sign: 0, −1, 1, −2, … are 0, 1, 2, 3, …"""
-        flat = np.asarray(numbers, np.int64)
-        self.rice(np.where(flat < 0, -2 * flat - 1, 2 * flat))
+    def signed(self, numbers: Integer[np.ndarray, "... number"]) -> None:
+        """Numbers of either sign: 0, −1, 1, −2, … are 0, 1, 2, 3, …; of several rows each is a list of its own."""
+        signed = np.asarray(numbers, np.int64)
+        self.rice(np.where(signed < 0, -2 * signed - 1, 2 * signed))
 
     def bytes(self) -> bytes:
         """The stream, filled up with zeros to a whole byte."""
@@ -87,11 +93,13 @@ def runs_text(labels: Integer[np.ndarray, "y x"]) -> str:
     return bits.text()
 
 
-def _shortest(numbers: Int[np.ndarray, "number"]) -> int:
-    """The k that makes numbers shortest, of those that may: codes of n numbers with the sum S take S / 2 ** k + k n
-    bits, or up to n fewer, so that k lies within two of where this is least, 2 ** k = ln 2 S / n.
+def _shortest(rows: Int[np.ndarray, "row number"]) -> Int[np.ndarray, "row 1"]:
+    """The k that makes each row shortest: codes of n numbers with the sum S take S / 2 ** k + k n bits, or up to n
+    fewer, so that k lies within three of where this is least, 2 ** k = ln 2 S / n.
     """
-    most, total = 2**PARAMETER_BITS - 1, int(numbers.sum())
-    about = round(math.log2(math.log(2) * total / len(numbers))) if total else 0
-    tried = range(min(max(0, about - 2), most), min(max(0, about + 3), most) + 1)
-    return min(tried, key=lambda k: int((numbers >> k).sum()) + k * len(numbers))
+    about = np.log2(np.maximum(math.log(2) * rows.mean(-1), 1))
+    most = 2**PARAMETER_BITS - 1
+    first, last = (int(np.clip(end, 0, most)) for end in (about.min() - 3, about.max() + 3))
+    tried = np.arange(first, last + 1)
+    lengths = [(rows >> k).sum(-1) + k * rows.shape[-1] for k in tried]
+    return tried[np.argmin(lengths, 0)][:, None]

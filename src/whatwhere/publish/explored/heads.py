@@ -103,8 +103,7 @@ def _factored(
     bits.plain(np.array([rank, e]), 8)
     bits.signed(bias.astype(np.int64))
     for matrix in (b,) if symmetric is not None else (b, a):
-        for column in matrix.T[:rank].astype(np.int64):
-            bits.signed(column)
+        bits.signed(matrix.T[:rank].astype(np.int64))
     _correct(bits, P, base.max(1), base)
     return bits
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.evaluate.borders import Borders, to_pixels
+from whatwhere.evaluate.borders import Borders, Guide, to_pixels
 from whatwhere.method.cluster import cluster
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.rules import AUTO
@@ -131,10 +131,13 @@ def _regions(
     """For every K the region of each token and of each pixel, for both borders; and the K that the rule takes."""
     found = cluster(X, candidates=CLUSTERS, seed=seed, choose=AUTO, values=values)
     regions: dict[str, Any] = {"chosen": max(found.clusters, CLUSTERS[0])}
+    guide = Guide.of(shown, grid)
     for clusters in CLUSTERS:
         labels = found.partitions[clusters].reshape(grid)
         borders: tuple[Borders, ...] = get_args(Borders)
-        regions[str(clusters)] = {border: runs_text(to_pixels(labels, shown, border)) for border in borders}
+        regions[str(clusters)] = {
+            border: runs_text(to_pixels(labels, shown, border, guide=guide)) for border in borders
+        }
         regions[str(clusters)]["each"] = runs_text(labels)
     return regions
 

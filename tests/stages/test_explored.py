@@ -1,0 +1,132 @@
+"""Pages of a run's photographs: what they show is what its stores hold, and the report leads to them."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from tests.app.test_explore import HUNDREDTH, off
+from tests.explored import facts_of, head_of, heads_of, mean_of
+from tests.publish.test_report import settings_of_a_run
+from tests.stages.test_stages import TINY, VIEW, dataset
+from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.store import Store, read_json
+from whatwhere.backbones import load_backbone
+from whatwhere.config.figures import Pictures
+from whatwhere.method.walk import random_walk
+from whatwhere.publish.explored import means
+from whatwhere.stages.explored import write_explored
+from whatwhere.stages.features import extract, read_features
+from whatwhere.stages.images import write_images
+from whatwhere.stages.reporting import write_run_report
+
+CHOICE = {"backbone": "tiny", "vectors": 4, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Two shards, of two photographs and of one: manifests of images and of features."""
+    root, data = tmp_path_factory.mktemp("stores"), dataset(range(3))
+    backbone = load_backbone("tiny", model="vit_tiny_patch16_224", weights="random", options=TINY)
+    found = {"images": [], "features": []}
+    for number, ids in enumerate((["image-0", "image-1"], ["image-2"])):
+        images, features = (root / stage / f"64x64-00{number}.json" for stage in found)
+        numbers = {name: place for place, name in enumerate(ids, 1)}
+        write_images(data, ids, images, root / "coco.json", numbers=numbers, view=VIEW, run_images=2, settings={})
+        settings = {"values": True, "batch_images": 1, "run_images": 2, "seed": 0, "settings": {}}
+        extract(Store(images), backbone, features, **settings)
+        found["images"].append(str(images))
+        found["features"].append(str(features))
+    return found
+
+
+def test_a_page_shows_what_the_stores_hold(stores, tmp_path):
+    output = tmp_path / "explored" / "seen.json"
+    write_explored(**stores, output=output, count=3, **CHOICE)
+    said = read_json(output)["pages"]
+    assert [page["title"] for page in said] == ["image-0", "image-1", "image-2"]
+    assert [page["file"] for page in said] == ["1-image-0.html", "2-image-1.html", "3-image-2.html"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["seen", "seen.json"]
+    features = [(Store(stores["features"][shard]), place) for shard, place in ((0, 0), (0, 1), (1, 0))]
+    for page, (store, place) in zip(said, features, strict=True):
+        text = (output.parent / "seen" / page["file"]).read_text("utf-8")
+        for pathway in ("qk", "vv"):
+            walks = random_walk(read_features(store, place), pathway=pathway)
+            assert off(mean_of(facts_of(text), pathway), means.mean_walk(walks)) < HUNDREDTH
+            (P,) = walks.layers[1].matrices()
+            data = heads_of(text, f"{pathway}-1")[2]
+            found = head_of(data, (4, 4), 1, facts_of(text)["tolerance"], same=pathway == "vv")
+            assert off(found, P[2].numpy()) < HUNDREDTH
+
+
+def test_the_first_ones_open_no_other_shard_and_pages_are_made_anew(stores, tmp_path):
+    output = tmp_path / "seen.json"
+    write_explored([stores["images"][0], "gone.json"], [stores["features"][0], "gone.json"], output, count=2, **CHOICE)
+    first = {path.name: path.read_bytes() for path in (tmp_path / "seen").iterdir()}
+    (tmp_path / "seen" / "of-an-earlier-run.html").write_text("")
+    write_explored(stores["images"], stores["features"], output, count=2, **CHOICE)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "seen").iterdir()} == first
+
+
+def test_what_fails_leaves_no_manifest(stores, tmp_path):
+    output = tmp_path / "seen.json"
+    write_explored(**stores, output=output, count=1, **CHOICE)
+    with pytest.raises(InputError):
+        write_explored(stores["images"], stores["features"][1:], output, count=3, **CHOICE)
+    assert not output.exists()
+
+
+def test_names_that_no_file_may_have_are_titles(tmp_path, stores, monkeypatch):
+    name = "../a b/<i>é"
+    monkeypatch.setattr(Store, "ids", [name])
+    output = tmp_path / "seen.json"
+    write_explored(stores["images"][:1], stores["features"][:1], output, count=1, **CHOICE)
+    assert read_json(output)["pages"][0]["title"] == name
+    assert [path.name for path in (tmp_path / "seen").iterdir()] == ["1--a-b-i-.html"]
+    assert "<i>é" not in (tmp_path / "seen" / "1--a-b-i-.html").read_text("utf-8")
+
+
+@pytest.fixture
+def finished(stores, tmp_path):
+    """A run's folder with a figure, and the pages of its photographs."""
+    from PIL import Image
+
+    (tmp_path / "figures").mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "figures" / "seen.png")
+    write_explored(**stores, output=tmp_path / "explored" / "seen.json", count=2, **CHOICE)
+    return tmp_path
+
+
+def report(folder):
+    settings = settings_of_a_run(claims=[], figures={"seen": {"title": "Seen"}})
+    figures, explored = [str(folder / "figures/seen.png")], [str(folder / "explored/seen.json")]
+    write_run_report(folder / "report.html", [], figures, settings, explored=explored)
+    return (folder / "report.html").read_text("utf-8")
+
+
+def test_the_report_leads_to_each_page_and_counts_its_bytes(finished):
+    text = report(finished)
+    for page in read_json(finished / "explored/seen.json")["pages"]:
+        link = f"explored/seen/{page['file']}"
+        assert f'<a href="{link}">{page["title"]}</a>' in text
+        assert (finished / link).is_file()
+    assert text.index("explored/seen/1-image-0.html") > text.index("</figure>")
+    stage, count, size, *_ = (finished / "stages.csv").read_text().splitlines()[-1].split(",")
+    assert (stage, count) == ("explored", "1")
+    assert size.endswith("kB")
+
+
+@pytest.mark.parametrize("harm", [lambda page: page.unlink(), lambda page: page.write_text("another")])
+def test_a_page_that_is_gone_or_another_is_said(finished, harm):
+    harm(finished / "explored" / "seen" / "2-image-1.html")
+    with pytest.raises(InputError, match=r"2-image-1.html: expected the page that was made, got .*seen.json"):
+        report(finished)
+
+
+@pytest.mark.parametrize("more", [{"explore": "gone"}, {"explore": "tiny", "worst": {"naming": "x"}}])
+def test_explored_is_what_a_column_shows(more):
+    column = {"show": "regions", "heading": "", "backbone": "tiny", "method": "exact"}
+    worst = {"worst": {"backbone": "tiny", "method": "exact", "naming": "x"}} if "worst" in more else {}
+    given = {"kind": "pictures", "dataset": "d", "columns": [column], **more, **worst}
+    with pytest.raises(ValidationError, match="expected `explore` to be a backbone of the columns \\(tiny\\)"):
+        Pictures.model_validate(given)
+    assert Pictures.model_validate({**given, "explore": "tiny", "worst": None}).explore == "tiny"
