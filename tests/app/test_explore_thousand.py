@@ -14,7 +14,7 @@ PHOTOS, CLASSES, GRID, SIZE = 1000, 12, (24, 32), (90, 120)
 #: Photographs of the sample, and landmarks of each.
 SAMPLE, MARKS = 40, 50
 #: Of the browser's process.
-MOST_MB = 250
+MOST_MB = 150
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_thousand_photographs_stay_usable(browser, thousand, size, record_prop
     found |= {"fifty seen": one.memory(), "complete ms": ready, "thumbs": len(seen)}
     record_property("memory", found)
     print(found)
-    assert found["opened"]["nodes"] < 9 * PHOTOS
+    assert found["opened"]["nodes"] < 6 * PHOTOS
     assert found["fifty seen"]["nodes"] < found["opened"]["nodes"] + 1000
     assert found["fifty seen"]["process"] < MOST_MB
     one.close(f"thousand-{size}")

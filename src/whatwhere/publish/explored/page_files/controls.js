@@ -48,7 +48,7 @@ export function controls(state, numbers) {
   /** @param {number} sample */
   function layersOf(sample) {
     const own = layers.map((layer, number) => ({ layer, number })).filter(({ layer }) => layer.sample === sample);
-    fill("layer", [["", "all layers and heads together"], ...own.map(({ layer, number }, place) =>
+    fill("layer", [["", "all layers and heads"], ...own.map(({ layer, number }, place) =>
       /** @type {[string, string]} */ ([`${number}`, `layer ${place + 1} (${layer.name.split("#")[0]})`]))]);
     headsOf(null);
   }
@@ -80,6 +80,7 @@ export function controls(state, numbers) {
  */
 function follow({ layer, steps, photo, clusters, vector, colours }, stride) {
   input("head").disabled = layer === null;
+  byId("head-said").textContent = layer === null ? "of one layer: choose that first" : "";
   input("steps").disabled = layer !== null;
   byId("steps-said").textContent =
     layer === null ? `${steps} step${steps > 1 ? "s" : ""}` : "goes over all layers together: choose those first";
