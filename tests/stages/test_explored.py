@@ -1,7 +1,10 @@
 """Pages of a run's photographs: what they show is what its stores hold, and the report leads to them."""
 
+import shutil
+
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from tests.app.test_explore import HUNDREDTH, off
@@ -39,9 +42,16 @@ def stores(tmp_path_factory):
     return found
 
 
-def test_a_page_shows_what_the_stores_hold(stores, tmp_path):
-    output = tmp_path / "explored" / "seen.json"
+@pytest.fixture(scope="module")
+def made(stores, tmp_path_factory):
+    """The manifest of a page each, for tests to read and to copy."""
+    output = tmp_path_factory.mktemp("run") / "explored" / "seen.json"
     write_explored(**stores, output=output, count=3, **CHOICE)
+    return output
+
+
+def test_a_page_shows_what_the_stores_hold(stores, made):
+    output = made
     said = read_json(output)["pages"]
     assert [page["title"] for page in said] == ["image-0", "image-1", "image-2"]
     assert [page["file"] for page in said] == ["1-image-0.html", "2-image-1.html", "3-image-2.html"]
@@ -58,20 +68,21 @@ def test_a_page_shows_what_the_stores_hold(stores, tmp_path):
             assert off(found, P[2].numpy()) < HUNDREDTH
 
 
-def test_the_first_ones_open_no_other_shard_and_pages_are_made_anew(stores, tmp_path):
+def test_the_first_ones_open_no_other_shard_and_pages_are_made_anew(stores, made, tmp_path):
     output = tmp_path / "seen.json"
-    write_explored([stores["images"][0], "gone.json"], [stores["features"][0], "gone.json"], output, count=2, **CHOICE)
-    first = {path.name: path.read_bytes() for path in (tmp_path / "seen").iterdir()}
+    (tmp_path / "seen").mkdir()
     (tmp_path / "seen" / "of-an-earlier-run.html").write_text("")
-    write_explored(stores["images"], stores["features"], output, count=2, **CHOICE)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "seen").iterdir()} == first
+    write_explored([stores["images"][0], "gone.json"], [stores["features"][0], "gone.json"], output, count=2, **CHOICE)
+    before = {path.name: path.read_bytes() for path in (made.parent / "seen").iterdir()}
+    del before["3-image-2.html"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "seen").iterdir()} == before
 
 
 def test_what_fails_leaves_no_manifest(stores, tmp_path):
     output = tmp_path / "seen.json"
-    write_explored(**stores, output=output, count=1, **CHOICE)
+    output.write_text("{}")
     with pytest.raises(InputError):
-        write_explored(stores["images"], stores["features"][1:], output, count=3, **CHOICE)
+        write_explored(stores["images"], stores["features"][1:], output, count=1, **CHOICE)
     assert not output.exists()
 
 
@@ -86,13 +97,11 @@ def test_names_that_no_file_may_have_are_titles(tmp_path, stores, monkeypatch):
 
 
 @pytest.fixture
-def finished(stores, tmp_path):
+def finished(made, tmp_path):
     """A run's folder with a figure, and the pages of its photographs."""
-    from PIL import Image
-
     (tmp_path / "figures").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "figures" / "seen.png")
-    write_explored(**stores, output=tmp_path / "explored" / "seen.json", count=2, **CHOICE)
+    shutil.copytree(made.parent, tmp_path / "explored")
     return tmp_path
 
 
