@@ -17,6 +17,10 @@ from whatwhere.publish.explored.page import page, write_page
 from whatwhere.stages.features import read_features
 from whatwhere.stages.shown import Shards
 
+#: Bytes of a page: of 24 × 24 tokens, 12 layers and 6 heads it keeps single heads for every second patch along each
+#: side, and is made in half of the time.
+LIMIT = 6_000_000
+
 
 def write_explored(
     images: Sequence[str],
@@ -44,7 +48,8 @@ def write_explored(
     for number, name in enumerate(progress(shown.first(count), "pages"), 1):
         (store, place), (of, index) = shown.find(name), seen.find(name)
         image, seeds = store.read("rgb", place), seed_for(seed, "explored", name)
-        known = {"backbone": backbone, "weights": of.attributes["weights"], "vectors": vectors, "seed": seeds}
+        choice: dict[str, Any] = {"vectors": vectors, "seed": seeds, "limit": LIMIT}
+        known = {"backbone": backbone, "weights": of.attributes["weights"], **choice}
         file = partial / f"{number}-{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:60]}.html"
         write_page(file, page(numbers_of(read_features(of, index), image, **known), image, title=name))
         found.append({"title": name, "file": file.name, "size": file.stat().st_size, "digest": digest(file)})

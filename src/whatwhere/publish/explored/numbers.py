@@ -58,10 +58,11 @@ def numbers_of(
     weights: str,
     vectors: int = 10,
     seed: int = 0,
+    limit: int | None = None,
 ) -> Numbers:
     """The method's steps for each pathway and for both in one, on one photograph and its features, with values.
 
-    `backbone` and `weights` are words on whose they are. Raises `InputError` as `check_vectors`.
+    `backbone` and `weights` are words on whose they are, `limit` the bytes of a page (`LIMIT`). Raises `InputError` as `check_vectors`.
     """
     check_vectors(vectors)
     shown = small(image)
@@ -83,8 +84,8 @@ def numbers_of(
         X, values = orthogonalise(solution.vectors).numpy(), solution.values.numpy()
         facts["vectors"][pathway] = _vectors(X, values)
         facts["regions"][pathway] = _regions(X, values, grid, shown, seed)
-    used = sum(len(mean["levels"]) for mean in facts["means"].values()) + REST
-    facts["stride"], blocks = _blocks(walks, max(LIMIT - used, LIMIT // 2))
+    used, most = sum(len(mean["levels"]) for mean in facts["means"].values()) + REST, limit or LIMIT
+    facts["stride"], blocks = _blocks(walks, max(most - used, most // 2))
     return Numbers(facts, blocks)
 
 
