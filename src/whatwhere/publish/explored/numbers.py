@@ -62,7 +62,8 @@ def numbers_of(
 ) -> Numbers:
     """The method's steps for each pathway and for both in one, on one photograph and its features, with values.
 
-    `backbone` and `weights` are words on whose they are, `limit` the bytes of a page (`LIMIT`). Raises `InputError` as `check_vectors`.
+    `backbone` and `weights` are words on whose they are, `limit` the bytes of a page (`LIMIT`). Raises `InputError` as
+    `check_vectors`.
     """
     check_vectors(vectors)
     shown = small(image)
