@@ -334,7 +334,7 @@ def test_the_photograph_is_there_within_a_second(browser, file):
 
 
 #: Megabytes of the browser's process that a page of 10 MB takes: when it is opened, once all was looked at.
-OPENED_MB, SEEN_MB = 150, 400
+OPENED_MB, SEEN_MB = 150, 300
 
 
 @pytest.mark.slow
