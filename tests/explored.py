@@ -6,6 +6,14 @@ import re
 
 import numpy as np
 
+#: What a map may be off by, of its largest.
+HUNDREDTH = 0.01
+
+
+def off(found, expected):
+    """How far each row is off, at most, of its largest."""
+    return float((np.abs(found - expected).max(-1) / np.abs(expected).max(-1)).max())
+
 
 def facts_of(text):
     """The page's facts."""

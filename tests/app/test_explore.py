@@ -15,14 +15,13 @@ from PIL import Image
 import whatwhere
 from tests.app.test_photos import picture, refused
 from tests.explored import (
-    Reader,
-    bytes_of,
+    HUNDREDTH,
     facts_of,
     head_of,
     heads_of,
-    kept,
     labels_of,
     mean_of,
+    off,
     vectors_of,
 )
 from whatwhere.app.cli import main
@@ -35,21 +34,13 @@ from whatwhere.method.cluster import cluster
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.rules import AUTO
 from whatwhere.method.solve import solve
-from whatwhere.method.walk import LayerWalk, random_walk
+from whatwhere.method.walk import random_walk
 from whatwhere.publish.explored import heads, means
-from whatwhere.publish.explored.bits import Bits, as_text
 from whatwhere.publish.explored.numbers import LIMIT, Numbers, small
 from whatwhere.publish.explored.page import about, joined, page
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "src" / "whatwhere" / "publish" / "explored" / "page_files"
-#: What a map may be off by, of its largest.
-HUNDREDTH = 0.01
-
-
-def off(found, expected):
-    """How far each row is off, at most, of its largest."""
-    return float((np.abs(found - expected).max(-1) / np.abs(expected).max(-1)).max())
 
 
 def written(backbone, image, **choice):
@@ -91,81 +82,7 @@ def noisy(wide):
     return written("zoo-diffusion", wide)
 
 
-# ---------------------------------------------------------------------------------------------- bits
-
-
-@pytest.mark.parametrize("spread", [0, 1, 5, 300, 40_000])
-def test_numbers_are_read_as_they_were_written(spread):
-    rng = np.random.default_rng(spread)
-    lists = [rng.integers(-spread, spread + 1, count) for count in (1, 7, 500)]
-    bits = Bits()
-    for numbers in lists:
-        bits.signed(numbers)
-        bits.plain(np.abs(numbers), 17)
-    read = Reader(bytes_of(bits.text()))
-    for numbers in lists:
-        np.testing.assert_array_equal(read.signed(len(numbers)), numbers)
-        assert [read.plain(17) for _ in numbers] == np.abs(numbers).tolist()
-    assert len(read.bits) - read.place < 8
-    assert len(bits) == read.place
-
-
-def test_rice_is_near_the_entropy():
-    """Of a geometric distribution, which it is made for, within a twentieth."""
-    numbers = np.random.default_rng(0).geometric(0.1, 20_000) - 1
-    share = np.bincount(numbers) / len(numbers)
-    entropy = -(share[share > 0] * np.log2(share[share > 0])).sum() * len(numbers)
-    bits = Bits()
-    bits.rice(numbers)
-    assert entropy < len(bits) < 1.05 * entropy
-
-
-def test_text_is_what_a_script_may_hold():
-    data = np.random.default_rng(0).bytes(100_003)
-    text = as_text(data)
-    assert "<" not in text
-    assert bytes_of(text) == data
-
-
 # ---------------------------------------------------------------------------------------------- walks
-
-
-def planted(strength, *, values=False, sink=False, grid=(6, 9), channels=8):
-    """Queries and keys (or values) of two heads, as far from even as `strength`; a token that all look at."""
-    rng = np.random.default_rng(0)
-    source, target = (torch.from_numpy(rng.standard_normal((2, grid[0] * grid[1], channels))) for _ in "ab")
-    source, target = source.float() * strength + 0.3, target.float() + 0.7
-    if sink:
-        target[:, 4] += 3
-    return LayerWalk("planted", source, source.clone() if values else target, 0.5, grid, "normalised")
-
-
-@pytest.mark.parametrize("stride", [1, 2, 3, 9])
-@pytest.mark.parametrize("values", [False, True])
-@pytest.mark.parametrize("strength", [0.0, 0.1, 1.0, 6.0, 60.0])
-def test_no_row_of_a_head_is_off_by_more_than_a_hundredth(strength, values, stride):
-    walk = planted(strength, values=values)
-    P = torch.cat([block.clone() for block in walk.matrices()]).numpy()
-    places = heads.rows_kept(walk.grid, stride)
-    rows, columns = kept(walk.grid, stride)
-    assert places.tolist() == [row * 9 + column for row in rows for column in columns]
-    for head in range(2):
-        data = heads.encoded(walk, head, stride).bytes()
-        found = head_of(data, walk.grid, stride, heads.TOLERANCE, same=values)
-        assert off(found, P[head][places]) < HUNDREDTH
-
-
-@pytest.mark.parametrize("strength", [1.0, 60.0])
-def test_nor_where_a_token_is_looked_at_by_all(strength):
-    walk = planted(strength, sink=True)
-    P = next(walk.matrices())[1].numpy()
-    assert off(head_of(heads.encoded(walk, 1, 1).bytes(), walk.grid, 1, heads.TOLERANCE, same=False), P) < HUNDREDTH
-
-
-def test_a_head_that_looks_at_few_is_a_list_of_them():
-    few, many = (heads.encoded(planted(strength), 0, 1).bytes() for strength in (60.0, 1.0))
-    assert few[0] == 0 < many[0]
-    assert len(few) < len(many) / 3
 
 
 def test_what_the_solver_sees_has_its_eigenvectors(noisy, seen):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.app.test_explore import HUNDREDTH, has_dinov2, largest, off, written
+from tests.app.test_explore import has_dinov2, largest, written
 from tests.app.test_photos import picture
 from tests.browsing import SIZES, Opened
+from tests.explored import HUNDREDTH, off
 from whatwhere.method.orthogonalise import orthogonalise
 from whatwhere.method.solve import solve
 from whatwhere.method.walk import random_walk

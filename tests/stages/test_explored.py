@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from tests.app.test_explore import HUNDREDTH, off
-from tests.explored import facts_of, head_of, heads_of, mean_of
+from tests.explored import HUNDREDTH, facts_of, head_of, heads_of, mean_of, off
 from tests.publish.test_report import settings_of_a_run
 from tests.stages.test_stages import TINY, VIEW, dataset
 from whatwhere.artifacts.errors import InputError
