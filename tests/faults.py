@@ -25,13 +25,19 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from tests.workflow.test_workflow import SMALL, Project
+from tests.workflow.test_workflow import SMALL, Project, brief
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.manifest import place
 from whatwhere.artifacts.store import Store
+from whatwhere.artifacts.warm import SOCKET
 
 #: Few images and methods, all stages: seconds a run.
-SETTINGS = {"datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 6}}, "features": {"run_images": 1}}
+SETTINGS = {
+    "datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 4}},
+    "features": {"run_images": 1},
+    **brief("exact", "maskcut"),
+    "figures": {"figure3": SMALL["figures"]["figure3"]},
+}
 HEADER = ("fault", "tried", "as it should", "what that is")
 #: Ends whatever a fault made hang.
 PATIENCE_S = 600
@@ -104,14 +110,7 @@ def _left(folder: Path) -> list[Path]:
 def _kill(project: Project, after: float) -> None:
     """Starts the run, as the docs say to do after a kill, and kills it with all its jobs."""
     project.snakemake("--unlock")
-    with subprocess.Popen(
-        project.command("--cores", "1"),
-        cwd=project.folder,
-        env=project.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with project.begun("--cores", "1") as process:
         end = monotonic() + after
         while monotonic() < end and process.poll() is None:
             sleep(0.01)
@@ -287,9 +286,9 @@ def _on_disk(whole: Project, script: str, size: int, expected: Any) -> tuple[lis
     (project.folder / "results").mkdir()
     run = f"{sys.executable} -m snakemake"
     text = script.format(size=size, run=f"{run} --cores 1", unlock=f"{run} --unlock")
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", text], cwd=project.folder, env=project.environment, timeout=PATIENCE_S
-    )
+    # a warm parent that serves other runs sees none of what is mounted here
+    environment = {name: value for name, value in project.environment.items() if name != SOCKET}
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", text], cwd=project.folder, env=environment, timeout=PATIENCE_S)
     if done.returncode == 77 or not (project.folder / "first.txt").exists():
         return None
     said = (project.folder / "first.txt").read_text()

@@ -142,6 +142,17 @@ def endless():
     return "a.tar.gz", out + packed.flush()
 
 
+def heic(width, height):
+    """A picture whose container says that it has another size."""
+    import pillow_heif
+    from PIL import Image
+
+    out = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64))).save(out)
+    size = (64).to_bytes(4, "big") * 2
+    return "a.heic", out.getvalue().replace(size, width.to_bytes(4, "big") + height.to_bytes(4, "big"))
+
+
 def coco(segmentation, height=8, width=8):
     return "a.json", json.dumps([segmentation, height, width]).encode()
 
@@ -248,6 +259,7 @@ CASES = {
     "jpeg of 65,535 px": (image, lambda: jpeg(65_535, 65_535)),
     "tiff of 10^10 px": (image, lambda: tiff(100_000, 100_000)),
     "bmp of 10^10 px": (image, lambda: bmp(100_000, 100_000)),
+    "heic of 10^10 px": (image, lambda: heic(100_000, 100_000)),
     "bmp of negative width": (image, lambda: bmp(-8, 8)),
     "eps that would start a program": (image, lambda: ("a.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")),
     "label map of 10^10 px": (labels, lambda: png(100_000, 100_000)),

@@ -11,6 +11,7 @@ import warnings
 import zipfile
 
 import numpy as np
+import pillow_heif
 import pytest
 import scipy.io
 import torch
@@ -99,6 +100,7 @@ def archived():
     return out.getvalue()
 
 
+pillow_heif.register_heif_opener()  # for these tests to write HEIC
 TENSORS = {"cls_token": torch.ones(1, 1, 4), "norm.weight": torch.zeros(4)}
 #: By a file's name: what it holds, and its readers.
 FILES = {
@@ -110,6 +112,8 @@ FILES = {
     "a.tif": (picture("TIFF", compression="tiff_lzw"), (read_image, image_size, read_labels)),
     "a.webp": (picture("WEBP"), (read_image,)),
     "a.ppm": (picture("PPM"), (read_image,)),
+    "a.avif": (picture("AVIF"), (read_image, image_size)),
+    "a.heic": (picture("HEIF"), (read_image, image_size)),
     "a.safetensors": (save(TENSORS), (read_tensors,)),
     "a.onnx": (hostile.onnx([2], b"12345678")[1], (read_tensors,)),
     "a.pth": (checkpoint({"state_dict": TENSORS}), (read_tensors, read_pickled_tensors)),

@@ -181,13 +181,22 @@ def test_a_folder_is_its_photographs(photos, tmp_path):
     (photos / "below").mkdir()
     (photos / "below" / "more.jpg").write_bytes((photos / "wide.jpg").read_bytes())
     (photos / "upper.JPG").write_bytes((photos / "wide.jpg").read_bytes())
-    named = [photos / "below" / "more.jpg", photos]
-    assert photographs(named) == [named[0], *(photos / name for name in ("tall.png", "upper.JPG", "wide.jpg"))]
+    (photos / "out").mkdir()
+    for name in ("a.heic", "b.HEIC", "film.mp4", "none"):
+        (photos / name).touch()
+    os.mkfifo(photos / "pipe.jpg")
+    (photos / "lost.jpg").symlink_to("nowhere.jpg")  # whoever reads it says so
+    named, said = [photos / "below" / "more.jpg", photos], []
+    inside = ("lost.jpg", "tall.png", "upper.JPG", "wide.jpg")
+    assert photographs(named, photos / "out", said.append) == [named[0], *(photos / name for name in inside)]
+    kinds = "2 .heic, 1 .mp4, 1 .txt, 1 file without an ending, 1 folder below it, 1 pipe, socket or device"
+    assert said == [f"{photos}: no photographs, and left out: {kinds}"]
+    (photos / "none").unlink()
     (photos / "none").mkdir()
     with pytest.raises(
         InputError, match=r"none: expected photographs \(.*jpg.*\) in the folder, got none; name another"
     ):
-        photographs([photos / "none"])
+        photographs([photos / "none"], photos / "out", said.append)
 
 
 def test_segment_takes_a_folder(photos):

@@ -387,7 +387,17 @@ class TestRefused:
     def test_two_photographs_of_one_name(self, tmp_path):
         for name in ("a.png", "a.jpg", "A.bmp"):
             Image.fromarray(picture(60, 60, 1)).save(tmp_path / name)
-        assert sorted(named_photos(tmp_path, tmp_path / "o").values()) == ["A", "a-2", "a-3"]
+        said = []
+        assert sorted(named_photos(tmp_path, tmp_path / "o", said.append).values()) == ["A", "a-2", "a-3"]
+        assert said == []
+
+    def test_what_is_no_photograph_is_counted(self, tmp_path):
+        write_album(tmp_path / "album", range(2))
+        for name in ("a.heic", "below/b.heic", "below/notes"):
+            (tmp_path / "album" / name).touch()
+        said = []
+        named_photos(tmp_path / "album", tmp_path / "o", said.append)
+        assert said == [f"{tmp_path / 'album'}: no photographs, and left out: 2 .heic, 1 file without an ending"]
 
     def test_a_full_disk_leaves_what_is_done_and_goes_on(self, album, found, monkeypatch, capsys):
         before = bytes_of(found / "labels")

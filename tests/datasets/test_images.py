@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from fractions import Fraction
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image
 
@@ -24,6 +27,7 @@ from whatwhere.datasets.images import (
 )
 from whatwhere.datasets.labels import read_labels
 
+pillow_heif.register_heif_opener()  # for these tests to write HEIC
 TRANSPOSE = Image.Transpose
 #: What undoes each EXIF orientation's turning: how the stored pixels come from the upright ones.
 STORED_AS = {
@@ -84,7 +88,7 @@ class TestReadImage:
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read, colour)
 
-    @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_orientation_is_applied(self, tmp_path, suffix, orientation):
         upright = smooth()
@@ -98,6 +102,18 @@ class TestReadImage:
         assert read.shape == upright.shape
         assert np.abs(read.astype(int) - upright).mean() < 4
         assert image_size(tmp_path / f"a.{suffix}") == (48, 64)
+
+    @pytest.mark.parametrize("suffix", ["heic", "heif", "avif", "jpg"])  # HEIC by another name is HEIC
+    def test_what_phones_write(self, tmp_path, suffix):
+        Image.fromarray(smooth()).save(tmp_path / f"a.{suffix}", "AVIF" if suffix == "avif" else "HEIF", quality=95)
+        assert np.abs(read_image(tmp_path / f"a.{suffix}").astype(int) - smooth()).mean() < 4
+        assert image_size(tmp_path / f"a.{suffix}") == (48, 64)
+
+    def test_heic_needs_nobody_to_prepare_it(self, tmp_path):
+        Image.fromarray(smooth()).save(tmp_path / "a.heic")
+        code = "import sys; from whatwhere.datasets.images import image_size; print(image_size(sys.argv[1]))"
+        said = subprocess.check_output([sys.executable, "-c", code, tmp_path / "a.heic"], text=True)
+        assert said == "(48, 64)\n"
 
     def test_grey_and_binary(self, tmp_path):
         grey = np.arange(60, dtype=np.uint8).reshape(6, 10) * 4
@@ -165,7 +181,7 @@ class TestReadImage:
 
 
 class TestBadFiles:
-    @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "gif", "webp", "bmp"])
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "gif", "webp", "bmp", "heic", "avif"])
     @pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
     def test_truncated(self, tmp_path, rng, suffix, kept):
         noise = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)

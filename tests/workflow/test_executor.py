@@ -75,11 +75,7 @@ def cluster(tmp_path, monkeypatch):
 
 def submitted(project, *arguments):
     """A run whose jobs are submitted, going on."""
-    command = project.command(*SUBMITTED, *arguments)
-    said = subprocess.PIPE
-    return subprocess.Popen(
-        command, cwd=project.folder, env=project.environment, stdout=said, stderr=subprocess.STDOUT, text=True
-    )
+    return project.begun(*SUBMITTED, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def killed_at(process, cluster, rule, sign):
@@ -94,7 +90,6 @@ def killed_at(process, cluster, rule, sign):
     return said, process.returncode
 
 
-@pytest.mark.usefixtures("cold")
 def test_submitted_jobs_give_the_same_results_also_when_some_are_killed(cluster, tmp_path):
     """One is killed in a run that does not try again, which then is taken up, and one in a run that does."""
     here = Project(tmp_path / "here", **SHARDS)

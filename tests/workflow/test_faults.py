@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults import NO_DISK, campaign
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cold")]
+pytestmark = pytest.mark.slow
 
 
 def test_whatever_befalls_a_run_is_named_and_made_good(tmp_path):

@@ -18,7 +18,7 @@ from whatwhere.datasets.record import IGNORE, Dataset, Record, nothing
 from whatwhere.datasets.walk import entries, is_strange
 
 #: Endings of the files that count as images, in any case.
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 #: Of label maps, in this order.
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 #: Longest id before a number is added: file systems allow 255 bytes and artifacts add their own endings.

@@ -19,7 +19,7 @@ from whatwhere.datasets.opening import PathLike, opened, refusal
 Protocol = Literal["none", "short_side", "square", "centre_crop"]
 
 #: Formats read, whatever the suffix says: PIL knows more, some of which start other programs (EPS).
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 #: A view with more pixels is a mistake (a strip of 2 × 20,000 asked for at short side 448), not a wish.
 _MOST_VIEW_PX = 2**27
 #: Pixels whose shares are held at once: 2 MB, which a cache holds; all shares of a large image would fill a memory.

@@ -14,6 +14,8 @@ from whatwhere.artifacts.errors import InputError
 PathLike = str | os.PathLike[str]
 #: TIFF's tag for channels of a pixel, and how many a picture may have: of more PIL takes the first three for colours.
 SAMPLES, MOST_CHANNELS = 277, 4
+#: What the fifth byte on of a file says that is a container of pictures or films: HEIC, as phones write it, and AVIF.
+CONTAINER = b"ftyp"
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def opened(path: PathLike, expected: str, formats: tuple[str, ...]) -> Iterator[
     try:
         with warnings.catch_warnings():  # large is no fault yet
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = Image.open(path, formats=formats)
+            file = Image.open(path, formats=_known(path, formats))
         with file:
             if file.format == "TIFF" and getattr(file, "tag_v2", {}).get(SAMPLES, 1) > MOST_CHANNELS:
                 raise refusal(path, expected, _unusual_tiff(path), "write the three that are red, green and blue")
@@ -47,6 +49,18 @@ def opened(path: PathLike, expected: str, formats: tuple[str, ...]) -> Iterator[
     except Exception as error:  # damaged files make PIL raise OSError, SyntaxError, struct.error, ...
         got = f"a damaged or unsupported file ({type(error).__name__}: {error})"
         raise refusal(path, expected, got, "fetch or export it again, or remove it") from error
+
+
+def _known(path: PathLike, formats: tuple[str, ...]) -> tuple[str, ...]:
+    """Those formats that PIL knows; HEIC, of a package of its own, from the first file on that may be one."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if "HEIF" not in formats or head[4:] != CONTAINER:
+        return tuple(name for name in formats if name != "HEIF")
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return formats
 
 
 def _unusual_tiff(path: PathLike) -> str:

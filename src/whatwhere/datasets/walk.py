@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 #: Left in folders by desktops and archivers; names that begin with a dot are hidden anyway.
@@ -27,6 +28,24 @@ def entries(root: Path) -> Iterator[Path]:
 def is_strange(path: Path) -> bool:
     """Whether something is there that is neither a file nor a folder."""
     return path.exists() and not path.is_file()
+
+
+def shown(folder: Path) -> list[Path]:
+    """What lies right in a folder, by name: files, folders and all else that is neither hidden nor passed over."""
+    return sorted(path for path in folder.iterdir() if not _passed_over(path.name))
+
+
+def left_out(folder: Path, others: Iterable[Path]) -> str:
+    """A line on what of a folder is not taken, how many of each kind; empty where that is nothing."""
+    counts = Counter(map(_kind, others))
+    said = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    return f"{folder}: no photographs, and left out: {said}" if said else ""
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "folder below it"
+    return "pipe, socket or device" if is_strange(path) else path.suffix.lower() or "file without an ending"
 
 
 def _entries(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:

@@ -115,7 +115,7 @@ def _apply(options: argparse.Namespace) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from whatwhere.app.discover.folder import apply_codebook
 
-    photos, say = photographs(options.photos), partial(print, flush=True)
+    photos, say = photographs(options.photos, options.out, complain), partial(print, flush=True)
     _failed(apply_codebook(options.found, photos, options.out, report=say, borders=options.borders))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from whatwhere.app.cli.arguments import cluster_count, complain, positive_number
 from whatwhere.app.eyes import SEEING, SHIPPED, SPEAKING
 from whatwhere.artifacts.errors import HubError, InputError
 from whatwhere.datasets.folder import SUFFIXES
+from whatwhere.datasets.walk import is_strange, left_out, shown
 from whatwhere.method.rules import AUTO, RULES
 
 
@@ -83,24 +84,28 @@ def photo_with_dash(arguments: Sequence[str]) -> str | None:
     return next((one for one in options if one.startswith("-") and _is_photo(Path(one))), None)
 
 
-def photographs(given: Sequence[Path]) -> list[Path]:
-    """The files that were named, and of a folder the photographs right in it, by name.
+def photographs(given: Sequence[Path], out: Path, warn: Callable[[str], None]) -> list[Path]:
+    """The files that were named, and of a folder the photographs right in it, by name; warns of what else lies there.
 
-    Not those of folders below it: what was written there for them would be taken for more. Raises `InputError` for a
-    folder without any.
+    Not those of folders below it: what was written there for them would be taken for more. Of `out` nothing is said.
+    Raises `InputError` for a folder without any.
     """
     found: list[Path] = []
     for path in given:
-        inside = sorted(one for one in path.iterdir() if _is_photo(one)) if path.is_dir() else [path]
+        there = shown(path) if path.is_dir() else [path]
+        inside = [one for one in there if _is_photo(one)] if path.is_dir() else there
         if not inside:
             kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
             raise InputError(f"{path}: expected photographs ({kinds}) in the folder, got none; name another")
+        if line := left_out(path, (one for one in there if one not in inside and one.resolve() != out.resolve())):
+            warn(line)
         found += inside
     return found
 
 
 def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    """By its name: whether a link leads anywhere is for whoever reads it to say."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and not (path.is_dir() or is_strange(path))
 
 
 def _add_photo_arguments(command: argparse.ArgumentParser, *, out: str) -> None:
@@ -227,7 +232,7 @@ def _over(work: Any, options: argparse.Namespace, backbone: str, **choice: Any) 
         "warn": complain,
     }
     try:
-        failures = work(photographs(options.photos), options.out, **asked, **choice)
+        failures = work(photographs(options.photos, options.out, complain), options.out, **asked, **choice)
     except HubError as error:
         if options.backbone:
             raise

@@ -21,7 +21,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.store import read_json
 from whatwhere.datasets.folder import SUFFIXES
-from whatwhere.datasets.walk import files
+from whatwhere.datasets.walk import entries, is_strange, left_out
 from whatwhere.evaluate.borders import Borders
 
 #: In a folder of `discover`: the codebook, what a person edits, label maps, archives, and what could not be read.
@@ -49,7 +49,7 @@ def discover_folder(
     from whatwhere.app.discover.page import write_page
     from whatwhere.app.discover.tally import tally
 
-    photos = named_photos(folder, out)
+    photos = named_photos(folder, out, warn)
     check_output(out, list(photos))
     book = _book(out, folder, photos, asked, warn)
     names = _names(out, book.book.classes)
@@ -104,8 +104,9 @@ def apply_codebook(
     return each_photo(photos, out, work, doing="labelling", report=report, whose=partial(_whose, out))
 
 
-def named_photos(folder: Path, out: Path) -> dict[Path, str]:
+def named_photos(folder: Path, out: Path, warn: Callable[[str], None] = lambda line: None) -> dict[Path, str]:
     """Every photograph under a folder, what lies in `out` left out, and a name: its path there, without the ending.
+    Warns of what else lies there.
 
     Raises `InputError` where there is none.
     """
@@ -113,10 +114,13 @@ def named_photos(folder: Path, out: Path) -> dict[Path, str]:
         got = "a file" if folder.exists() else "nothing"
         raise InputError(f"{folder}: expected a folder of photographs, got {got}; name one")
     inside = out.resolve()
-    photos = [one for one in files(folder) if one.suffix.lower() in SUFFIXES and inside not in one.resolve().parents]
+    there = [one for one in entries(folder) if inside not in one.resolve().parents]
+    photos = [one for one in there if one.suffix.lower() in SUFFIXES and not is_strange(one)]
     if not photos:
         kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
         raise InputError(f"{folder}: expected photographs ({kinds}) in it or below it, got none; name another")
+    if line := left_out(folder, set(there) - set(photos)):
+        warn(line)
     taken: set[str] = set()
     found = {}
     for photo in sorted(photos, key=lambda one: one.relative_to(folder).as_posix()):

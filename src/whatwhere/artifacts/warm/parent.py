@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from typing import Any
 
 #: What may differ between a command's environment and this process's: it is read when a command runs, not at an import.
-FREE = {"PYTHONPATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP", "TEMPDIR"}
-FREE |= {"WHATWHERE_WARM", "WHATWHERE_DASK", "LINES", "COLUMNS", "PYTEST_CURRENT_TEST"}
+FREE = {"PYTHONPATH", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP", "TEMPDIR"}
+FREE |= {"LINES", "COLUMNS", "PYTEST_CURRENT_TEST"}
+#: So are all names that begin so: nothing of this package is imported before.
+OWN = "WHATWHERE_"
 #: And what a child is told of: all that are given say the same.
 THREADS = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"}
 THREADS |= {"GOTO_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
@@ -47,6 +49,7 @@ class Asked:
         theirs, now = self.environment, os.environ
         names = before.keys() | theirs.keys() | now.keys()
         differ = {name for name in names if theirs.get(name) not in (before.get(name), now.get(name))}
+        differ = {name for name in differ if not name.startswith(OWN)}
         script = len(self.command) > 1 and (self.command[1] == "-m" or not self.command[1].startswith("-"))
         return bool(self.threads) and script and differ <= FREE | THREADS and self.command[0] == sys.executable
 
