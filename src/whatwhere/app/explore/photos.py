@@ -82,8 +82,8 @@ def numbers_of(
     numbers.check_vectors(vectors)
     choice: dict[str, Any] = {"vectors": vectors, "seed": seed}
     solved = solve_photo(backbone, image, protocol=protocol, size_px=size_px, pathway="both", **choice)
-    whose = {"backbone": backbone.name, "weights": backbone.weights}
-    return numbers.numbers_of(solved.features, image, **whose, **choice)
+    choice |= {"backbone": backbone.name, "weights": backbone.weights}
+    return numbers.numbers_of(solved.features, image, **choice)
 
 
 def explore_photos(
