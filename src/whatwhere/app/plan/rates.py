@@ -178,7 +178,9 @@ def _groups(chosen: Sequence[Jobs], known: Known) -> dict[Group, list[Jobs]]:
         module = "baselines" if one.stage == "vectors" and not one.on_device else module_of(one.stage)
         found[module, one.stage, known.config.backbones[one.place[1]].model if one.network else ""].append(one)
     return {
-        Group(module, tuple(_task(one, TOGETHER if one.seen[0] in whole else FEW) for one in of if stage in STAGES)): of
+        Group(
+            module, tuple(_task(one, TOGETHER if whole & {*one.seen[:1]} else FEW) for one in of if stage in STAGES)
+        ): of
         for (module, stage, _), of in found.items()
     }
 
