@@ -61,7 +61,8 @@ def bench():
 def shards(tmp_path_factory):
     """Features of four scenes."""
     folder = tmp_path_factory.mktemp("shards")
-    shards = dataset._extracted(load_backbone("zoo-diffusion"), replace(TINY, images=(2, 4), batch_images=2), folder)
+    plan, backbone = replace(TINY, images=(2, 4), batch_images=2), load_backbone("zoo-diffusion")
+    shards = dataset._extracted(backbone, plan, folder, dataset._shown(plan, None, backbone.size_px))
     return [str(features) for _, features in shards]
 
 
@@ -104,8 +105,9 @@ class TestMachine:
 
     def test_a_data_set_is_solved_on_the_device_of_its_plan(self, monkeypatch):
         monkeypatch.setattr(dataset, "load_backbone", lambda *_, device, **__: load_backbone("zoo-diffusion"))
-        for name in ("_extracted", "_measured", "_scored", "_on_paper"):
+        for name in ("_extracted", "_on_paper"):
             monkeypatch.setattr(dataset, name, lambda *_: [])
+        monkeypatch.setattr(dataset, "_measured", lambda *_: ([], []))
         for device, named in (("cpu", False), ("cuda:1", True)):
             measured = dataset.bench_dataset("zoo-diffusion", replace(TINY, device=device), report=lambda _: None)
             assert measured["machine"].startswith("GPU 1, ") == named
@@ -130,20 +132,39 @@ def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):
     assert all(line["mb_per_1000_images"] == pytest.approx(1000) for line in measured["growth"])  # as planted
 
 
-def test_solutions_of_one_size_are_scored_also_after_more_epochs(bench):
+def test_solutions_are_scored_of_mini_batches_also_after_more_epochs(bench):
     scores = bench[0]["scores"]
-    found = {(one["solver"], one["pathway"], one["epochs"]) for one in scores}
-    assert found == {(solver, p, 0) for p in ("vv", "qk") for solver in ("global", "landmarks")} | {
-        ("minibatch", p, e) for p in ("vv", "qk") for e in (1, 2, 8)
+    found = {(one["solver"], one["pathway"], one["images"], one["epochs"]) for one in scores}
+    assert found == {(solver, p, n, 0) for p in ("vv", "qk") for solver in ("global", "landmarks") for n in (4, 8)} | {
+        ("minibatch", p, n, e) for p in ("vv", "qk") for n, e in ((4, 1), (8, 1), (8, 2), (8, 8))
     }
     for one in scores:
         assert one["seconds"] > 0
         for target in ("what", "where"):
             assert 0 < one[target] < 1
             assert one[f"{target}_low"] < one[f"{target}_high"]
-    assert bench[0]["scored_images"] == 8
-    assert Plan(images=(32, 64, 128)).scored == 64
-    assert Plan(images=(128, 256)).scored == 128
+    assert Plan(images=(32, 64, 128)).longer == 64
+    assert Plan(images=(128, 256)).longer == 128
+
+
+def test_scores_are_paired_with_the_global_solvers_of_the_same_images(bench):
+    scores = bench[0]["scores"]
+    whole = {(one["pathway"], one["images"]): one for one in scores if one["solver"] == "global"}
+    for one in scores:
+        assert not any(key.endswith("_draws") for key in one)
+        if one["solver"] == "global":
+            assert "what_more" not in one
+            continue
+        other = whole[one["pathway"], one["images"]]
+        for target in ("what", "where"):
+            assert one[f"{target}_more"] == pytest.approx(one[target] - other[target])
+            assert one[f"{target}_more_low"] <= one[f"{target}_more_high"]
+    draws = {f"{target}_draws": np.array([[0.5, 0.25, 0.75]]) for target in ("what", "where")}
+    same, less = ({"solver": s, "pathway": "vv", "images": 4, **draws} for s in ("global", "landmarks"))
+    less |= {"what_draws": draws["what_draws"] - 0.25}
+    (_, found) = worth.paired([same, less])
+    assert [found[f"what_more{end}"] for end in ("", "_low", "_high")] == [-0.25] * 3  # no wider than the difference
+    assert found["where_more"] == 0
 
 
 @pytest.mark.parametrize(("side", "least"), [(320, 50), (640, 200), (64, 2), (16, 1)])
@@ -156,7 +177,7 @@ def test_where_counts_regions_as_small_as_the_view_is(bench):
 
 
 def test_the_folder_is_announced_and_gone(bench):
-    (line,) = bench[1]
+    line = bench[1][0]
     folder = Path(next(word for word in line.split() if "whatwhere-bench-" in word))
     assert "GB" in line
     assert "8 scenes" in line

@@ -77,8 +77,8 @@ def measure(job: Job) -> dict[str, Any]:
     """`seconds` of the solve with its Eq. 8 and its store, imports left out, `locations`, `status`, `threads`, and
     `peak_memory_gb`: the most that was resident in this process.
 
-    `job` has the number of `images` and what `stages.joint.write_joint` takes, but for `settings`; of the kind
-    `FLOOR` it only opens the stores.
+    `job` has the number of `images`, `busy` as of `clock.timed`, and what `stages.joint.write_joint` takes, but for
+    `settings`; of the kind `FLOOR` it only opens the stores.
     """
     import torch
 
@@ -90,12 +90,12 @@ def measure(job: Job) -> dict[str, Any]:
     list(progress((), ""))  # its library is imported at the first use
     given = {key: job[key] for key in ("inputs", "name", "seed", "device")}
     if job["kind"] == FLOOR:
-        seconds, grid = timed(lambda: _opened(given, job["method"]))
+        seconds, grid = timed(lambda: _opened(given, job["method"]), busy=job["busy"])
         status = "nothing solved"
     else:
         output = Path(job["output"])
         action = {"kind": job["kind"], "method": job["method"], "settings": {}}
-        seconds, _ = timed(lambda: write_joint(output=output, **given, **action))
+        seconds, _ = timed(lambda: write_joint(output=output, **given, **action), busy=job["busy"])
         solved = Store(output).attributes
         grid, status = solved["grid"], solved["status"]
     found = {"seconds": seconds, "locations": job["images"] * grid[0] * grid[1], "status": status}
