@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from whatwhere.app.bench.alone import FLOOR, run_alone
+from whatwhere.app.bench.alone import FLOOR, run_alone, vectors_of
 from whatwhere.app.bench.growth import SETS, STABLE_DIFFUSION, Shape, growth, on_paper, search_rate
 from whatwhere.app.bench.plan import STEPS, Plan
 from whatwhere.app.bench.worth import paired, worth
@@ -203,10 +203,11 @@ def _measured(
         took = run_alone(job, folder, torch.get_num_threads())
         found.append({**run._asdict(), **took})
         if run.solver != FLOOR:
-            what = worth(output, [Store(images) for images, _ in here], seed=plan.seed)
+            what = worth(vectors_of(job), [Store(images) for images, _ in here], seed=plan.seed)
             scores.append({**run._asdict(), "seconds": took["seconds"], **what})
             report(f"{run.name}: {took['seconds']:.3g} s, mIoU {100 * what['what']:.1f} and {100 * what['where']:.1f}")
-        remove(output)
+        for manifest in (output, *vectors_of(job)):
+            remove(manifest)
     return found, scores
 
 

@@ -21,17 +21,19 @@ RESAMPLES = 1000
 PAPER_SIDE_PX = 320
 
 
-def worth(vectors: Path, images: Sequence[Store], *, seed: int) -> dict[str, Any]:
+def worth(vectors: Sequence[Path], images: Sequence[Store], *, seed: int) -> dict[str, Any]:
     """Hungarian mIoU of `what` (the classes) and `where` (their left and right regions), 0 to 1, each with the ends of
     its 95 % interval over images (`what_low` …), the matching of all images kept, and the scores that this is of
     (`what_draws`, of the images drawn again). Rows of X at unit length, as many clusters as labels.
 
-    `vectors` is the manifest of X, `images` the stores of its images with their labels.
+    `vectors` are the manifests of X, `images` the stores of its images with their labels.
     """
     settings = SegmentSettings()
-    segments, counts = (vectors.with_name(f"{vectors.stem}-{name}") for name in ("segments.json", "counts.parquet"))
+    segments, counts = (
+        vectors[0].with_name(f"{vectors[0].stem}-{name}") for name in ("segments.json", "counts.parquet")
+    )
     write_segments(
-        [Store(vectors)],
+        [Store(path) for path in vectors],
         segments,
         classes=len(images[0].attributes["classes"]),
         scores=False,
