@@ -112,7 +112,7 @@ def test_what_the_stores_say_and_what_they_leave(tmp_path, shards):
 
 
 def test_features_of_other_layers_are_refused(tmp_path, shards):
-    book, method = codebook(tmp_path / "book.json", shards, sample=5, layers=("*0",))
+    book, method = codebook(tmp_path / "book.json", shards, sample=5, layers=("mid_block*",))
     with pytest.raises(InputError, match="codebook: expected the layers"):
         write_extended(shards[0], book, tmp_path / "x.json", method={**method, "layers": ("*",)}, settings={})
     assert not (tmp_path / "x.json").exists()

@@ -28,7 +28,10 @@ MARKS = {
     "figures": {
         "figure5": {
             **{"kind": "pictures", "title": "Figure 5", "dataset": "scenes", "images": 5},
-            "columns": [{"show": "eigenvectors", "heading": "1-3", "backbone": "tiny", "method": "marks"}],
+            "columns": [
+                {"show": "image", "heading": "Image"},
+                {"show": "eigenvectors", "heading": "1-3", "backbone": "tiny", "method": "marks"},
+            ],
         }
     },
 }

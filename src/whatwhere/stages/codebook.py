@@ -17,7 +17,7 @@ from whatwhere.method.cluster import Centres
 from whatwhere.method.joint.extension import Extended
 from whatwhere.method.joint.landmarks import Anchor, Landmarks
 from whatwhere.method.joint.sparsity import Sparsity
-from whatwhere.stages.segments import unit
+from whatwhere.stages.centres import unit
 
 #: What a codebook's store says that it is, and how it is laid out. One of another layout is not read.
 KIND, LAYOUT = "codebook", 1

@@ -69,7 +69,8 @@ def _add_bench_discover(kinds: argparse._SubParsersAction) -> None:
     command = kinds.add_parser(
         "discover",
         help="classes of one half of a labelled folder, scored there and in the other half, with seconds",
-        description="Solves every other photograph, extends to the others, and scores both halves.",
+        description="Solves every other photograph, extends to the others, and scores both halves. With --sample:\n"
+        "solves so many of the one half, drawn or the farthest from one another, and scores the other half for both.",
         epilog="example: whatwhere bench discover --photos val --labels valannot --classes 11 --ignore 11",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -81,6 +82,10 @@ def _add_bench_discover(kinds: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--images", type=positive_number, default=50, metavar="N", help="of each half, at most (50)")
     command.add_argument("--landmarks", type=positive_number, default=2048, metavar="M", help="as of discover (2048)")
+    command.add_argument("--size", type=positive_number, metavar="PX", help="as of discover (the backbone's own)")
+    command.add_argument(
+        "--sample", type=positive_number, metavar="N", help="solve so many of the half, by either way to choose them"
+    )
     command.add_argument("--backbone", default=SEEING, help=f"as of segment ({SEEING})")
     command.set_defaults(run=_bench_discover)
 
@@ -191,9 +196,14 @@ def _bench_regions(options: argparse.Namespace) -> None:
 
 def _bench_discover(options: argparse.Namespace) -> None:
     from whatwhere.app.bench.halves import bench_halves
+    from whatwhere.app.bench.sampling import bench_sampling
 
     asked = {"most": options.images, "landmarks": options.landmarks, "backbone": options.backbone}
-    found = bench_halves(options.photos, options.labels, classes=options.classes, ignore_label=options.ignore, **asked)
+    asked |= {"classes": options.classes, "ignore_label": options.ignore, "size_px": options.size}
+    if options.sample:
+        found = bench_sampling(options.photos, options.labels, sample=options.sample, **asked)
+    else:
+        found = bench_halves(options.photos, options.labels, **asked)
     print(json.dumps(found, indent=1))
 
 
