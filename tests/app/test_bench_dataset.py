@@ -188,11 +188,14 @@ def test_the_page_the_numbers_and_the_picture_are_written(bench, tmp_path):
     measured, *_ = bench
     write_page(measured, tmp_path / "new" / "out")
     files = tmp_path / "new" / "out"
-    assert {file.name for file in files.iterdir()} == {"bench.json", "bench.md", "bench.png"}
+    assert {file.name for file in files.iterdir()} == {"bench.json", "bench.md", "bench.csv", "bench.png"}
     assert json.loads((files / "bench.json").read_text()) == json.loads(json.dumps(measured))
     text = (files / "bench.md").read_text()
     assert text == page(measured) + "\n"
     assert text.count("| mini-batches | V-V |") == 3  # two sizes, and how they grow
+    lines = (files / "bench.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(measured["runs"])
+    assert lines[0].startswith("solver,pathway,images,seconds")
     assert "Arithmetic, not measured" in text
     assert "118,287 | 121,125,888 | 8 |" in text
     for line in text.split("\n"):

@@ -8,7 +8,7 @@ from whatwhere.app.show import describe
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store, create
 from whatwhere.stages import segments as stage
-from whatwhere.stages.centres import rows_of, unit
+from whatwhere.stages.centres import Some, rows_of, unit
 from whatwhere.stages.segments import blocks, centres_of, write_segments
 
 GRID = (4, 6)
@@ -64,7 +64,8 @@ def clustered(stores, output, **changes):
 
 def drawn(stores, locations, seed=0):
     each = max(1, locations // sum(len(store.ids) for store in stores))
-    return np.concatenate([rows_of(some) for some in stage._some(stores, each, False, seed)])
+    parts = [Some(store, here, each, False, seed) for store, here, _ in stage._slices(stores)]
+    return np.concatenate([rows_of(part) for part in parts])
 
 
 def image_of(X, rows):

@@ -53,21 +53,22 @@ def write_segments(
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
     ids = [name for store in vectors for name in store.ids]
     shape = vectors[0].description["arrays"]["vectors"]["shape"]
+    few = max(1, block_locations // (AHEAD * shape[1]))
     wanted = [shape[2]] if scores else [classes, 2 * classes] * draws
     found: list[Centres] = []
     if not scores:
         each = max(1, fitted_locations // len(ids))
         seeds = [_seed(seed, k, number // 2) for number, k in enumerate(wanted)]
         given = {"clusters": wanted, "restarts": restarts, "seeds": seeds, "block_locations": block_locations}
-        found = find_centres(_some(vectors, each, unit_rows, seed), output, **given)
+        parts = [Some(store, here, each, unit_rows, seed) for store, here, _ in _slices(vectors, few)]
+        found = find_centres(parts, output, **given)
     attributes |= {"unit_rows": unit_rows, "spreads": [c.spread for c in found]}
     along = {"image": ids, "partition": wanted, "chosen": ("image", wanted[:1] * len(ids))}
     with create(output, settings, attributes, along) as store:
         size = (len(ids), len(wanted), shape[1])
         array = store.array("regions", size, "int16", ("image", "partition", "token"), run_images=BLOCK_IMAGES)
-        most = max(1, block_locations // (AHEAD * shape[1]))
-        parts = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors, most)]
-        for part, labels in zip(parts, spread(_assigned, parts), strict=True):
+        images = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors, few)]
+        for part, labels in zip(images, spread(_assigned, images), strict=True):
             array[part.images] = labels
         if found:
             padded = np.full((len(found), max(wanted), shape[2]), np.nan, np.float32)
@@ -98,17 +99,12 @@ def blocks(
         yield images, unit(X) if unit_rows else X
 
 
-def _some(vectors: Sequence[Store], each: int, unit_rows: bool, seed: int) -> list[Some]:
-    """So many rows of each image, to find centres from."""
-    return [Some(store, here, each, unit_rows, seed) for store, here, _ in _slices(vectors)]
-
-
 def _slices(vectors: Sequence[Store], most: int = BLOCK_IMAGES) -> Iterator[tuple[Store, slice, slice]]:
     """A few images at a time: their store, their place there, and in all stores one after the other."""
     first = 0
     for store in vectors:
-        for start in range(0, len(store.ids), few := min(most, BLOCK_IMAGES)):
-            here = slice(start, min(start + few, len(store.ids)))
+        for start in range(0, len(store.ids), some := min(most, BLOCK_IMAGES)):
+            here = slice(start, min(start + some, len(store.ids)))
             yield store, here, slice(first + start, first + here.stop)
         first += len(store.ids)
 

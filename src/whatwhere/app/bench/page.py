@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ SOLVERS = {"minibatch": "mini-batches", "global": "global", "landmarks": "landma
 PATHWAYS = {"vv": "V-V", "qk": "Q-K"}
 #: What each pathway is asked for in a sentence (sections 4.2.2 and 4.2.3).
 ASKED = {"vv": "what", "qk": "where"}
+#: What a run is known by.
+_WHICH = ("solver", "pathway", "images", "epochs")
 #: Least memory above the floor that is drawn: below, it has no logarithm worth showing.
 LEAST_MB = 1.0
 
@@ -46,11 +49,13 @@ def check_output(out: Path) -> None:
 
 
 def write_page(measured: dict[str, Any], out: Path) -> None:
-    """`bench.json`, `bench.md` and `bench.png` in the folder `out`. Raises `InputError` where that cannot be."""
+    """`bench.json`, `.md`, `.csv` and `.png` in the folder `out`. Raises `InputError` where that cannot be."""
     try:
         write_json(out / "bench.json", measured)
         with replacing(out / "bench.md") as partial:
             partial.write_text(page(measured) + "\n", "utf-8")
+        with replacing(out / "bench.csv") as partial:
+            _write_csv(measured, partial)
         _draw(measured, out / "bench.png")
     except OSError as error:
         raise InputError(f"--out {out}: expected to write the results there, got {error.strerror}") from error
@@ -78,6 +83,23 @@ def page(measured: dict[str, Any]) -> str:
         PAPER,
     ]
     return "\n\n".join(parts)
+
+
+def _write_csv(measured: dict[str, Any], path: Path) -> None:
+    """Of every run what it took and what its solution is worth, in words."""
+    floors = {run["images"]: run["anonymous_mb"] for run in measured["floors"]}
+    scores = {tuple(one[key] for key in _WHICH): one for one in measured["scores"]}
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        heads = ["solver", "pathway", "images", "seconds", "memory above the floor, MB"]
+        table.writerow([*heads, "mIoU, what", "what, beside global", "mIoU, where", "where, beside global"])
+        for run in sorted(measured["runs"], key=lambda run: (run["images"], run["pathway"] == "qk")):
+            took = [run["images"], f"{run['seconds']:.3g}", f"{run['anonymous_mb'] - floors[run['images']]:.0f}"]
+            table.writerow([*_who(run), *took, *_scored(scores[tuple(run[key] for key in _WHICH)])])
+
+
+def _scored(one: dict[str, Any]) -> list[str]:
+    return [said for name in ("what", "where") for said in (_score(one, name), _score(one, f"{name}_more", "+.1f"))]
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -119,9 +141,8 @@ def _worth(scores: Iterable[dict[str, Any]]) -> str:
 
     rows = []
     for one in sorted(scores, key=order):
-        each = [said for name in ("what", "where") for said in (_score(one, name), _score(one, f"{name}_more", "+.1f"))]
         who = [PATHWAYS[one["pathway"]], str(one["images"]), SOLVERS[one["solver"]], str(one["epochs"] or "")]
-        rows.append([*who, f"{one['seconds']:.3g}", *each])
+        rows.append([*who, f"{one['seconds']:.3g}", *_scored(one)])
     heads = ["mIoU, what", "beside global", "mIoU, where", "beside global"]
     return _table(["pathway", "images", "solver", "epochs", "seconds", *heads], rows)
 
