@@ -14,7 +14,6 @@ ROWS = [{"labels": ["tiny"], "backbone": "tiny", "method": "marks"}]
 MARKS = {
     "shard_images": 2,
     "datasets": {"scenes": {"kind": "scenes", "images": 5, "size_px": 64}},
-    "features": {**SMALL["features"], "keep": False},
     "methods": {
         "marks": {"kind": "landmarks", "vectors": 3, "sample": 2, "landmarks": 8, "graph": {"intra": 3, "inter": 3}}
     },
@@ -44,12 +43,11 @@ def stores(project, stage):
 
 
 def test_shards_are_extended_by_themselves_to_the_same_rows(tmp_path):
-    """In shards of two, a job each, and all at once: and features, which nobody asked for, are gone."""
+    """In shards of two, a job each, and all at once, of features that are gone when they were read."""
     project = Project(tmp_path / "shards", **MARKS)
     project.run()
     found = stores(project, "extended")
     assert len(found) == 3
-    assert not stores(project, "features")
     assert {"codebook/scenes/tiny/marks", "extended/scenes/tiny/marks"} <= opens(project).keys()
 
     lost = project.folder / "results/small/extended/scenes/tiny/marks/64x64-001.json"
@@ -61,8 +59,10 @@ def test_shards_are_extended_by_themselves_to_the_same_rows(tmp_path):
     assert "rule codebook:" not in said
     assert json.loads(lost.read_bytes())["content"] == json.loads(before)["content"]
 
-    whole = Project(tmp_path / "whole", **{**MARKS, "shard_images": 512})
+    few = {"shard_images": 512, "features": {**SMALL["features"], "keep": False}}
+    whole = Project(tmp_path / "whole", **{**MARKS, **few})
     whole.run()
+    assert not stores(whole, "features")
     (alone,) = stores(whole, "extended").values()
     rows = {name: X.tobytes() for one in found.values() for name, X in zip(one.ids, one.read("vectors"), strict=True)}
     assert rows == {name: X.tobytes() for name, X in zip(alone.ids, alone.read("vectors"), strict=True)}

@@ -50,7 +50,10 @@ def joint_settings(wildcards):
 def extended_settings(wildcards):
     """Of the method what an image alone depends on; the rest is the codebook's."""
     method = values(SETTINGS.methods[wildcards.method])
-    return {"method": {name: method[name] for name in ("kind", "pathway", "layers", "time")}, "threads": SETTINGS.threads}
+    return {
+        "method": {name: method[name] for name in ("kind", "pathway", "layers", "time")},
+        "threads": SETTINGS.threads,
+    }
 
 
 def joint_code(wildcards):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.method.cluster import Centres
@@ -50,15 +51,17 @@ def summed(
     """A block's sums for each of some centres. `largest`: an entry of any row; `of`: rows in all blocks."""
     rows = rows.astype(np.float64)
     step, square = _step(largest, of), _step(4 * rows.shape[1] * largest**2, of)
-    whole, lengths = np.rint(rows / step) * step, np.square(rows).sum(1)
+    whole, places = np.rint(rows / step) * step, np.arange(len(rows) + 1)
+    one_more = np.concatenate([rows, np.square(rows).sum(1)[:, None], np.ones((len(rows), 1))], 1)
     found = []
     for one in centres:
-        farther = np.square(one).sum(1) - 2 * rows @ one.T
+        # |x|² − 2 x·c + |c|² by one product
+        farther = one_more @ np.concatenate([-2 * one.T, np.ones((1, len(one))), [np.square(one).sum(1)]])
         nearest = farther.argmin(1)
-        counts = np.bincount(nearest, minlength=len(one))
-        members = (np.arange(len(one))[:, None] == nearest).astype(np.float64)
-        distances = np.maximum(farther[np.arange(len(rows)), nearest] + lengths, 0)
-        found.append(Sums(counts, members @ whole, float((np.rint(distances / square) * square).sum())))
+        members = csr_array((np.ones(len(rows)), nearest, places), shape=farther.shape)
+        distances = np.maximum(farther[places[:-1], nearest], 0)
+        inertia = float((np.rint(distances / square) * square).sum())
+        found.append(Sums(np.bincount(nearest, minlength=len(one)), members.T @ whole, inertia))
     return found
 
 

@@ -48,9 +48,9 @@ def write_codebook(
         **{key: method[key] for key in ("vectors", "search", "tolerance", "landmarks")},
         seed=seed_for(seed, "solve", dataset),
     )
-    signs, limits = signs_and_limits(_weighed(np.stack(found.vectors), found.landmarks, method["time"]))
+    signs, limits = signs_and_limits(_weighed(np.stack(found.vectors), found.landmarks, float(method["time"])))
     found = _signed(found, signs)
-    X = _weighed(np.stack(found.vectors), found.landmarks, method["time"])
+    X = _weighed(np.stack(found.vectors), found.landmarks, float(method["time"]))
     attributes = {
         **{"dataset": dataset, "weights": source.weights, "grid": finest(source.layers), "limits": limits},
         **{"status": f"{len(sample)} images solved, {found.landmarks.count} landmarks, {found.status}"},
@@ -98,7 +98,7 @@ def _each(
             yield solved.read("vectors", places[name])
         else:
             rows = extend(marks, seen_from(source, image, pathway=method["pathway"])).vectors
-            yield _weighed(rows, marks, method["time"])
+            yield _weighed(rows, marks, float(method["time"]))
 
 
 def _weighed(
