@@ -51,7 +51,7 @@ def clustered_in(large, output, block):
 
 
 def test_memory_is_bounded_by_the_setting_and_not_by_the_set(large, tmp_path):
-    done = clustered_in(large, tmp_path / "few", AHEAD * 2000)
+    done = clustered_in(large, tmp_path / "few", AHEAD * 1000)
     assert done.returncode == 0, done.stderr
     regions = Store(tmp_path / "few.json").read("regions")[:, 1]
     assert len(np.unique(regions[:, ::3])) == 1  # and it is what it should be

@@ -37,8 +37,7 @@ rule codebook:
 
 rule extended:
     input:
-        rules.features.output,
-        codebook=rules.codebook.output[0],
+        unpack(extended_inputs),
     output:
         f"{RESULTS}/extended/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
     log:

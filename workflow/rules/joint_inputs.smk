@@ -29,6 +29,13 @@ def codebook_inputs(wildcards):
     return features_of(dataset, backbone, whatwhere.method.joint.sample.shards_of(shards, sample, seed=seed))
 
 
+def extended_inputs(wildcards):
+    """Features of one shard, and the codebook of all."""
+    run = (wildcards.dataset, wildcards.backbone, wildcards.method)
+    shard = features_of(*run[:2], [wildcards.shard])
+    return {**shard, "codebook": of_run(rules.codebook.output[0], run)}
+
+
 def joint_threads(wildcards):
     """As many times a job's threads as there are processes that share a solve."""
     processes = getattr(SETTINGS.methods[wildcards.method], "processes", 1)

@@ -10,5 +10,6 @@ with job(snakemake.log[0], snakemake.params.settings["threads"]):
     from whatwhere.stages.joint_landmarks import write_extended
 
     settings = snakemake.params.settings
-    stores, output = [Store(path) for path in (snakemake.input[0], snakemake.input.codebook)], Path(snakemake.output[0])
+    features, codebook = (Store(path) for path in (*snakemake.input.inputs, snakemake.input.codebook))
+    stores, output = (features, codebook), Path(snakemake.output[0])
     once(snakemake, lambda: write_extended(*stores, output, method=settings["method"], settings=settings))

@@ -74,7 +74,7 @@ def fit(
     distinct rows than clusters.
     """
     starts = [begun for k, seed in zip(clusters, seeds, strict=True) for begun in _begun(some, k, restarts, seed)]
-    tolerance = TOLERANCE * float(some.astype(np.float64).var(0).mean())
+    tolerance = TOLERANCE * float(some.var(0, dtype=np.float64).mean())
     ends = _settled(starts, over, tolerance)
     found = []
     for first in range(0, len(ends), restarts):
