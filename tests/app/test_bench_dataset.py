@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from whatwhere.app.bench.page import page, write_page
 from whatwhere.app.bench.plan import Plan, Run
 from whatwhere.app.bench.solve import bench_solve
 from whatwhere.app.cli import main
-from whatwhere.artifacts.clock import machine
+from whatwhere.artifacts.clock import machine, timed
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.memory import memory_mb
 from whatwhere.backbones import load_backbone
+from whatwhere.datasets.record import Dataset, Record
 from whatwhere.method.joint.search import nearest
 from whatwhere.publish.figures.growth import Growth, draw_growth
 from whatwhere.stages.matching import write_matching
@@ -204,6 +206,19 @@ def test_the_page_the_numbers_and_the_picture_are_written(bench, tmp_path):
         write_page(measured, files / "bench.md" / "below")
 
 
+def test_the_first_photographs_are_looked_at_and_no_fewer_than_asked_for():
+    records = [Record(f"{number}", image=lambda: np.zeros((8, 8, 3), np.uint8)) for number in range(9)]
+    photographs = Dataset("photographs", tuple(records), ("a", "b"))
+    assert [one.id for one in dataset._shown(TINY, photographs, 64).records] == [f"{n}" for n in range(8)]
+    with pytest.raises(InputError, match="--images: expected at most the 7 photographs that there are, got 8"):
+        dataset._shown(TINY, replace(photographs, records=photographs.records[:7]), 64)
+
+
+def test_the_processors_seconds_do_not_count_waiting():
+    waited, used = (timed(lambda: time.sleep(0.2), busy=busy)[0] for busy in (False, True))
+    assert used < 0.1 < waited
+
+
 def test_a_unet_is_solved_at_the_papers_layers_and_others_at_all():
     _, patterns, _ = dataset._layout(load_backbone("zoo-diffusion"), TINY)
     assert patterns == ("block:mid", "up:6")
@@ -335,6 +350,8 @@ BAD = {
     "no vectors": (["--vectors", "0"], "--vectors: expected a whole number from 1"),
     "vectors": (["--images", "4", "8", "--batch", "4", "--vectors", "1024"], "--vectors: expected fewer than 1024"),
     "backbone": (["--backbone", "zoo-difusion"], "near it are zoo-diffusion"),
+    "no sample": (["--sample", "0"], "--sample: expected a whole number from 1, got 0"),
+    "photos alone": (["--photos", "."], "--photos: expected --photos, --labels and --classes together"),
     "out": (["--out", "/proc/none"], "--out /proc/none: expected a folder that can be made"),
 }
 

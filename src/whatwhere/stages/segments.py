@@ -59,9 +59,10 @@ def write_segments(
     if not scores:
         each = max(1, fitted_locations // len(ids))
         seeds = [_seed(seed, k, number // 2) for number, k in enumerate(wanted)]
-        given = {"clusters": wanted, "restarts": restarts, "seeds": seeds, "block_locations": block_locations}
         parts = [Some(store, here, each, unit_rows, seed) for store, here, _ in _slices(vectors, few)]
-        found = find_centres(parts, output, **given)
+        found = find_centres(
+            parts, output, clusters=wanted, restarts=restarts, seeds=seeds, block_locations=block_locations
+        )
     attributes |= {"unit_rows": unit_rows, "spreads": [c.spread for c in found]}
     along = {"image": ids, "partition": wanted, "chosen": ("image", wanted[:1] * len(ids))}
     with create(output, settings, attributes, along) as store:

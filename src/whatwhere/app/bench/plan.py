@@ -55,13 +55,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         _check_sizes(self.images)
-        at_least_one = {
-            "vectors": self.vectors,
-            "batch": self.batch_images,
-            "epochs": self.epochs,
-            "sample": self.sample,
-        }
-        for name, value in at_least_one.items():
+        said = {"vectors": self.vectors, "batch": self.batch_images, "epochs": self.epochs, "sample": self.sample}
+        for name, value in said.items():
             if value is not None and value < 1:
                 raise InputError(f"--{name}: expected a whole number from 1, got {value}; raise it")
         if self.batch_images > self.images[0]:
