@@ -206,17 +206,17 @@ def _joint(call: Call) -> None:
 def _codebook(call: Call) -> None:
     from whatwhere.stages.joint_landmarks import write_codebook
 
-    choice = {"method": _plain(call.config.methods[call.place[2]]), "settings": {}}
-    given = {"seed": call.config.seed, "device": call.config.device}
-    write_codebook([str(call.given["features"])], call.output, **choice, **given)
+    config, method = call.config, _plain(call.config.methods[call.place[2]])
+    given: dict[str, Any] = {"method": method, "seed": config.seed, "device": config.device, "settings": {}}
+    write_codebook([str(call.given["features"])], call.output, **given)
 
 
 def _extended(call: Call) -> None:
     """All images, also those that the trial's sample is made of."""
     from whatwhere.stages.joint_landmarks import write_extended
 
-    choice = {"method": _plain(call.config.methods[call.place[2]]), "settings": {}, "solved": False}
-    write_extended(call.store("features"), call.store("codebook"), call.output, **choice)
+    stores, method = (call.store("features"), call.store("codebook")), _plain(call.config.methods[call.place[2]])
+    write_extended(*stores, call.output, method=method, settings={}, solved=False)
 
 
 def _segments(call: Call) -> None:
