@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from whatwhere.app.bench.page import page, write_page
 from whatwhere.app.bench.plan import Plan, Run
 from whatwhere.app.bench.solve import bench_solve
 from whatwhere.app.cli import main
-from whatwhere.artifacts.clock import machine
+from whatwhere.artifacts.clock import machine, timed
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.memory import memory_mb
 from whatwhere.backbones import load_backbone
+from whatwhere.datasets.record import Dataset, Record
 from whatwhere.method.joint.search import nearest
 from whatwhere.publish.figures.growth import Growth, draw_growth
 from whatwhere.stages.matching import write_matching
@@ -61,7 +63,8 @@ def bench():
 def shards(tmp_path_factory):
     """Features of four scenes."""
     folder = tmp_path_factory.mktemp("shards")
-    shards = dataset._extracted(load_backbone("zoo-diffusion"), replace(TINY, images=(2, 4), batch_images=2), folder)
+    plan, backbone = replace(TINY, images=(2, 4), batch_images=2), load_backbone("zoo-diffusion")
+    shards = dataset._extracted(backbone, plan, folder, dataset._shown(plan, None, backbone.size_px))
     return [str(features) for _, features in shards]
 
 
@@ -104,8 +107,9 @@ class TestMachine:
 
     def test_a_data_set_is_solved_on_the_device_of_its_plan(self, monkeypatch):
         monkeypatch.setattr(dataset, "load_backbone", lambda *_, device, **__: load_backbone("zoo-diffusion"))
-        for name in ("_extracted", "_measured", "_scored", "_on_paper"):
+        for name in ("_extracted", "_on_paper"):
             monkeypatch.setattr(dataset, name, lambda *_: [])
+        monkeypatch.setattr(dataset, "_measured", lambda *_: ([], []))
         for device, named in (("cpu", False), ("cuda:1", True)):
             measured = dataset.bench_dataset("zoo-diffusion", replace(TINY, device=device), report=lambda _: None)
             assert measured["machine"].startswith("GPU 1, ") == named
@@ -130,20 +134,39 @@ def test_every_solver_pathway_and_size_is_measured_beside_the_floor(bench):
     assert all(line["mb_per_1000_images"] == pytest.approx(1000) for line in measured["growth"])  # as planted
 
 
-def test_solutions_of_one_size_are_scored_also_after_more_epochs(bench):
+def test_solutions_are_scored_of_mini_batches_also_after_more_epochs(bench):
     scores = bench[0]["scores"]
-    found = {(one["solver"], one["pathway"], one["epochs"]) for one in scores}
-    assert found == {(solver, p, 0) for p in ("vv", "qk") for solver in ("global", "landmarks")} | {
-        ("minibatch", p, e) for p in ("vv", "qk") for e in (1, 2, 8)
+    found = {(one["solver"], one["pathway"], one["images"], one["epochs"]) for one in scores}
+    assert found == {(solver, p, n, 0) for p in ("vv", "qk") for solver in ("global", "landmarks") for n in (4, 8)} | {
+        ("minibatch", p, n, e) for p in ("vv", "qk") for n, e in ((4, 1), (8, 1), (8, 2), (8, 8))
     }
     for one in scores:
         assert one["seconds"] > 0
         for target in ("what", "where"):
             assert 0 < one[target] < 1
             assert one[f"{target}_low"] < one[f"{target}_high"]
-    assert bench[0]["scored_images"] == 8
-    assert Plan(images=(32, 64, 128)).scored == 64
-    assert Plan(images=(128, 256)).scored == 128
+    assert Plan(images=(32, 64, 128)).longer == 64
+    assert Plan(images=(128, 256)).longer == 128
+
+
+def test_scores_are_paired_with_the_global_solvers_of_the_same_images(bench):
+    scores = bench[0]["scores"]
+    whole = {(one["pathway"], one["images"]): one for one in scores if one["solver"] == "global"}
+    for one in scores:
+        assert not any(key.endswith("_draws") for key in one)
+        if one["solver"] == "global":
+            assert "what_more" not in one
+            continue
+        other = whole[one["pathway"], one["images"]]
+        for target in ("what", "where"):
+            assert one[f"{target}_more"] == pytest.approx(one[target] - other[target])
+            assert one[f"{target}_more_low"] <= one[f"{target}_more_high"]
+    draws = {f"{target}_draws": np.array([[0.5, 0.25, 0.75]]) for target in ("what", "where")}
+    same, less = ({"solver": s, "pathway": "vv", "images": 4, **draws} for s in ("global", "landmarks"))
+    less |= {"what_draws": draws["what_draws"] - 0.25}
+    (_, found) = worth.paired([same, less])
+    assert [found[f"what_more{end}"] for end in ("", "_low", "_high")] == [-0.25] * 3  # no wider than the difference
+    assert found["where_more"] == 0
 
 
 @pytest.mark.parametrize(("side", "least"), [(320, 50), (640, 200), (64, 2), (16, 1)])
@@ -156,7 +179,7 @@ def test_where_counts_regions_as_small_as_the_view_is(bench):
 
 
 def test_the_folder_is_announced_and_gone(bench):
-    (line,) = bench[1]
+    line = bench[1][0]
     folder = Path(next(word for word in line.split() if "whatwhere-bench-" in word))
     assert "GB" in line
     assert "8 scenes" in line
@@ -167,17 +190,33 @@ def test_the_page_the_numbers_and_the_picture_are_written(bench, tmp_path):
     measured, *_ = bench
     write_page(measured, tmp_path / "new" / "out")
     files = tmp_path / "new" / "out"
-    assert {file.name for file in files.iterdir()} == {"bench.json", "bench.md", "bench.png"}
+    assert {file.name for file in files.iterdir()} == {"bench.json", "bench.md", "bench.csv", "bench.png"}
     assert json.loads((files / "bench.json").read_text()) == json.loads(json.dumps(measured))
     text = (files / "bench.md").read_text()
     assert text == page(measured) + "\n"
     assert text.count("| mini-batches | V-V |") == 3  # two sizes, and how they grow
+    lines = (files / "bench.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(measured["runs"])
+    assert lines[0].startswith("solver,pathway,images,seconds")
     assert "Arithmetic, not measured" in text
     assert "118,287 | 121,125,888 | 8 |" in text
     for line in text.split("\n"):
         assert "nan" not in line
     with pytest.raises(InputError, match="--out"):
         write_page(measured, files / "bench.md" / "below")
+
+
+def test_the_first_photographs_are_looked_at_and_no_fewer_than_asked_for():
+    records = [Record(f"{number}", image=lambda: np.zeros((8, 8, 3), np.uint8)) for number in range(9)]
+    photographs = Dataset("photographs", tuple(records), ("a", "b"))
+    assert [one.id for one in dataset._shown(TINY, photographs, 64).records] == [f"{n}" for n in range(8)]
+    with pytest.raises(InputError, match="--images: expected at most the 7 photographs that there are, got 8"):
+        dataset._shown(TINY, replace(photographs, records=photographs.records[:7]), 64)
+
+
+def test_the_processors_seconds_do_not_count_waiting():
+    waited, used = (timed(lambda: time.sleep(0.2), busy=busy)[0] for busy in (False, True))
+    assert used < 0.1 < waited
 
 
 def test_a_unet_is_solved_at_the_papers_layers_and_others_at_all():
@@ -311,6 +350,8 @@ BAD = {
     "no vectors": (["--vectors", "0"], "--vectors: expected a whole number from 1"),
     "vectors": (["--images", "4", "8", "--batch", "4", "--vectors", "1024"], "--vectors: expected fewer than 1024"),
     "backbone": (["--backbone", "zoo-difusion"], "near it are zoo-diffusion"),
+    "no sample": (["--sample", "0"], "--sample: expected a whole number from 1, got 0"),
+    "photos alone": (["--photos", "."], "--photos: expected --photos, --labels and --classes together"),
     "out": (["--out", "/proc/none"], "--out /proc/none: expected a folder that can be made"),
 }
 

@@ -286,25 +286,30 @@ def test_a_joint_solve_has_a_part_that_grows_with_the_square():
     assert (one_size.low_s, one_size.high_s) == pytest.approx((5 + 10, 5 + 100))
 
 
-def test_a_solve_by_a_sample_grows_with_the_images_alone():
-    """Four of a trial's sixteen are solved, at 2 s each, and twelve extended to, at half a second each."""
-    points = ((4, 8.0), (16, 8.0 + 12 * 0.5))
-    found = told_by(jobs_of(1000, sample=40), *points)
-    assert (found.low_s, found.high_s) == pytest.approx((5 + 80 + 480, 5 + 800 + 480))
-    found = told_by(jobs_of(1_000_000, sample=40, dearer=2.0), *points)
-    assert (found.low_s, found.high_s) == pytest.approx((5 + 80 + 499_980, 5 + 800 + 2 * 499_980))
-    few = told_by(jobs_of(3, sample=40), *points)  # all of them are the sample
-    assert (few.low_s, few.high_s) == pytest.approx((5 + 8 * 9 / 16, 5 + 6))
+def test_jobs_may_cost_more_than_in_a_trial():
+    points = ((4, 2.0), (16, 8.0))
+    found = told_by(jobs_of(1000, jobs=10, dearer=3.0), *points)
+    each = 0.5 * 1000
+    assert (found.low_s, found.high_s) == pytest.approx((10 * (5 + each), 10 * (5 + 3 * each)))
 
 
-def test_an_image_costs_more_by_the_landmarks_that_a_trial_did_not_have():
-    """64 tokens an image: a trial of four has 256 landmarks, the sample of ten all 640, or those that are kept."""
-    for kept, dearer in ((0, 640 / 256), (400, 400 / 256), (200, 1.0)):
-        method = {"kind": "landmarks", "sample": 10, "landmarks": kept}
-        plan = a_plan(methods={"marks": method}, tables=a_table("position", ("dino", "marks")))
-        (row,) = (one for one in plan.jobs if one.stage == "joint")
-        assert (row.sample, row.at_once, row.pairs) == (10, 12, False)
-        assert row.dearer == pytest.approx(dearer)
+def test_a_sample_is_solved_by_one_job_and_extended_to_by_one_a_shard():
+    """64 tokens an image: a trial of 16 has 1,024 landmarks, the sample of 40 all 2,560, or those that are kept."""
+    for kept, dearer in ((0, 2560 / 1024), (1600, 1600 / 1024), (800, 1.0)):
+        method = {"kind": "landmarks", "sample": 40, "landmarks": kept}
+        given = {"methods": {"marks": method}, "tables": a_table("position", ("dino", "marks"))}
+        rows = {one.stage: one for one in a_plan(**given, shard_images=5).jobs}
+        assert (rows["codebook"].jobs, rows["codebook"].images, rows["codebook"].pairs) == (1, 12, True)
+        assert (rows["extended"].jobs, rows["extended"].images, rows["extended"].at_once) == (3, 12, 4)
+        assert rows["extended"].dearer == pytest.approx(dearer)
+        assert ("extended", rows["extended"].place) in rows["segments"].after
+        assert "joint" not in rows
+    method |= {"sample": 2}
+    given |= {"methods": {"marks": method}, "features": {"keep": False}}
+    plan = a_plan(**given, shard_images=1)
+    (features,) = (one for one in plan.stored if one.stage == "features")
+    whole = next(one for one in a_plan(**given | {"features": {"keep": True}}).stored if one.stage == "features")
+    assert features.peak_bytes == pytest.approx(whole.kept_bytes * 2 / 12)  # two of twelve shards have the sample
 
 
 def test_a_network_that_was_not_run_is_reckoned_by_its_operations():

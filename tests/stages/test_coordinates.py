@@ -9,8 +9,8 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.store import read_json
 from whatwhere.evaluate.position import CoordinateRegression, chance, label_features
+from whatwhere.stages.centres import unit
 from whatwhere.stages.coordinates import write_coordinates
-from whatwhere.stages.segments import unit
 
 
 def coordinates(images=2, side=32):

@@ -8,7 +8,8 @@ from whatwhere.app.show import describe
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.store import Store, create
 from whatwhere.stages import segments as stage
-from whatwhere.stages.segments import blocks, centres_of, unit, write_segments
+from whatwhere.stages.centres import Some, rows_of, unit
+from whatwhere.stages.segments import blocks, centres_of, write_segments
 
 GRID = (4, 6)
 #: Stores of so many images each.
@@ -62,7 +63,9 @@ def clustered(stores, output, **changes):
 
 
 def drawn(stores, locations, seed=0):
-    return stage._some(stores, False, locations, seed)
+    each = max(1, locations // sum(len(store.ids) for store in stores))
+    parts = [Some(store, here, each, False, seed) for store, here, _ in stage._slices(stores)]
+    return np.concatenate([rows_of(part) for part in parts])
 
 
 def image_of(X, rows):

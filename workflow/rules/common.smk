@@ -9,6 +9,7 @@ from pathlib import Path
 import whatwhere.artifacts.again
 import whatwhere.artifacts.codehash
 import whatwhere.artifacts.leaves
+import whatwhere.artifacts.seeding
 import whatwhere.config
 import whatwhere.config.before
 import whatwhere.config.methods
@@ -19,6 +20,7 @@ import whatwhere.datasets.sources
 import whatwhere.artifacts.errors
 import whatwhere.artifacts.spread
 import whatwhere.artifacts.warm
+import whatwhere.method.joint.sample
 
 try:
     # the shipped files, then --configfile in their order, then --config: as `whatwhere plan` reads them
@@ -122,10 +124,13 @@ def every_shard(pattern, dataset, backbone, method=None):
 
 def shards_of_view(pattern, dataset, view, **run):
     """The same for a data set as a view shows it."""
-    index = checkpoints.index.get(dataset=dataset, view=view).output[0]
-    with open(index) as file:
-        shards = json.load(file)["shards"]
-    return expand(pattern, shard=shards, dataset=dataset, view=view, **run)
+    return expand(pattern, shard=list(indexed(dataset, view)), dataset=dataset, view=view, **run)
+
+
+def indexed(dataset, view):
+    """The shards of a data set as a view shows it, and the ids of the images in each."""
+    with open(checkpoints.index.get(dataset=dataset, view=view).output[0]) as file:
+        return json.load(file)["shards"]
 
 
 def first_shards(dataset, view, images):

@@ -18,6 +18,40 @@ rule joint:
         "../scripts/joint.py"
 
 
+rule codebook:
+    input:
+        unpack(codebook_inputs),
+    output:
+        f"{RESULTS}/codebook/{{dataset}}/{{backbone}}/{{method}}.json",
+    log:
+        f"{RESULTS}/logs/codebook/{{dataset}}/{{backbone}}/{{method}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: torch_threads
+    params:
+        settings=solver_settings,
+        code=code("stages.joint_landmarks"),
+    script:
+        "../scripts/codebook.py"
+
+
+rule extended:
+    input:
+        unpack(extended_inputs),
+    output:
+        f"{RESULTS}/extended/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.json",
+    log:
+        f"{RESULTS}/logs/extended/{{dataset}}/{{backbone}}/{{method}}/{{shard}}.log",
+    conda:
+        "../../envs/torch.yaml"
+    threads: SETTINGS.threads
+    params:
+        settings=extended_settings,
+        code=code("stages.joint_landmarks"),
+    script:
+        "../scripts/extended.py"
+
+
 rule segments:
     input:
         unpack(segment_inputs),

@@ -10,13 +10,30 @@ def joint_inputs(wildcards):
     return {"inputs": images, "weights": SETTINGS.backbones[backbone].local_files()}
 
 
-def features_of(dataset, backbone):
-    """Manifests of features, and beside them whatever else is made with them: a store that is deleted after its last
-    use must be asked for by every use.
+def features_of(dataset, backbone, shards=None):
+    """Manifests of features (of all shards, if none are named), and beside them whatever else is made with them: a
+    store that is deleted after its last use must be asked for by every use.
     """
-    manifest, *more = rules.features.output
-    beside = [path for pattern in more for path in every_shard(pattern, dataset, backbone)]
-    return {"inputs": every_shard(manifest, dataset, backbone), "beside": beside}
+    some = shards or list(indexed(dataset, SETTINGS.backbones[backbone].view))
+    patterns = rules.features.output
+    manifests, *more = (expand(each, dataset=dataset, backbone=backbone, shard=some) for each in patterns)
+    return {"inputs": manifests, "beside": [path for paths in more for path in paths]}
+
+
+def codebook_inputs(wildcards):
+    """Features of the shards that the sample is in."""
+    dataset, backbone = wildcards.dataset, wildcards.backbone
+    shards = indexed(dataset, SETTINGS.backbones[backbone].view)
+    seed = whatwhere.artifacts.seeding.seed_for(SETTINGS.seed, "landmarks", dataset)
+    sample = SETTINGS.methods[wildcards.method].sample
+    return features_of(dataset, backbone, whatwhere.method.joint.sample.shards_of(shards, sample, seed=seed))
+
+
+def extended_inputs(wildcards):
+    """Features of one shard, and the codebook of all."""
+    run = (wildcards.dataset, wildcards.backbone, wildcards.method)
+    shard = features_of(*run[:2], [wildcards.shard])
+    return {**shard, "codebook": of_run(rules.codebook.output[0], run)}
 
 
 def joint_threads(wildcards):
@@ -37,18 +54,32 @@ def joint_settings(wildcards):
     }
 
 
+def extended_settings(wildcards):
+    """Of the method what an image alone depends on; the rest is the codebook's."""
+    method = values(SETTINGS.methods[wildcards.method])
+    return {
+        "method": {name: method[name] for name in ("kind", "pathway", "layers", "time")},
+        "threads": SETTINGS.threads,
+    }
+
+
 def joint_code(wildcards):
     return code("stages.joint", *(["backbones"] if SETTINGS.is_live(wildcards.method) else []))
 
 
 def joint_vectors(wildcards):
-    """X of a whole data set: of a joint solve one store, else those of all shards; none where labels stand for it."""
-    method = SETTINGS.methods[wildcards.method]
-    if method.kind == "truth":
+    """X of a whole data set; none where labels stand for it."""
+    if SETTINGS.methods[wildcards.method].kind == "truth":
         return []
-    if SETTINGS.is_joint(wildcards.method):
-        return expand(rules.joint.output[0], **wildcards)
-    return every_shard(rules.vectors.output[0], wildcards.dataset, wildcards.backbone, wildcards.method)
+    return vectors_of((wildcards.dataset, wildcards.backbone, wildcards.method))
+
+
+def vectors_of(run):
+    """The stores of X, by the stage that answers it."""
+    stage = whatwhere.config.needed.stage_of(SETTINGS, run[2])
+    if stage == "joint":
+        return [of_run(rules.joint.output[0], run)]
+    return every_shard({"extended": rules.extended, "vectors": rules.vectors}[stage].output[0], *run)
 
 
 def segment_inputs(wildcards):
@@ -109,10 +140,10 @@ def joint_artifacts():
         run = (dataset, backbone, method)
         kept = SETTINGS.features.keep and not SETTINGS.is_live(method)
         steps = [rules.images] + [rules.features] * kept
-        if SETTINGS.is_joint(method):
-            found.append(of_run(rules.joint.output[0], run))
-        elif SETTINGS.methods[method].kind != "truth":
-            steps.append(rules.vectors)
+        if SETTINGS.methods[method].kind != "truth":
+            found += vectors_of(run)
+        if SETTINGS.methods[method].kind == "landmarks":
+            found.append(of_run(rules.codebook.output[0], run))
         found += [path for step in steps for pattern in step.output for path in every_shard(pattern, *run)]
         view = SETTINGS.segments.view or SETTINGS.backbones[backbone].view
         found += [path for pattern in rules.images.output for path in shards_of_view(pattern, dataset, view)]

@@ -68,9 +68,11 @@ def column_inputs(figure, column):
     if column.show not in ("eigenvectors", "regions"):
         return images
     kind = {"eigenvectors": "vectors"}.get(column.show, column.show)
+    if kind == "vectors":
+        return {kind: vectors_of(run)}
     if SETTINGS.is_joint(column.method):
-        return {kind: [of_run({"vectors": rules.joint, "regions": rules.segments}[kind].output[0], run)]}
-    return {kind: every_shard({"vectors": rules.vectors, "regions": rules.regions}[kind].output[0], *run)}
+        return {kind: [of_run(rules.segments.output[0], run)]}
+    return {kind: every_shard(rules.regions.output[0], *run)}
 
 
 def drawing_inputs(figure):
@@ -79,7 +81,7 @@ def drawing_inputs(figure):
     inputs = {"images": every_shard(rules.images.output.images, *place)}
     for role in ("what", "where"):
         run = (*place, getattr(figure, role))
-        inputs[f"vectors_{role}"] = [of_run(rules.joint.output[0], run)]
+        inputs[f"vectors_{role}"] = vectors_of(run)
         inputs[f"regions_{role}"] = [of_run(rules.segments.output[0], run)]
     if figure.drawing == "diagram":
         features = features_of(*place)

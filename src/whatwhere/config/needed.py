@@ -25,6 +25,13 @@ def extracted(config: Config) -> list[tuple[str, str]]:
     return list(dict.fromkeys((d, b) for d, b, method in computed(config) if method not in unread))
 
 
+def stage_of(config: Config, method: str) -> str:
+    """The stage that answers X of a method: `joint`, a store of all images, or `extended` or `vectors`, one a shard."""
+    if not config.is_joint(method):
+        return "vectors"
+    return "extended" if config.methods[method].kind == "landmarks" else "joint"
+
+
 def solved(config: Config) -> list[Run]:
     """Every run with vectors of each image by itself."""
     whole = [run for run in config.joint() if not config.is_joint(run[2]) and config.methods[run[2]].kind != "truth"]

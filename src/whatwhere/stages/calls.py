@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 #: Mini-batches that are run in the place of all of a solve.
 BATCHES = 2
-#: Images that stand for the sample of landmarks: the others of a trial are extended to.
-SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -192,19 +190,33 @@ def _detections(call: Call) -> None:
 
 
 def _joint(call: Call) -> None:
-    """Of mini-batches only `tried_batches`, of so many images each; of landmarks a sample of `SAMPLE` at most."""
+    """Of mini-batches only `tried_batches`, of so many images each."""
     from whatwhere.stages.joint import write_joint
 
     config, (_, backbone, name) = call.config, call.place
     method = _plain(config.methods[name])
     if "batches" in method:
         method |= {"batches": tried_batches(config.methods[name]), "batch_images": call.images, "processes": 1}
-    if "sample" in method:
-        method["sample"] = min(SAMPLE, method["sample"])
     live = _plain(config.backbones[backbone], "view") if config.is_live(name) else None
     choice = {"kind": method.pop("kind"), "method": method, "name": backbone, "backbone": live, "settings": {}}
     choice |= {"batch_images": config.features.batch_images, "seed": config.seed, "device": config.device}
     write_joint(list(map(str, call.given.values())), call.output, **choice)
+
+
+def _codebook(call: Call) -> None:
+    from whatwhere.stages.joint_landmarks import write_codebook
+
+    config, method = call.config, _plain(call.config.methods[call.place[2]])
+    given: dict[str, Any] = {"method": method, "seed": config.seed, "device": config.device, "settings": {}}
+    write_codebook([str(call.given["features"])], call.output, **given)
+
+
+def _extended(call: Call) -> None:
+    """All images, also those that the trial's sample is made of."""
+    from whatwhere.stages.joint_landmarks import write_extended
+
+    stores, method = (call.store("features"), call.store("codebook")), _plain(call.config.methods[call.place[2]])
+    write_extended(*stores, call.output, method=method, settings={}, solved=False)
 
 
 def _segments(call: Call) -> None:
@@ -215,14 +227,19 @@ def _segments(call: Call) -> None:
     choice = _plain(config.segments, "clusters", "view", "least_px", "ambiguous", "crf", "unit_rows")
     choice |= {"unit_rows": config.segments.unit_rows and kind not in ("position", "largest"), "seed": config.seed}
     write_segments(
-        [call.store("joint", "vectors")], call.output, classes=classes, scores=kind == "largest", settings={}, **choice
+        [call.store("joint", "extended", "vectors")],
+        call.output,
+        classes=classes,
+        scores=kind == "largest",
+        settings={},
+        **choice,
     )
 
 
 def _refined(call: Call) -> None:
     from whatwhere.stages.refining import write_refined
 
-    stores = [call.store("images")], [call.store("joint", "vectors")], call.store("segments")
+    stores = [call.store("images")], [call.store("joint", "extended", "vectors")], call.store("segments")
     write_refined(*stores, call.output, crf=_plain(call.config.segments.crf), settings={})
 
 
@@ -236,7 +253,7 @@ def _matching(call: Call) -> None:
 def _coordinates(call: Call) -> None:
     from whatwhere.stages.coordinates import write_coordinates
 
-    vectors = [call.store("joint", "vectors")] if len(call.given) > 1 else []
+    vectors = [call.store("joint", "extended", "vectors")] if len(call.given) > 1 else []
     choice: dict[str, Any] = {"seed": call.config.seed, "settings": {}}
     write_coordinates([call.store("images")], vectors, call.output, **choice)
 
@@ -263,6 +280,8 @@ STAGES: dict[str, Callable[[Call], None]] = {
     "proposals": _proposals,
     "detections": _detections,
     "joint": _joint,
+    "codebook": _codebook,
+    "extended": _extended,
     "segments": _segments,
     "refined": _refined,
     "matching": _matching,

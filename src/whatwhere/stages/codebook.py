@@ -17,7 +17,7 @@ from whatwhere.method.cluster import Centres
 from whatwhere.method.joint.extension import Extended
 from whatwhere.method.joint.landmarks import Anchor, Landmarks
 from whatwhere.method.joint.sparsity import Sparsity
-from whatwhere.stages.segments import unit
+from whatwhere.stages.centres import unit
 
 #: What a codebook's store says that it is, and how it is laid out. One of another layout is not read.
 KIND, LAYOUT = "codebook", 1
@@ -66,10 +66,7 @@ def weighed(
 
 
 def write_book(book: Book, manifest: Path, settings: dict[str, Any]) -> None:
-    """`values` `[vector]`, `centres` `[cluster, vector]`; a group for each level (`vectors`, `ones`, `owner`) and for
-    each graph (`source`, `target` where it is another, `floor`, `weight`), all by `landmark`.
-    """
-    marks = book.landmarks
+    """`centres` `[cluster, vector]`, and what `write_landmarks` writes."""
     attributes = {
         "kind": KIND,
         "layout": LAYOUT,
@@ -77,27 +74,41 @@ def write_book(book: Book, manifest: Path, settings: dict[str, Any]) -> None:
         "time": book.time,
         "faint": book.faint,
         "spread": book.centres.spread,
+        **described(book.landmarks),
+    }
+    with create(manifest, settings, attributes, {"image": list(book.landmarks.ids)}) as store:
+        _array(store, "centres", book.centres.centres, ("cluster", "vector"))
+        write_landmarks(store, book.landmarks)
+
+
+def described(marks: Landmarks) -> dict[str, Any]:
+    """What of landmarks is not in arrays: attributes of their store."""
+    return {
         "ridge": marks.ridge,
         "sparsity": asdict(marks.sparsity),
         "levels": len(marks.vectors),
         "graphs": [[anchor.layer, *anchor.names, anchor.level] for anchor in marks.anchors],
     }
-    with create(manifest, settings, attributes, {"image": list(marks.ids)}) as store:
-        _array(store, "values", marks.values, ("vector",))
-        _array(store, "centres", book.centres.centres, ("cluster", "vector"))
-        for level, (rows, owners) in enumerate(zip(marks.vectors, marks.owners, strict=True)):
-            group = f"level-{level}"
-            store.group(group, {})
-            _array(store, f"{group}/vectors", rows[:, :-1].numpy(), ("landmark", "vector"))
-            _array(store, f"{group}/ones", rows[:, -1].numpy(), ("landmark",))
-            _array(store, f"{group}/owner", owners.numpy().astype(np.int32), ("landmark",))
-        for number, anchor in enumerate(marks.anchors):
-            group = f"graph-{number}"
-            store.group(group, {"layer": anchor.layer})
-            same = anchor.names[0] == anchor.names[1]
-            for name in ("source", "floor", "weight") if same else ("source", "target", "floor", "weight"):
-                rows = getattr(anchor, name)
-                _array(store, f"{group}/{name}", rows.numpy(), ("landmark", "width")[: rows.ndim])
+
+
+def write_landmarks(store: Writer, marks: Landmarks) -> None:
+    """`values` `[vector]`; a group for each level (`vectors`, `ones`, `owner`) and for each graph (`source`, `target`
+    where it is another, `floor`, `weight`), all by `landmark`. The sample's ids are the store's.
+    """
+    _array(store, "values", marks.values, ("vector",))
+    for level, (rows, owners) in enumerate(zip(marks.vectors, marks.owners, strict=True)):
+        group = f"level-{level}"
+        store.group(group, {})
+        _array(store, f"{group}/vectors", rows[:, :-1].numpy(), ("landmark", "vector"))
+        _array(store, f"{group}/ones", rows[:, -1].numpy(), ("landmark",))
+        _array(store, f"{group}/owner", owners.numpy().astype(np.int32), ("landmark",))
+    for number, anchor in enumerate(marks.anchors):
+        group = f"graph-{number}"
+        store.group(group, {"layer": anchor.layer})
+        same = anchor.names[0] == anchor.names[1]
+        for name in ("source", "floor", "weight") if same else ("source", "target", "floor", "weight"):
+            rows = getattr(anchor, name)
+            _array(store, f"{group}/{name}", rows.numpy(), ("landmark", "width")[: rows.ndim])
 
 
 def read_book(manifest: Path) -> Book:
@@ -112,11 +123,18 @@ def read_book(manifest: Path) -> Book:
             f"{manifest}: expected a codebook of layout {LAYOUT}, got {got}; make it again with this version"
         )
     store.verify()
+    centres = Centres(store.read("centres"), known["spread"])
+    return Book(read_landmarks(store), centres, known["time"], known["faint"], known["about"])
+
+
+def read_landmarks(store: Store) -> Landmarks:
+    """What `write_landmarks` wrote."""
+    known = store.attributes
     levels = range(known["levels"])
     vectors = [
         torch.cat([_read(store, f"level-{n}/vectors"), _read(store, f"level-{n}/ones")[:, None]], 1) for n in levels
     ]
-    marks = Landmarks(
+    return Landmarks(
         tuple(_anchor(store, number, *graph) for number, graph in enumerate(known["graphs"])),
         tuple(vectors),
         tuple(_read(store, f"level-{n}/owner").long() for n in levels),
@@ -125,7 +143,6 @@ def read_book(manifest: Path) -> Book:
         known["ridge"],
         Sparsity(**known["sparsity"]),
     )
-    return Book(marks, Centres(store.read("centres"), known["spread"]), known["time"], known["faint"], known["about"])
 
 
 def _array(store: Writer, name: str, values: np.ndarray, dims: tuple[str, ...]) -> None:

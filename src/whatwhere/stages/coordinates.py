@@ -17,7 +17,7 @@ from whatwhere.artifacts.seeding import seed_for
 from whatwhere.artifacts.spread import spread
 from whatwhere.artifacts.store import Store, write_json
 from whatwhere.evaluate.position import CoordinateRegression, label_features
-from whatwhere.stages.segments import unit
+from whatwhere.stages.centres import unit
 from whatwhere.stages.set_images import has_labels
 
 #: Images of a block at most, and so many bytes that their sums take.

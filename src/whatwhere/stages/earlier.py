@@ -61,7 +61,7 @@ def _settings(stage: str, place: Place, config: Config) -> dict[str, Any]:
     if stage == "features":
         said = plain(config.backbones[place[1]]).items()
         return {"backbone": {key: value for key, value in said if value is not None and key != "view"}, **run}
-    if stage in ("vectors", "joint"):
+    if stage in ("vectors", "joint", "codebook"):
         return {"method": plain(config.methods[place[2]]), **run}
     if stage == "regions":
         return plain(config.regions)

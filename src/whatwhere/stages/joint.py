@@ -27,7 +27,6 @@ from whatwhere.method.joint.state import State, discard
 from whatwhere.method.joint.whole import solve_whole
 from whatwhere.method.joint.worker import Job, open_source, work
 from whatwhere.method.orthogonalise import rotation
-from whatwhere.stages.joint_landmarks import landmark_vectors
 
 #: Images whose X is in memory at a time while it is rotated.
 BLOCK_IMAGES = 64
@@ -54,9 +53,8 @@ def write_joint(
     (its loss).
 
     `inputs` are the manifests of the features of all shards, or of the images where a `backbone` is given, which is
-    then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released`, `global` or
-    `landmarks`. A mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is
-    there.
+    then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released` or `global`. A
+    mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is there.
 
     Raises `InputError` where another process solves the same, also one that outlived whoever started it.
     """
@@ -79,12 +77,10 @@ def write_joint(
         "dataset": Store(inputs[0]).attributes["dataset"],
         "weights": source.weights,
         "grid": finest(source.layers),
-        "graphs": _graphs(source),
+        "graphs": graphs_in_words(source),
     }
     if kind == "global":
         _write_global(source, output, method, sparsity, described, seed, settings)
-    elif kind == "landmarks":
-        _write_landmarks(source, output, method, sparsity, described, seed, settings)
     else:
         _write_batches(source, job, output, kind, method, described, settings)
 
@@ -110,23 +106,6 @@ def _write_global(
     X = found.vectors * np.maximum(found.values, 0) ** method["time"]
     about, along = {**described, "status": found.status}, _along(source, found.values)
     with create(output, settings, about, along) as store:
-        _write(store, X, np.eye(X.shape[2]))
-
-
-def _write_landmarks(
-    source: Source,
-    output: Path,
-    method: dict[str, Any],
-    sparsity: Sparsity,
-    described: dict[str, Any],
-    seed: int,
-    settings: dict[str, Any],
-) -> None:
-    known = {"dataset": described["dataset"], "seed": seed}
-    with (
-        landmark_vectors(_cached(source), output, method, sparsity, **known) as (X, values, status),
-        create(output, settings, {**described, "status": status}, _along(source, values)) as store,
-    ):
         _write(store, X, np.eye(X.shape[2]))
 
 
@@ -266,7 +245,22 @@ def _rows(X: np.ndarray, released: bool) -> np.ndarray:
 
 
 def _write(store: Writer, X: np.ndarray, U: np.ndarray, released: bool = False) -> None:
-    """`X U` block by block: memory does not grow with the images. The largest entry of a column is positive."""
+    """`X U` block by block: memory does not grow with the images."""
+    signs, limits = signs_and_limits(X, U, released)
+    shape = (*X.shape[:2], U.shape[1])
+    array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=BLOCK_IMAGES)
+    for images, rows in _blocks(X, released):
+        array[images] = (rows @ (U * signs)).astype(np.float32).reshape(-1, *shape[1:])
+    store.root.attrs["limits"] = limits
+
+
+def signs_and_limits(
+    X: np.ndarray, U: np.ndarray | None = None, released: bool = False
+) -> tuple[np.ndarray, list[list[float]]]:
+    """With which sign of each column of `X U` (U: the identity, if none is given) its largest entry is positive, and
+    then both ends of its colour scale.
+    """
+    U = np.eye(X.shape[2]) if U is None else U
     low, high = np.full(U.shape[1], np.inf), np.full(U.shape[1], -np.inf)
     every, some = max(1, X.shape[0] * X.shape[1] // SCALE_ROWS), []
     for _, rows in _blocks(X, released):
@@ -275,14 +269,10 @@ def _write(store: Writer, X: np.ndarray, U: np.ndarray, released: bool = False) 
         some.append(rotated[::every].copy())  # a view would keep the whole block
     signs = np.where(-low > high, -1.0, 1.0)
     limits = np.percentile(np.concatenate(some) * signs, [BEYOND, 100 - BEYOND], axis=0)
-    shape = (*X.shape[:2], U.shape[1])
-    array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=BLOCK_IMAGES)
-    for images, rows in _blocks(X, released):
-        array[images] = (rows @ (U * signs)).astype(np.float32).reshape(-1, *shape[1:])
-    store.root.attrs["limits"] = limits.T.tolist()
+    return signs, limits.T.tolist()
 
 
-def _graphs(source: Source) -> str:
+def graphs_in_words(source: Source) -> str:
     """The layers in words, as `Walks.described`."""
     grids = Counter(f"{rows}×{columns}" for rows, columns in (layer.grid for layer in source.layers))
     return ", ".join(f"{count} of {grid}" for grid, count in grids.items())

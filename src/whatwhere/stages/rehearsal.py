@@ -31,6 +31,8 @@ PAGES = ("tables", "figures", "report")
 #: What the script of a stage imports first, where it is not called like the stage.
 _MODULES = {
     "index": "images",
+    "codebook": "joint_landmarks",
+    "extended": "joint_landmarks",
     "confusion": "named",
     "detections": "proposals",
     "refined": "refining",

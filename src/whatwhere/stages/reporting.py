@@ -29,7 +29,7 @@ from whatwhere.publish.tables import read_draws
 _NO_STAGES = ("figures", "logs", "tables")
 #: Stages whose files are named after an entry of the configuration, and its section; others' are named after shards.
 _NAMED_AFTER = {
-    **dict.fromkeys(("joint", "segments", "refined", "matching", "coordinates", "detections"), "methods"),
+    **dict.fromkeys(("joint", "codebook", "segments", "refined", "matching", "coordinates", "detections"), "methods"),
     "timings": "backbones",
     "texts": "namings",
     "explored": "figures",

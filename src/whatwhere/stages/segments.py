@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
-from whatwhere.artifacts.spread import spread
+from whatwhere.artifacts.spread import AHEAD, spread
 from whatwhere.artifacts.store import Store, create
-from whatwhere.method.cluster import Centres, fit_centres
+from whatwhere.method.cluster import Centres
+from whatwhere.stages.centres import Some, find_centres, unit
 
 #: Images of which X is in memory at a time.
 BLOCK_IMAGES = 64
@@ -32,6 +32,7 @@ def write_segments(
     fitted_locations: int,
     seed: int,
     draws: int = 1,
+    block_locations: int = 100_000,
     settings: dict[str, Any],
 ) -> None:
     """`regions` `[image, partition, token]`: every token's cluster, with as many clusters as there are `classes`, and
@@ -41,7 +42,8 @@ def write_segments(
     `vectors` are the stores of all shards, or the one of a joint solve. `scores`: the vectors are scores of clusters
     already, and the largest is taken; they are never brought to unit length. A partition is called by its number of
     clusters; `centres` `[partition, cluster, vector]` are those of each, NaN beyond that number, and the spread about
-    them is in the attribute `spreads`.
+    them is in the attribute `spreads`. `block_locations` rows are in memory at a time, on which nothing depends; not
+    counted are those of one image for each part at work.
 
     Raises `InputError` where there are no classes, more clusters than different rows, and images of several sizes.
     """
@@ -51,21 +53,23 @@ def write_segments(
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
     ids = [name for store in vectors for name in store.ids]
     shape = vectors[0].description["arrays"]["vectors"]["shape"]
+    few = max(1, block_locations // (AHEAD * shape[1]))
     wanted = [shape[2]] if scores else [classes, 2 * classes] * draws
     found: list[Centres] = []
     if not scores:
-        rows = _some(vectors, unit_rows, fitted_locations, seed)
-        found = [
-            fit_centres(rows, clusters=k, restarts=restarts, seed=_seed(seed, k, number // 2))
-            for number, k in enumerate(progress(wanted, "clustering the data set"))
-        ]
+        each = max(1, fitted_locations // len(ids))
+        seeds = [_seed(seed, k, number // 2) for number, k in enumerate(wanted)]
+        parts = [Some(store, here, each, unit_rows, seed) for store, here, _ in _slices(vectors, few)]
+        found = find_centres(
+            parts, output, clusters=wanted, restarts=restarts, seeds=seeds, block_locations=block_locations
+        )
     attributes |= {"unit_rows": unit_rows, "spreads": [c.spread for c in found]}
     along = {"image": ids, "partition": wanted, "chosen": ("image", wanted[:1] * len(ids))}
     with create(output, settings, attributes, along) as store:
         size = (len(ids), len(wanted), shape[1])
         array = store.array("regions", size, "int16", ("image", "partition", "token"), run_images=BLOCK_IMAGES)
-        parts = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors)]
-        for part, labels in zip(parts, spread(_assigned, parts), strict=True):
+        images = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors, few)]
+        for part, labels in zip(images, spread(_assigned, images), strict=True):
             array[part.images] = labels
         if found:
             padded = np.full((len(found), max(wanted), shape[2]), np.nan, np.float32)
@@ -96,12 +100,12 @@ def blocks(
         yield images, unit(X) if unit_rows else X
 
 
-def _slices(vectors: Sequence[Store]) -> Iterator[tuple[Store, slice, slice]]:
+def _slices(vectors: Sequence[Store], most: int = BLOCK_IMAGES) -> Iterator[tuple[Store, slice, slice]]:
     """A few images at a time: their store, their place there, and in all stores one after the other."""
     first = 0
     for store in vectors:
-        for start in range(0, len(store.ids), BLOCK_IMAGES):
-            here = slice(start, min(start + BLOCK_IMAGES, len(store.ids)))
+        for start in range(0, len(store.ids), some := min(most, BLOCK_IMAGES)):
+            here = slice(start, min(start + some, len(store.ids)))
             yield store, here, slice(first + start, first + here.stop)
         first += len(store.ids)
 
@@ -123,27 +127,6 @@ def _assigned(part: _Part) -> Int16[np.ndarray, "image partition token"]:
     flat = (unit(X) if part.unit_rows else X).reshape(-1, X.shape[2])
     labels = [centres.assign(flat) for centres in part.centres] or [flat.argmax(1)]
     return np.stack(labels, 1).reshape(len(X), -1, len(labels)).swapaxes(1, 2).astype(np.int16)
-
-
-def unit(X: Float[np.ndarray, "*image vector"]) -> Float[np.ndarray, "*image vector"]:
-    """Rows of X at unit length, as Ng, Jordan and Weiss (2001) cluster them; a row of zeros stays."""
-    lengths = np.linalg.norm(X, axis=-1, keepdims=True)
-    return X / np.where(lengths > 0, lengths, 1)
-
-
-def _some(vectors: Sequence[Store], unit_rows: bool, locations: int, seed: int) -> Float[np.ndarray, "token vector"]:
-    """The rows that the centres are found from: all, or so many of each image as make `locations`."""
-    ids = [name for store in vectors for name in store.ids]
-    each = max(1, locations // len(ids))
-    parts = []
-    for block, X in blocks(vectors, unit_rows):
-        if each >= X.shape[1]:
-            parts.append(X.reshape(-1, X.shape[2]))
-            continue
-        for name, one in zip(ids[block], X, strict=True):
-            rng = np.random.default_rng(seed_for(seed, "fitted", name))
-            parts.append(one[np.sort(rng.choice(len(one), each, replace=False))])
-    return np.concatenate(parts)
 
 
 def _check(vectors: Sequence[Store], classes: int) -> None:

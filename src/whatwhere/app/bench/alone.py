@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -77,29 +78,51 @@ def measure(job: Job) -> dict[str, Any]:
     """`seconds` of the solve with its Eq. 8 and its store, imports left out, `locations`, `status`, `threads`, and
     `peak_memory_gb`: the most that was resident in this process.
 
-    `job` has the number of `images` and what `stages.joint.write_joint` takes, but for `settings`; of the kind
-    `FLOOR` it only opens the stores.
+    `job` has the number of `images`, `busy` as of `clock.timed`, and what `stages.joint.write_joint` takes, but for
+    `settings` (of landmarks those that `write_codebook` takes); of the kind `FLOOR` it only opens the stores.
     """
     import torch
 
     from whatwhere.artifacts.clock import timed
     from whatwhere.artifacts.progress import progress
     from whatwhere.artifacts.store import Store
-    from whatwhere.stages.joint import write_joint
 
     list(progress((), ""))  # its library is imported at the first use
+    import_module("whatwhere.stages.joint_landmarks")
     given = {key: job[key] for key in ("inputs", "name", "seed", "device")}
     if job["kind"] == FLOOR:
-        seconds, grid = timed(lambda: _opened(given, job["method"]))
+        seconds, grid = timed(lambda: _opened(given, job["method"]), busy=job["busy"])
         status = "nothing solved"
     else:
-        output = Path(job["output"])
-        action = {"kind": job["kind"], "method": job["method"], "settings": {}}
-        seconds, _ = timed(lambda: write_joint(output=output, **given, **action))
-        solved = Store(output).attributes
+        seconds, _ = timed(lambda: _solved(job), busy=job["busy"])
+        solved = Store(vectors_of(job)[0]).attributes
         grid, status = solved["grid"], solved["status"]
     found = {"seconds": seconds, "locations": job["images"] * grid[0] * grid[1], "status": status}
     return {**found, "threads": torch.get_num_threads(), "peak_memory_gb": memory_mb("self", "VmHWM") / 1e3}
+
+
+def vectors_of(job: Job) -> list[Path]:
+    """Manifests of X that a job leaves: of landmarks one for each shard."""
+    output = Path(job["output"])
+    if job["kind"] != "landmarks":
+        return [output]
+    return [output.with_name(f"{output.stem}-{number}.json") for number in range(len(job["inputs"]))]
+
+
+def _solved(job: Job) -> None:
+    """By the stages of a run, one after the other."""
+    from whatwhere.artifacts.store import Store
+    from whatwhere.stages.joint import write_joint
+    from whatwhere.stages.joint_landmarks import write_codebook, write_extended
+
+    output, method = Path(job["output"]), job["method"]
+    given = {key: job[key] for key in ("seed", "device")}
+    if job["kind"] != "landmarks":
+        write_joint(job["inputs"], output, kind=job["kind"], method=method, name=job["name"], **given, settings={})
+        return
+    write_codebook(job["inputs"], output, method=method, **given, settings={})
+    for features, own in zip(job["inputs"], vectors_of(job), strict=True):
+        write_extended(Store(features), Store(output), own, method=method, settings={})
 
 
 def _opened(given: Job, method: dict[str, Any]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from whatwhere.app.bench.alone import FLOOR, run_alone
+from whatwhere.app.bench.alone import FLOOR, run_alone, vectors_of
 from whatwhere.app.bench.growth import SETS, STABLE_DIFFUSION, Shape, growth, on_paper, search_rate
-from whatwhere.app.bench.plan import STEPS, Plan, Run
-from whatwhere.app.bench.worth import worth
+from whatwhere.app.bench.plan import STEPS, Plan
+from whatwhere.app.bench.worth import paired, worth
 from whatwhere.artifacts.clock import machine, timed
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
@@ -29,6 +29,7 @@ from whatwhere.backbones.backbone import Backbone
 from whatwhere.backbones.capture import capture
 from whatwhere.backbones.features import Attention
 from whatwhere.datasets.images import View
+from whatwhere.datasets.record import Dataset
 from whatwhere.datasets.scenes import load
 from whatwhere.method.layers import chosen_layers
 from whatwhere.stages.features import extract
@@ -40,32 +41,42 @@ BATCH_IMAGES, RUN_IMAGES = 4, 16
 
 
 def bench_dataset(
-    backbone: str, plan: Plan, *, settings: dict[str, Any] | None = None, report: Callable[[str], None]
+    backbone: str,
+    plan: Plan,
+    *,
+    settings: dict[str, Any] | None = None,
+    photographs: Dataset | None = None,
+    size_px: int | None = None,
+    report: Callable[[str], None],
 ) -> dict[str, Any]:
     """Seconds and memory of every solver, pathway and size, each in a process of its own, how they grow, what the
-    solutions of one size are worth, and arithmetic for larger sets.
+    solutions are worth, and arithmetic for larger sets.
 
-    Rendered scenes go through `backbone` (`settings` as of `load_backbone`) into a temporary folder, which is gone at
-    the end, however that comes; `report` is told how large it gets. Raises `InputError` for a backbone that is not
-    known, where the disk is too small for the features, and where a solve fails.
+    Rendered scenes, or the centres of `photographs` with label maps, `size_px` a side (else the backbone's own), go
+    through `backbone` (`settings` as of `load_backbone`) into a temporary folder, which is gone at the end, however
+    that comes; `report` is told how large it gets, and of each run. Raises `InputError` for a backbone that is not
+    known, for fewer photographs than the largest set has, where the disk is too small, and where a solve fails.
     """
     model = load_backbone(backbone, **(settings or {}), device=plan.device)
+    model = replace(model, size_px=size_px or model.size_px)
+    shown = _shown(plan, photographs, model.size_px)
     layers, patterns, bytes_each = _layout(model, plan)
     shapes = _shapes(layers)
     _check_vectors(plan, shapes)
     with _folder() as folder:
         needed = plan.images[-1] * bytes_each / 1e9
-        report(f"{plan.images[-1]} scenes, their features and X take {needed:.2g} GB in {folder} until the end")
+        pictures = f"{plan.images[-1]} {_kind(photographs)}"
+        report(f"{pictures}, their features and X take {needed:.2g} GB in {folder} until the end")
         _check_disk(folder, needed)
-        extract_s, shards = timed(lambda: _extracted(model, plan, folder))
-        runs = _measured(plan, patterns, folder, shards)
-        scores = _scored(runs, plan, folder, shards)
+        extract_s, shards = timed(lambda: _extracted(model, plan, folder, shown))
+        runs, scores = _measured(plan, patterns, folder, shards, report)
     measured = [run for run in runs if run["solver"] != FLOOR and run["epochs"] in (0, plan.epochs)]
     floors = {run["images"]: run["anonymous_mb"] for run in runs if run["solver"] == FLOOR}
     return {
         "machine": machine(plan.device),
         "torch": torch.__version__,
         "backbone": backbone,
+        "pictures": _kind(photographs),
         "weights": model.weights,
         "layers": ", ".join(f"{one.count} of {one.tokens} tokens × {one.width}" for one in shapes),
         **asdict(plan),
@@ -76,8 +87,7 @@ def bench_dataset(
         "runs": measured,
         "floors": [run for run in runs if run["solver"] == FLOOR],
         "growth": growth(measured, floors),
-        "scored_images": plan.scored,
-        "scores": scores,
+        "scores": paired(scores),
         "on_paper": _on_paper(shapes, model.samples, plan),
     }
 
@@ -139,55 +149,66 @@ def _check_disk(folder: Path, needed_gb: float) -> None:
         )
 
 
-def _extracted(backbone: Backbone, plan: Plan, folder: Path) -> list[tuple[Path, Path]]:
+def _kind(photographs: Dataset | None) -> str:
+    return "photographs" if photographs else "scenes"
+
+
+def _shown(plan: Plan, photographs: Dataset | None, size_px: int) -> Dataset:
+    """What is looked at: the first of the photographs, else scenes of this size."""
+    if photographs is None:
+        return load("scenes", images=plan.images[-1], size_px=size_px, first_seed=0)
+    if len(photographs.records) < plan.images[-1]:
+        raise InputError(
+            f"--images: expected at most the {len(photographs.records)} photographs that there are, got "
+            f"{plan.images[-1]}; take fewer, or name more by --photos"
+        )
+    return replace(photographs, records=photographs.records[: plan.images[-1]])
+
+
+def _extracted(backbone: Backbone, plan: Plan, folder: Path, shown: Dataset) -> list[tuple[Path, Path]]:
     """Of every shard the manifests of its images and of its features; a shard has the images of the smallest set."""
     size = plan.images[0]
-    scenes = load("scenes", images=plan.images[-1], size_px=backbone.size_px, first_seed=0)
-    ids = [record.id for record in scenes.records]
-    view = View("none", backbone.size_px, backbone.patch_px)
+    ids = [record.id for record in shown.records]
+    view = View("centre_crop", backbone.size_px, backbone.patch_px)  # of a scene, which is square, all
     numbers = {id_: i for i, id_ in enumerate(ids, 1)}
-    shown: dict[str, Any] = {"numbers": numbers, "view": view, "run_images": RUN_IMAGES}
+    seen: dict[str, Any] = {"numbers": numbers, "view": view, "run_images": RUN_IMAGES}
     choice: dict[str, Any] = {"values": True, "batch_images": BATCH_IMAGES, "run_images": RUN_IMAGES, "seed": plan.seed}
     shards = []
     for first in progress(range(0, len(ids), size), f"features of {len(ids)} images"):
         images, features = (folder / f"{kind}-{first:06d}.json" for kind in ("images", "features"))
         here = ids[first : first + size]
-        write_images(scenes, here, images, folder / "instances.json", **shown, settings={})
+        write_images(shown, here, images, folder / "instances.json", **seen, settings={})
         extract(Store(images), backbone, features, **choice, settings={})
         shards.append((images, features))
     return shards
 
 
 def _measured(
-    plan: Plan, patterns: Sequence[str], folder: Path, shards: Sequence[tuple[Path, Path]]
-) -> list[dict[str, Any]]:
-    """What each run took; of the scored size the solutions stay."""
-    found = []
+    plan: Plan,
+    patterns: Sequence[str],
+    folder: Path,
+    shards: Sequence[tuple[Path, Path]],
+    report: Callable[[str], None],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What each run took, and what its solution is worth, which does not stay."""
+    found, scores = [], []
     for run in progress(plan.runs, "solving, each in a process of its own"):
-        inputs = [str(features) for _, features in shards[: run.images // plan.images[0]]]
+        here = shards[: run.images // plan.images[0]]
         output = folder / f"{run.name}.json"
         job = {
             **{"kind": run.solver, "images": run.images, "method": plan.method(run, patterns)},
-            **{"inputs": inputs, "output": str(output), "name": "bench", "seed": plan.seed, "device": plan.device},
+            **{"inputs": [str(features) for _, features in here], "output": str(output), "name": "bench"},
+            **{"seed": plan.seed, "device": plan.device, "busy": plan.busy},
         }
-        found.append({**run._asdict(), **run_alone(job, folder, torch.get_num_threads())})
-        if run.images != plan.scored:
-            remove(output)
-    return found
-
-
-def _scored(
-    runs: Sequence[dict[str, Any]], plan: Plan, folder: Path, shards: Sequence[tuple[Path, Path]]
-) -> list[dict[str, Any]]:
-    """What the solutions of the scored size are worth, and the seconds that they took."""
-    images = [Store(path) for path, _ in shards[: plan.scored // plan.images[0]]]
-    kept = [run for run in runs if run["images"] == plan.scored and run["solver"] != FLOOR]
-    found = []
-    for run in progress(kept, "scoring"):
-        which = Run(*(run[name] for name in Run._fields))
-        scores = worth(folder / f"{which.name}.json", images, seed=plan.seed)
-        found.append({**{key: run[key] for key in ("solver", "pathway", "epochs", "seconds")}, **scores})
-    return found
+        took = run_alone(job, folder, torch.get_num_threads())
+        found.append({**run._asdict(), **took})
+        if run.solver != FLOOR:
+            what = worth(vectors_of(job), [Store(images) for images, _ in here], seed=plan.seed)
+            scores.append({**run._asdict(), "seconds": took["seconds"], **what})
+            report(f"{run.name}: {took['seconds']:.3g} s, mIoU {100 * what['what']:.1f} and {100 * what['where']:.1f}")
+        for manifest in (output, *vectors_of(job)):
+            remove(manifest)
+    return found, scores
 
 
 def _on_paper(shapes: Sequence[Shape], samples: int, plan: Plan) -> list[dict[str, Any]]:
@@ -196,7 +217,7 @@ def _on_paper(shapes: Sequence[Shape], samples: int, plan: Plan) -> list[dict[st
     every = dict.fromkeys([*shapes, *STABLE_DIFFUSION])
     rates = {shape: search_rate(shape, plan.device) for shape in progress(every, "rate of the search")}
     largest = {"images": plan.images[-1], "batch_images": plan.batch_images, "samples": samples}
-    cases = [("scenes", "this backbone", shapes, largest)]
+    cases = [("measured", "this backbone", shapes, largest)]
     for name, images in SETS.items():
         cases.append((name, "this backbone", shapes, {"images": images, "samples": samples}))
         cases.append((name, "Stable Diffusion", STABLE_DIFFUSION, {"images": images, "samples": theirs}))

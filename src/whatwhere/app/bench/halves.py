@@ -31,11 +31,8 @@ def bench_halves(
 
     Raises `InputError` for fewer than four photographs with label maps.
     """
-    records = load("halves", root=photos, labels_root=labels, ignore_label=ignore_label).records
-    if len(records) < 4:
-        raise InputError(f"{photos}: expected at least 4 photographs with label maps, got {len(records)}; name others")
-    halves = {"solved": records[::2][:most], "new": records[1::2][:most]}
-    solved = halves["solved"]
+    solved, new = halves_of(photos, labels, ignore_label, most)
+    halves = {"solved": solved, "new": new}
     book = Codebook(classes=classes, sample=len(solved), **asked)
     weights = book.backbone.weights  # loaded before the clock runs
     fit_s, _ = timed(lambda: book.fit([one.image() for one in solved], ids=[one.id for one in solved]))
@@ -49,6 +46,14 @@ def bench_halves(
         "fit_s": fit_s,
         "halves": rows,
     }
+
+
+def halves_of(photos: Path, labels: Path, ignore_label: int, most: int) -> tuple[Sequence[Record], Sequence[Record]]:
+    """Every other photograph with its label map, and the others, so many at most; `InputError` for fewer than four."""
+    records = load("halves", root=photos, labels_root=labels, ignore_label=ignore_label).records
+    if len(records) < 4:
+        raise InputError(f"{photos}: expected at least 4 photographs with label maps, got {len(records)}; name others")
+    return records[::2][:most], records[1::2][:most]
 
 
 def _scored(book: Codebook, half: Sequence[Record], classes: int) -> dict[str, float]:

@@ -15,9 +15,9 @@ PATHWAYS = ("vv", "qk")
 STEPS = 30
 #: Standard deviation of X before them. ASSUME: so few steps of 1e-2 would leave a standard normal X what it was.
 START = 0.1
-#: Solutions of the largest set of up to so many images are scored, of the mini-batch solver also those after so many
-#: times the epochs.
-SCORED_IMAGES, TIMES_EPOCHS = 64, (2, 8)
+#: The mini-batch solver also goes so many times the epochs, on the largest set of up to so many images: what its
+#: solutions are then worth.
+LONGER_IMAGES, TIMES_EPOCHS = 64, (2, 8)
 
 
 class Run(NamedTuple):
@@ -36,7 +36,8 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: sets of so many `images`, X of so many `vectors`, `epochs` passes in batches of `batch_images`.
+    """What is measured: sets of so many `images`, X of so many `vectors`, `epochs` passes in batches of `batch_images`,
+    landmarks of a `sample` (None: as large as the smallest set). `busy` as of `clock.timed`.
 
     Raises `InputError` where the sizes are fewer than two, do not grow, or are no multiples of the smallest, where
     that is smaller than a batch, and for less than one vector, epoch or image in a batch.
@@ -49,12 +50,15 @@ class Plan:
     device: str = "cpu"
     seed: int = 0
     pathways: tuple[str, ...] = PATHWAYS
+    sample: int | None = None
+    busy: bool = False
 
     def __post_init__(self) -> None:
         _check_sizes(self.images)
-        for name, value in (("--vectors", self.vectors), ("--batch", self.batch_images), ("--epochs", self.epochs)):
-            if value < 1:
-                raise InputError(f"{name}: expected a whole number from 1, got {value}; raise it")
+        said = {"vectors": self.vectors, "batch": self.batch_images, "epochs": self.epochs, "sample": self.sample}
+        for name, value in said.items():
+            if value is not None and value < 1:
+                raise InputError(f"--{name}: expected a whole number from 1, got {value}; raise it")
         if self.batch_images > self.images[0]:
             raise InputError(
                 f"--batch: expected at most the {self.images[0]} images of the smallest set, got {self.batch_images}; "
@@ -62,9 +66,9 @@ class Plan:
             )
 
     @property
-    def scored(self) -> int:
-        """Images of the set whose solutions are scored: the largest of up to `SCORED_IMAGES`, else the smallest."""
-        return max([size for size in self.images if size <= SCORED_IMAGES], default=self.images[0])
+    def longer(self) -> int:
+        """Images of the set that mini-batches see more often: the largest of up to `LONGER_IMAGES`, or the smallest."""
+        return max([size for size in self.images if size <= LONGER_IMAGES], default=self.images[0])
 
     @property
     def runs(self) -> list[Run]:
@@ -74,16 +78,15 @@ class Plan:
             found.append(Run(images, FLOOR, self.pathways[0]))
             found += [Run(images, "minibatch", pathway, self.epochs) for pathway in self.pathways]
             found += [Run(images, solver, pathway) for solver in ("global", "landmarks") for pathway in self.pathways]
-        longer = [times * self.epochs for times in TIMES_EPOCHS]
-        return found + [
-            Run(self.scored, "minibatch", pathway, epochs) for epochs in longer for pathway in self.pathways
-        ]
+        more = [times * self.epochs for times in TIMES_EPOCHS]
+        return found + [Run(self.longer, "minibatch", pathway, epochs) for epochs in more for pathway in self.pathways]
 
     def method(self, run: Run, layers: Sequence[str]) -> dict[str, Any]:
         """A run's settings, as of a configuration; `layers` are patterns."""
         shared: dict[str, Any] = {"pathway": run.pathway, "layers": tuple(layers), "vectors": self.vectors}
-        if run.solver == "landmarks":  # the smallest set is the sample of all
-            return Landmarks(kind="landmarks", **shared, search="exact", sample=self.images[0]).model_dump()
+        if run.solver == "landmarks":
+            sample = self.sample or self.images[0]
+            return Landmarks(kind="landmarks", **shared, search="exact", sample=sample).model_dump()
         if run.solver != "minibatch":  # by the operator that landmarks have, so that the two differ in the sample alone
             return Global(kind="global", **shared, operator="regularised", search="exact").model_dump()
         batches = run.epochs * -(-run.images // self.batch_images)

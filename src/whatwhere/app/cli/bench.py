@@ -6,9 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from whatwhere.app.cli.arguments import positive_number, whole_number
 from whatwhere.app.eyes import SEEING
+
+if TYPE_CHECKING:
+    from whatwhere.datasets.record import Dataset
 
 
 def add_bench(commands: argparse._SubParsersAction) -> None:
@@ -65,7 +69,8 @@ def _add_bench_discover(kinds: argparse._SubParsersAction) -> None:
     command = kinds.add_parser(
         "discover",
         help="classes of one half of a labelled folder, scored there and in the other half, with seconds",
-        description="Solves every other photograph, extends to the others, and scores both halves.",
+        description="Solves every other photograph, extends to the others, and scores both halves. With --sample:\n"
+        "solves so many of the one half, drawn or the farthest from one another, and scores the other half for both.",
         epilog="example: whatwhere bench discover --photos val --labels valannot --classes 11 --ignore 11",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -77,6 +82,10 @@ def _add_bench_discover(kinds: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--images", type=positive_number, default=50, metavar="N", help="of each half, at most (50)")
     command.add_argument("--landmarks", type=positive_number, default=2048, metavar="M", help="as of discover (2048)")
+    command.add_argument("--size", type=positive_number, metavar="PX", help="as of discover (the backbone's own)")
+    command.add_argument(
+        "--sample", type=positive_number, metavar="N", help="solve so many of the half, by either way to choose them"
+    )
     command.add_argument("--backbone", default=SEEING, help=f"as of segment ({SEEING})")
     command.set_defaults(run=_bench_discover)
 
@@ -85,12 +94,14 @@ def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
     command = kinds.add_parser(
         "dataset",
         help="how time and memory of the solvers for a data set grow with its images",
-        description="Solves sets of rendered scenes by mini-batches, globally and by landmarks of as many images as\n"
-        "the smallest set has, for both pathways, each in a process of its own, and scores the solutions of one size.\n"
-        "Writes bench.json, bench.md and bench.png.\n"
+        description="Solves sets of rendered scenes, or of photographs with label maps, by mini-batches, globally and\n"
+        "by landmarks, for both pathways, each in a process of its own, and scores the solutions.\n"
+        "Writes bench.json, bench.md, bench.csv and bench.png.\n"
         "The features lie in a temporary folder (TMPDIR) until the end.",
         epilog="examples:\n  whatwhere bench dataset\n  whatwhere bench dataset --images 8 16 32 --batch 8 --epochs 1\n"
-        "  whatwhere bench dataset --backbone zoo-dino --images 64 128 256 512 --out growth --json",
+        "  whatwhere bench dataset --backbone zoo-dino --images 64 128 256 512 --out growth --json\n"
+        "  whatwhere bench dataset --backbone dinov2-vits14 --photos VOC2012/JPEGImages --classes 21\n"
+        "    --labels VOC2012/SegmentationClass --size 224 --images 25 75 150 300 --batch 25 --sample 50",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_backbone(command, "zoo-diffusion")
@@ -102,6 +113,12 @@ def _add_bench_dataset(kinds: argparse._SubParsersAction) -> None:
     command.add_argument("--vectors", type=whole_number, default=50, metavar="C", help="eigenvectors (50)")
     command.add_argument("--batch", type=whole_number, default=16, metavar="N", help="images of a mini-batch (16)")
     command.add_argument("--epochs", type=whole_number, default=2, metavar="N", help="passes of the mini-batches (2)")
+    command.add_argument("--sample", type=whole_number, metavar="N", help="of landmarks (as many as the smallest set)")
+    command.add_argument("--busy", action="store_true", help="others use this machine: count the processors' seconds")
+    command.add_argument("--photos", type=Path, metavar="DIR", help="photographs instead of scenes, centres of them")
+    command.add_argument("--labels", type=Path, metavar="DIR", help="their label maps, NAME.png of each")
+    command.add_argument("--classes", type=positive_number, metavar="K", help="of the label maps")
+    command.add_argument("--size", type=positive_number, metavar="PX", help="side of the images (the backbone's own)")
     command.add_argument(
         "--out", type=Path, default=Path("bench-dataset"), metavar="FOLDER", help="default: bench-dataset"
     )
@@ -141,11 +158,29 @@ def _bench_dataset(options: argparse.Namespace) -> None:
     from whatwhere.app.bench.plan import PATHWAYS, Plan
 
     sizes = (tuple(options.images), options.vectors, options.batch, options.epochs, options.device)
-    plan = Plan(*sizes, pathways=(options.pathway,) if options.pathway else PATHWAYS)
+    plan = Plan(
+        *sizes, pathways=(options.pathway,) if options.pathway else PATHWAYS, sample=options.sample, busy=options.busy
+    )
     check_output(options.out)
-    measured = bench_dataset(options.backbone, plan, settings={"weights": options.weights}, report=_note)
+    seen: dict[str, Any] = {"photographs": _photographs(options), "size_px": options.size}
+    measured = bench_dataset(options.backbone, plan, settings={"weights": options.weights}, **seen, report=_note)
     write_page(measured, options.out)
     print(json.dumps(measured, indent=1) if options.json else page(measured))
+
+
+def _photographs(options: argparse.Namespace) -> Dataset | None:
+    """Photographs with label maps, where they are asked for."""
+    from whatwhere.artifacts.errors import InputError
+    from whatwhere.datasets.folder import load
+
+    asked = (options.photos, options.labels, options.classes)
+    if not any(asked):
+        return None
+    if not all(asked):
+        raise InputError("--photos: expected --photos, --labels and --classes together, got some; name the others")
+    return load(
+        "photographs", root=options.photos, labels_root=options.labels, classes=tuple(map(str, range(options.classes)))
+    )
 
 
 def _bench_regions(options: argparse.Namespace) -> None:
@@ -161,9 +196,14 @@ def _bench_regions(options: argparse.Namespace) -> None:
 
 def _bench_discover(options: argparse.Namespace) -> None:
     from whatwhere.app.bench.halves import bench_halves
+    from whatwhere.app.bench.sampling import bench_sampling
 
     asked = {"most": options.images, "landmarks": options.landmarks, "backbone": options.backbone}
-    found = bench_halves(options.photos, options.labels, classes=options.classes, ignore_label=options.ignore, **asked)
+    asked |= {"classes": options.classes, "ignore_label": options.ignore, "size_px": options.size}
+    if options.sample:
+        found = bench_sampling(options.photos, options.labels, sample=options.sample, **asked)
+    else:
+        found = bench_halves(options.photos, options.labels, **asked)
     print(json.dumps(found, indent=1))
 
 

@@ -12,7 +12,7 @@ from whatwhere.app.plan.known import MASKED, Known, Number, total
 from whatwhere.config.joint import Batches
 
 #: Stages that take room; what others write is small beside them.
-STORING = ("images", "features", "vectors", "regions", "joint", "segments", "refined")
+STORING = ("images", "features", "vectors", "regions", "joint", "extended", "segments", "refined")
 #: Of each chunk of an array: its checksum, and its place in the file.
 CHUNK_BYTES = 20
 
@@ -31,20 +31,34 @@ def stored(known: Known, jobs: Sequence[Jobs]) -> list[Stored]:
     """Every stage that takes room, in order.
 
     ASSUME: of features that are deleted after their last use the largest set that a joint solve reads as a whole lies
-    there, or else a shard of the largest; how many shards wait for it at once is the scheduler's, and the note says so.
+    there, or the shards that a codebook's sample is in, or else a shard of the largest; how many shards wait for it at
+    once is the scheduler's, and the note says so.
     """
     sizes = {stage: [(one, jobs_bytes(known, one)) for one in jobs if one.stage == stage] for stage in STORING}
     sums = {stage: total(size for _, size in found) for stage, found in sizes.items()}
     found = {stage: Stored(stage, size, size) for stage, size in sums.items() if size}
     if "features" in found and not known.config.features.keep:
-        whole = {place for one in jobs if one.stage == "joint" for _, place in one.after}
-        at_once = max(size / (1 if one.place in whole else one.jobs) for one, size in sizes["features"] if size)
+        read = {
+            place: one
+            for stage in ("codebook", "joint")
+            for one in jobs
+            if one.stage == stage
+            for _, place in one.after
+        }
+        at_once = max(size * _at_once(one, read.get(one.place)) for one, size in sizes["features"] if size)
         words = "at least: each shard is deleted after its last use, but several may wait for it, or for names, at once"
         found["features"] = Stored("features", 0, at_once, f"{words}; all together {sums['features'] / 1e9:.3g} GB")
     if "joint" in found:
         states = max(_state_bytes(known, one) for one, _ in sizes["joint"])
         found["joint"] = Stored("joint", sums["joint"], sums["joint"] + states)
     return list(found.values())
+
+
+def _at_once(features: Jobs, solve: Jobs | None) -> float:
+    """The share of the features that a solve reads together: of a codebook's sample a shard an image at most."""
+    if solve is None:
+        return 1 / features.jobs
+    return 1.0 if solve.stage == "joint" else min(features.jobs, solve.images or features.jobs) / features.jobs
 
 
 def free_bytes(folder: Path) -> Number:

@@ -11,10 +11,11 @@ from whatwhere.app.plan.known import Known, Number
 from whatwhere.backbones.network import Network
 from whatwhere.config import Run
 from whatwhere.config.joint import Batches, Joint, Landmarks
-from whatwhere.config.needed import clustered, explored, extracted, judged, refined, solved, timed, views
-from whatwhere.stages.calls import SAMPLE
+from whatwhere.config.needed import clustered, explored, extracted, judged, refined, solved, stage_of, timed, views
 from whatwhere.stages.task import At, Place
 
+#: Images that stages of a data set as a whole are tried with: few, and more.
+TOGETHER = (4, 16)
 #: Whatever decides about the time of a job beside its images.
 Like = tuple[Any, ...]
 
@@ -25,8 +26,7 @@ class Jobs:
 
     `seen`: the data set, and the view that its images are seen through. `images` go through all jobs together,
     `at_once` through one of them, or (`pairs`) are compared with one another in a joint solve: what its time grows
-    with; jobs of one `like` take as long. Of a solve by a `sample` only so many images are compared, and the others
-    extended to one by one, each of which may cost `dearer` times what it does in a trial. `after`: what they read.
+    with; jobs of one `like` take as long, at most `dearer` times what they do in a trial. `after`: what they read.
     `on_device`: a GPU works on them, where there is one. Where they run a `network`: `passes` of it, and their `flop`.
     What they will take is filled in by others: at least `low_s` and at most `high_s` seconds, one after the other, by
     `source`; None where nobody knows.
@@ -41,7 +41,6 @@ class Jobs:
     like: Like = ()
     after: tuple[At, ...] = ()
     pairs: bool = False
-    sample: int = 0
     dearer: float = 1.0
     on_device: bool = False
     network: Network | None = None
@@ -123,9 +122,12 @@ def _joint(known: Known) -> Iterator[Jobs]:
         if not isinstance(method, Joint):
             continue
         more: dict[str, Any] = {"pairs": True, "on_device": True, "at_once": method.together(images)}
-        if isinstance(method, Landmarks):
-            more |= {"pairs": False, "at_once": images, "sample": method.sample, "dearer": _dearer(known, run, method)}
         source: At = ("features", run[:2])
+        if isinstance(method, Landmarks):
+            like, dearer = _method(known, run), _dearer(known, run, method)
+            yield _jobs(known, "codebook", run, like, source, whole=True, **more, images=method.together(images))
+            yield _jobs(known, "extended", run, like, source, ("codebook", run), dearer=dearer)
+            continue
         if isinstance(method, Batches) and method.features == "live":
             source, passes = _seen(known, run), method.batches * more["at_once"]  # of one noise sample
             more |= {"network": found, "passes": passes}
@@ -136,7 +138,7 @@ def _joint(known: Known) -> Iterator[Jobs]:
 def _dearer(known: Known, run: Run, method: Landmarks) -> float:
     """Landmarks of the sample over those that a trial has: at most an image costs so much more."""
     tokens = (known.vectors(run) or (1, 0))[0]
-    least, own = (tokens * min(method.sample, images) for images in (SAMPLE, method.sample))
+    least, own = (tokens * min(method.sample, images) for images in (TOGETHER[1], method.sample))
     return min(own, method.landmarks or own) / min(least, method.landmarks or least)
 
 
@@ -144,7 +146,7 @@ def _whole_sets(known: Known) -> Iterator[Jobs]:
     config = known.config
     scored, positions, again = judged(config, "matching", "position"), judged(config, "position"), refined(config)
     for run in dict.fromkeys([*clustered(config), *scored]):
-        X: At = ("joint" if config.is_joint(run[2]) else "vectors", run)
+        X: At = (stage_of(config, run[2]), run)
         like, images = _x(known, run), ("images", (run[0], config.segments.view or config.backbones[run[1]].view))
         is_true = config.methods[run[2]].kind == "truth"
         if run in positions:

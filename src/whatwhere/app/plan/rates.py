@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from whatwhere.app.plan.jobs import Jobs, Like
+from whatwhere.app.plan.jobs import TOGETHER, Jobs, Like
 from whatwhere.app.plan.known import Known, Number
 from whatwhere.artifacts.clock import cores
 from whatwhere.artifacts.progress import progress
@@ -21,8 +21,8 @@ from whatwhere.stages.earlier import made_alike, took
 from whatwhere.stages.rehearsal import PAGES, Group, Rehearsal, Timed, module_of, rehearse
 from whatwhere.stages.task import At, Task
 
-#: Images that stages are tried with; of a data set that is solved as a whole, whose time also grows with the square.
-FEW, TOGETHER = (1, 4), (4, 16)
+#: Images that stages are tried with where no data set is solved as a whole, whose time also grows with the square.
+FEW = (1, 4)
 #: ASSUME: on a processor nobody waits for a network of more operations an image, just for a plan.
 MOST_FLOP = 3e11
 #: Images and seconds of jobs.
@@ -69,8 +69,6 @@ def _estimates(one: Jobs, curve: Curve) -> list[float]:
         return [one.jobs * sum(seconds for _, seconds in curve.points) / len(counts)]
     few, more = min(counts), max(counts)
     by_size = {n: [max(0.0, s - curve.start_s) for m, s in curve.points if m == n] for n in (few, more)}
-    if one.sample and few < more:
-        return [one.jobs * (curve.start_s + seconds) for seconds in _by_sample(one, few, more, by_size)]
     found, share = [], one.at_once / more
     if few == more or not one.pairs:
         found = [high * share**power for high in by_size[more] for power in range(1, 2 + one.pairs)]
@@ -81,18 +79,7 @@ def _estimates(one: Jobs, curve: Curve) -> list[float]:
         else:
             b = min(max(0.0, high - low) / (more - few), high / more)
             found.append(max(0.0, high + b * (one.at_once - more)))
-    return [one.jobs * (curve.start_s + seconds) for seconds in found]
-
-
-def _by_sample(one: Jobs, few: Number, more: Number, by_size: Mapping[Number, Sequence[float]]) -> Iterator[float]:
-    """Of a solve by a sample: the `few` were one, and the others were extended to. What the sample takes grows with its
-    images or with their square, what the others take with their number.
-    """
-    sample = min(one.sample, one.at_once)
-    for low, high in ((low, high) for low in by_size[few] for high in by_size[more]):
-        each = max(0.0, high - low) / (more - few)
-        for power, dearer in ((1, 1.0), (2, one.dearer)):
-            yield low * (sample / few) ** power + dearer * each * (one.at_once - sample)
+    return [one.jobs * (curve.start_s + seconds * times) for seconds in found for times in {1.0, one.dearer}]
 
 
 def _paces(curves: Curves) -> Iterator[tuple[Curve, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,13 @@ def order_of(ids: Sequence[str], *, seed: int) -> list[int]:
 def drawn(ids: Sequence[str], count: int, *, seed: int) -> list[int]:
     """The first of these, at most so many."""
     return sorted(order_of(ids, seed=seed)[:count])
+
+
+def shards_of(shards: Mapping[str, Sequence[str]], count: int, *, seed: int) -> list[str]:
+    """Those (name -> ids) that have an image which `drawn` takes of all: of these alone it takes the same."""
+    places = [name for name, ids in shards.items() for _ in ids]
+    chosen = drawn([image for ids in shards.values() for image in ids], count, seed=seed)
+    return list(dict.fromkeys(places[image] for image in chosen))
 
 
 def farthest(features: Float[np.ndarray, "image channel"], ids: Sequence[str], count: int, *, seed: int) -> list[int]:
