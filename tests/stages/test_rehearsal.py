@@ -13,7 +13,7 @@ import whatwhere.config
 from tests.app.test_plan import TABLE, a_tree
 from whatwhere.app.plan.jobs import counted
 from whatwhere.app.plan.known import Known
-from whatwhere.app.plan.rates import _groups
+from whatwhere.app.plan.rates import Curve, _groups, told
 from whatwhere.stages.calls import STAGES, Call
 from whatwhere.stages.earlier import made_alike, took
 from whatwhere.stages.rehearsal import PAGES, Group, Rehearsal, module_of, rehearse
@@ -148,6 +148,14 @@ def test_jobs_whose_scripts_import_the_same_share_a_process():
     assert {("vectors", "vectors"), ("baselines", "vectors"), ("refining", "refined")} <= set(modules)
     # a process for each model
     assert modules.count(("features", "features")) == len({"zoo/dino", "zoo/clip"})
+
+
+def test_pages_of_a_figure_take_what_they_took_or_as_long_a_photograph():
+    """Of nine a log says how long, not how many; a trial had one."""
+    (pages,) = (one for one in counted(Known(everything())) if one.stage == "explored")
+    for images, low_s in ((0, 12.0), (1, 108.0)):
+        curves = {pages.key: [Curve("somewhere", 0.0, ((images, 12.0),))]}
+        assert told(pages, curves).low_s == pytest.approx(low_s)
 
 
 # ----------------------------------------------------------------------------------------- earlier runs
