@@ -73,7 +73,7 @@ def job_of(shards, folder, kind, **method):
     plan = replace(TINY, images=(2, 4), batch_images=2)
     settings = plan.method(Run(4, kind, "vv", 1), dataset.UNET_LAYERS) | method
     output = str(folder / "x.json")
-    fixed = {"inputs": shards, "output": output, "name": "bench", "seed": 0, "device": "cpu"}
+    fixed = {"inputs": shards, "output": output, "name": "bench", "seed": 0, "device": "cpu", "busy": False}
     return {"kind": kind, "images": 4, "method": settings, **fixed}
 
 
