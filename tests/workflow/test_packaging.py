@@ -85,6 +85,8 @@ USES = {
         "stages.baselines",
         "stages.timings",
         "stages.joint",
+        "stages.joint_landmarks",
+        "stages.explored",
         "stages.texts",
         "backbones",
         "artifacts.job",
