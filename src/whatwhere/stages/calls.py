@@ -196,7 +196,7 @@ def _joint(call: Call) -> None:
     from whatwhere.stages.joint import write_joint
 
     config, (_, backbone, name) = call.config, call.place
-    method = _plain(config.methods[name])
+    method = _plain(config.methods[name], "unit_rows")
     if "batches" in method:
         method |= {"batches": tried_batches(config.methods[name]), "batch_images": call.images, "processes": 1}
     if "sample" in method:
@@ -208,12 +208,13 @@ def _joint(call: Call) -> None:
 
 
 def _segments(call: Call) -> None:
+    from whatwhere.config.needed import unit_rows
     from whatwhere.stages.segments import write_segments
 
     config, kind = call.config, call.config.methods[call.place[2]].kind
     classes = len(call.store("images").attributes["classes"]) or config.segments.clusters
     choice = _plain(config.segments, "clusters", "view", "least_px", "ambiguous", "crf", "unit_rows")
-    choice |= {"unit_rows": config.segments.unit_rows and kind not in ("position", "largest"), "seed": config.seed}
+    choice |= {"unit_rows": unit_rows(config, call.place[2]), "seed": config.seed}
     write_segments(
         [call.store("joint", "vectors")], call.output, classes=classes, scores=kind == "largest", settings={}, **choice
     )
