@@ -99,8 +99,7 @@ def test_a_solve_whose_columns_are_taken_comes_before_those_that_take_them():
     config = taking()
     methods = [method for *_, method in config.joint()]
     assert methods == ["wide", "taken", "plain", "final", "position"]
-    assert "wide" in used(config)["methods"]
-    assert parse(used(config)).joint() == config.joint()
+    assert set(used(config)["methods"]) == set(methods)
 
 
 def test_rows_are_brought_to_unit_length_as_the_method_or_the_run_says():
