@@ -13,7 +13,7 @@ help:
 	@echo "make test-all  the slow tests as well"
 	@echo "make check     linters, type check, and the docs with every link"
 	@echo "make docs      the site of README's docs/, offline  (build/site/index.html)"
-	@echo "make numbers   puts the tables, verdicts and figures of results/embedded (and real, beyond) into README and docs/"
+	@echo "make numbers   puts the tables, verdicts and figures of results/embedded (and real, beyond, beyond-sets) into README and docs/"
 	@echo "make explore-page  the page of a photograph that the docs show  (docs/explored/)"
 	@echo "make zoo       trains the small backbones again (hours; goes on where it was stopped)  (results/zoo/)"
 	@echo "make ship-zoo  makes what was trained the package's own"
@@ -106,7 +106,7 @@ explore-page: $(VENV)/run.stamp
 	    data.astronaut(), size_px=168, title="An astronaut").save("docs/explored/astronaut.html")'
 
 numbers: $(VENV)/run.stamp
-	$(BIN)/python -m whatwhere.publish.pages results/embedded $(patsubst %/claims.csv,%,$(wildcard results/real/claims.csv results/beyond/claims.csv))
+	$(BIN)/python -m whatwhere.publish.pages results/embedded $(patsubst %/claims.csv,%,$(wildcard results/real/claims.csv results/beyond/claims.csv results/beyond-sets/claims.csv))
 
 clean:
 	rm -rf $(VENV)

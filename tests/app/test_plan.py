@@ -104,6 +104,16 @@ def test_passes_are_images_times_noise_samples_and_jobs_are_shards():
     assert list(dict.fromkeys(one.stage for one in plan.jobs)) == stages
 
 
+def test_a_solve_that_takes_anothers_columns_comes_after_it():
+    wide = {"kind": "global", "vectors": 8, "time": 0, "graph": {"inter": 3}}
+    methods = {"wide": wide, "taken": {**wide, "of": "wide", "vectors": 4}}
+    plan = a_plan(tables=a_table("matching", ("dino", "taken")), methods=methods)
+    joint = {one.place[2]: one for one in plan.jobs if one.stage == "joint"}
+    assert list(joint) == ["wide", "taken"]
+    assert joint["taken"].after == (("joint", ("few", "dino", "wide")),)
+    assert (joint["wide"].pairs, joint["taken"].pairs) == (True, False)
+
+
 def test_a_limit_counts_and_a_backbone_that_nothing_asks_for_does_not():
     tree = a_tree()
     tree["datasets"] = {"few": {"kind": "voc", "root": "nowhere/voc", "limit": 7}}

@@ -393,7 +393,7 @@ def without_a_row(config):
                 yield f"{claim.says} {where}"
 
 
-@pytest.mark.parametrize("overlay", [None, "paper.yaml", "real.yaml", "beyond.yaml"])
+@pytest.mark.parametrize("overlay", [None, "paper.yaml", "real.yaml", "beyond.yaml", "beyond-sets.yaml"])
 def test_shipped_claims_compare_rows_that_there_are(overlay, monkeypatch):
     monkeypatch.setenv("WHATWHERE_DATA", "/data")
     config = parse(overlaid(overlay) if overlay else SHIPPED)

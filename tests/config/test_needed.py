@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.leaves import leaves
 from whatwhere.config import parse
-from whatwhere.config.needed import cautions, crops, out_of_depth, used
+from whatwhere.config.needed import cautions, crops, out_of_depth, unit_rows, unlike_rows, used
 from whatwhere.config.overlay import BASE, PARTS, merged
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +79,52 @@ def test_of_rendered_scenes_there_is_nothing_to_say():
 def test_untrained_ones_of_the_zoo_know_nothing_to_be_cautioned_of():
     own = {**OWN, "datasets": ["photos"], "backbones": ["untrained-vit", "timed-vits16"]}
     assert out_of_depth(parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": own}}))) == []
+
+
+WIDE = {"kind": "global", "vectors": 20, "time": 0, "graph": {"inter": 3}}
+
+
+def taking(**changes):
+    """A table of three methods: one takes the columns of a fourth, which no row asks for."""
+    methods = {
+        "wide": WIDE,
+        "taken": {**WIDE, "of": "wide", "vectors": 5, "time": 2, **changes},
+        "plain": {**WIDE, "unit_rows": False},
+    }
+    table = {**OWN, "kind": "matching", "datasets": ["scenes-set"], "methods": ["taken", "plain", "final", "position"]}
+    return parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": table}, "methods": methods}))
+
+
+def test_a_solve_whose_columns_are_taken_comes_before_those_that_take_them():
+    config = taking()
+    methods = [method for *_, method in config.joint()]
+    assert methods == ["wide", "taken", "plain", "final", "position"]
+    assert set(used(config)["methods"]) == set(methods)
+
+
+def test_rows_are_brought_to_unit_length_as_the_method_or_the_run_says():
+    config = taking()
+    found = {name: unit_rows(config, name) for name in ("taken", "plain", "final", "position")}
+    assert found == {"taken": True, "plain": False, "final": True, "position": False}
+    assert unlike_rows(config, config.tables["mine"]) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"of": "wied"}, r"methods\.taken\.of: .*got 'wied' \(nearest: 'wide'\)"),
+        (
+            {"of": "final"},
+            r"methods\.taken\.of: expected a method of kind global of the same graphs.* got final; correct",
+        ),
+        ({"of": "taken"}, r"got taken; correct"),
+        ({"vectors": 21}, r"as many vectors, got wide"),
+        ({"pathway": "qk"}, r"of the same graphs"),
+        ({"layers": ["blocks.0.*"]}, r"of the same graphs"),
+        ({"graph": {"inter": 4}}, r"of the same graphs"),
+        ({"weights": "trace"}, r"weights equal"),
+    ],
+)
+def test_columns_of_what_has_none_to_give_are_refused(changes, words):
+    with pytest.raises(InputError, match=words):
+        taking(**changes)

@@ -869,6 +869,34 @@ def test_classes_that_images_share_are_found_across_them(tmp_path):
     assert abs(float(rows[truth == 0][0] @ rows[truth == 1][0])) < 1e-3
 
 
+@pytest.mark.parametrize("rule", ["trace", "agreement"])
+@pytest.mark.parametrize("operator", ["walk", "regularised"])
+def test_a_layer_that_sees_noise_counts_less(tmp_path, rule, operator):
+    """Two layers know the classes that images share, a third does not: the other two decide."""
+    given, _ = two_classes()
+    noise = heads({"mid_block.attn": FINE}, seed=7)["mid_block.attn"]
+    layers = {"down.attn": given["mid_block.attn"], "mid_block.attn": given["mid_block.attn"], "up.attn": noise}
+    choice = {"vectors": 3, "sparsity": GRAPH, "operator": operator, "grid": FINE}
+    found = solve_whole(stored(tmp_path, layers), weights=rule, **choice)
+    shares = [float(word) for word in found.status.rpartition("weights ")[2].split()]
+    assert sum(shares) == pytest.approx(1, abs=0.002)
+    assert shares[0] == shares[1]
+    assert shares[0] > 1.2 * shares[2]
+
+
+def test_layers_that_say_the_same_are_weighed_alike(tmp_path):
+    given, _ = two_classes()
+    cached = stored(tmp_path, {"a.attn": given["mid_block.attn"], "b.attn": given["mid_block.attn"]})
+    choice = {"vectors": 3, "sparsity": GRAPH, "operator": "regularised", "grid": FINE, "tolerance": 1e-6}
+    found, equal = (solve_whole(cached, weights=rule, **choice) for rule in ("auto", "equal"))
+    assert found.status.endswith(", weights 0.500 0.500")
+    np.testing.assert_allclose(found.values, equal.values, atol=1e-5)
+    X, Y = (torch.from_numpy(one.vectors).flatten(0, 1) for one in (found, equal))
+    assert subspace_distance(X, Y) < 1e-2
+    with pytest.raises(InputError, match="weights: expected one of equal, trace, agreement, auto, got 'trece'"):
+        solve_whole(cached, weights="trece", **choice)
+
+
 def test_permuting_the_images_permutes_x(tmp_path, shards):
     order = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(1))
     moved = {name: array[:, :, order] for name, array in heads().items()}

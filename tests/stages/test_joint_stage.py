@@ -218,6 +218,22 @@ def test_columns_of_all_images_at_once_weigh_as_their_eigenvalues_after_some_tim
         np.testing.assert_allclose(store.attributes["limits"], limits, rtol=1e-4, atol=1e-6)
 
 
+def test_columns_of_another_solve_are_those_of_ones_own(tmp_path, shards):
+    """As many as are asked for, at lengths of their own, and nothing else is read than that solve."""
+    choice = {"operator": "regularised", "tolerance": 1e-7}
+    wide = solved(tmp_path / "wide.json", shards(), "global", vectors=6, time=0, **choice)
+    own = solved(tmp_path / "own.json", shards(), "global", vectors=3, time=2, **choice)
+    told = given(shards(), "global", vectors=3, time=2, of="wide", **choice)
+    write_joint(output=tmp_path / "taken.json", **{**told, "inputs": [str(wide.manifest)]})
+    taken = Store(tmp_path / "taken.json")
+    assert taken.ids == own.ids
+    np.testing.assert_allclose(taken.read("value"), own.read("value"), atol=1e-6)
+    np.testing.assert_allclose(taken.read("vectors"), own.read("vectors"), atol=1e-5)
+    np.testing.assert_allclose(taken.attributes["limits"], own.attributes["limits"], atol=1e-5)
+    same = ("dataset", "weights", "grid", "graphs")
+    assert [taken.attributes[key] for key in same] == [own.attributes[key] for key in same]
+
+
 @pytest.mark.parametrize("kind", ["minibatch", "minibatch_released", "global"])
 def test_results_do_not_depend_on_shards_or_blocks(tmp_path, shards, results, kind, monkeypatch):
     whole = results(kind)

@@ -115,9 +115,17 @@ class TestMatchingCells:
         assert "50 resamples" in notes
         assert "the classes of the clusters stay" in notes
         assert ("Rows of X are brought to unit length before K-means" in notes) is unit_rows
+        assert "The other way" not in notes
         assert ("Rows of X are not brought to unit length" in notes) is not unit_rows
         assert ("its own rows in Table 3 is of greedy matching; STEGO's" in notes) is (kind == "matching")
         assert ("of Hungarian matching on Cityscapes and of neither on COCO-Stuff" in notes) is (kind == "matching")
+
+    def test_methods_whose_rows_are_clustered_otherwise_are_named(self, tmp_path, planted):
+        table = {**TABLE, "rows": [OURS]}
+        choice = {"seed": 0, "resamples": 5, "unit_rows": True, "otherwise": ["as-is", "plain"]}
+        write_matching_table(tmp_path / "table3.csv", planted, table=table, **choice)
+        notes = json.loads((tmp_path / "table3.meta.json").read_text())["notes"]
+        assert any(note.endswith("The other way: as-is, plain.") for note in notes)
 
     def test_where_is_not_counted(self, tmp_path):
         where = rows_of({"a": np.eye(4, dtype=int)}, "where")

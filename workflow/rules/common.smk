@@ -226,7 +226,8 @@ def all_cores(wildcards):
 
 
 def solver_settings(wildcards):
-    method = values(SETTINGS.methods[wildcards.method])
+    """Of the method all but what its clusters alone depend on."""
+    method = values(SETTINGS.methods[wildcards.method], "unit_rows")
     return {"method": method, "device": SETTINGS.device, "seed": SETTINGS.seed, "threads": SETTINGS.threads}
 
 

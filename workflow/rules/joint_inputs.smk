@@ -2,8 +2,12 @@
 
 
 def joint_inputs(wildcards):
-    """Features of all shards, or for a method that runs the network itself the images, and its checkpoint."""
+    """Features of all shards, or for a method that runs the network itself the images, and its checkpoint; for one that
+    takes another's columns those.
+    """
     dataset, backbone = wildcards.dataset, wildcards.backbone
+    if others := SETTINGS.source((dataset, backbone, wildcards.method)):
+        return {"inputs": [of_run(rules.joint.output[0], other) for other in others]}
     if not SETTINGS.is_live(wildcards.method):
         return features_of(dataset, backbone)
     images = every_shard(rules.images.output.images, dataset, backbone)
@@ -45,7 +49,7 @@ def joint_threads(wildcards):
 def joint_settings(wildcards):
     live = SETTINGS.is_live(wildcards.method)
     return {
-        "method": values(SETTINGS.methods[wildcards.method]),
+        "method": values(SETTINGS.methods[wildcards.method], "unit_rows"),
         "backbone": backbone_settings(wildcards) if live else None,
         "batch_images": SETTINGS.features.batch_images,
         "device": SETTINGS.device,
@@ -90,12 +94,8 @@ def segment_inputs(wildcards):
 def segment_settings(wildcards):
     chosen = values(SETTINGS.segments, "view", "least_px", "ambiguous", "crf")
     scores = SETTINGS.methods[wildcards.method].kind == "largest"
-    return {**chosen, "unit_rows": unit_rows(wildcards), "scores": scores, "seed": SETTINGS.seed}
-
-
-def unit_rows(wildcards):
-    """Whether rows are brought to unit length: not coordinates or scores, whose lengths say something."""
-    return SETTINGS.segments.unit_rows and SETTINGS.methods[wildcards.method].kind not in ("position", "largest")
+    unit_rows = whatwhere.config.needed.unit_rows(SETTINGS, wildcards.method)
+    return {**chosen, "unit_rows": unit_rows, "scores": scores, "seed": SETTINGS.seed}
 
 
 def coordinate_settings(wildcards):

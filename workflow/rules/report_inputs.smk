@@ -31,6 +31,7 @@ def table_settings(wildcards):
         settings["namings"] = {name: values(SETTINGS.namings[name]) for name in used}
     if table.kind in ("matching", "position"):
         settings["unit_rows"] = SETTINGS.segments.unit_rows
+        settings["otherwise"] = whatwhere.config.needed.unlike_rows(SETTINGS, table)
     return settings
 
 

@@ -14,13 +14,13 @@ from pydantic_core import PydanticCustomError
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.config.base import Entries, Name, Positive, RunName, Scheduler, Strict, titled
-from whatwhere.config.claims import Claim, quantities, references
+from whatwhere.config.claims import Claim, check_claims
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
 from whatwhere.config.faults import explain, must_exist, origin
 from whatwhere.config.figures import Drawing, Figure
 from whatwhere.config.fitting import FITTING, SHOWING, SINGLE
-from whatwhere.config.joint import Batches, Joint, SegmentSettings
+from whatwhere.config.joint import Batches, Joint, SegmentSettings, check_sources
 from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings, Tokens
 from whatwhere.config.tables import NamedRun, Run, Shown, Table, partitions, runs
 from whatwhere.config.zoo import Zoo
@@ -102,7 +102,9 @@ class Config(Strict):
         for where, naming in self._namings():
             must_exist(where, naming, self.namings, "namings")
         self._check_words()
-        self._check_claims()
+        sections = ("backbones", "methods", "namings", "datasets")
+        check_claims(self.claims, self.tables, {section: getattr(self, section) for section in sections})
+        check_sources(self.methods)
         return self
 
     def _check_uses(self) -> None:
@@ -141,22 +143,6 @@ class Config(Strict):
             for key in ("classes", "phrases"):
                 for name in getattr(self.namings[naming], key) or ():
                     must_exist(f"namings.{naming}.{key}, on {dataset}", name, known)
-
-    def _check_claims(self) -> None:
-        """That claims compare what there is; a row that an overlay took away is for the report to say."""
-        for i, claim in enumerate(self.claims):
-            table = self.tables.get(claim.table)
-            if table:
-                given = quantities(table.kind, table.clusters if table.kind == "oracle" else None)
-                must_exist(f"claims[{i}].quantity", claim.quantity, dict.fromkeys(given))
-            for where, asked in references(claim) if table else ():
-                place = f"claims[{i}].{where}"
-                must_exist(f"{place}.backbone", asked.backbone, self.backbones)
-                must_exist(f"{place}.method", asked.method, self.methods)
-                if asked.naming:
-                    must_exist(f"{place}.naming", asked.naming, self.namings)
-                if asked.dataset:
-                    must_exist(f"{place}.dataset", asked.dataset, self.datasets)
 
     def _check_table(self, where: str, table: Table) -> None:
         for key, clusters in partitions(table).items():
@@ -252,7 +238,13 @@ class Config(Strict):
         """Every (data set, backbone, method) that is asked about the data set as a whole, once each, in order."""
         tables = [table for table in self.tables.values() if table.kind in ("matching", "position")]
         shown = [run for run in self._pictured() if self.is_joint(run[2])]
-        return list(dict.fromkeys([*(run for table in tables for run in runs(table)), *shown]))
+        asked = [*(run for table in tables for run in runs(table)), *shown]
+        return list(dict.fromkeys(run for one in asked for run in (*self.source(one), one)))
+
+    def source(self, run: Run) -> list[Run]:
+        """The run whose columns this one takes, if it takes another's."""
+        of = getattr(self.methods[run[2]], "of", None)
+        return [(*run[:2], of)] if of else []
 
     def _pictured(self) -> list[Run]:
         return [

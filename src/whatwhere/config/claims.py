@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Name, Strict
+from whatwhere.config.faults import must_exist
 
 #: What each kind of table gives numbers of, as in `rows` of its `.meta.json`.
 QUANTITIES: dict[str, tuple[str, ...]] = {
@@ -88,3 +89,19 @@ def references(claim: Claim) -> Iterator[tuple[str, Reference]]:
             while asked.over:
                 asked, place = asked.over, f"{place}.over"
                 yield place, asked
+
+
+def check_claims(claims: Sequence[Claim], tables: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> None:
+    """That claims compare what there is in `sections`: backbones, methods, namings and datasets; a row that an overlay
+    took away is for the report to say.
+    """
+    for i, claim in enumerate(claims):
+        table = tables.get(claim.table)
+        if table:
+            given = quantities(table.kind, table.clusters if table.kind == "oracle" else None)
+            must_exist(f"claims[{i}].quantity", claim.quantity, dict.fromkeys(given))
+        for where, asked in references(claim) if table else ():
+            for section, known in sections.items():
+                key = section.removesuffix("s")
+                if name := getattr(asked, key):
+                    must_exist(f"claims[{i}].{where}.{key}", name, known)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.config.base import Name, Patterns, Positive, Share, Strict
+from whatwhere.config.faults import must_exist
 
 
 class GraphSettings(Strict):
@@ -35,6 +37,8 @@ class Joint(Strict):
     """As of a solver for one image; the paper takes `block:mid` and `up:6`."""
     graph: Literal["paper", "released"] | GraphSettings = "paper"
     """`paper`: 10 + 10; `released`: 50 + 50, symmetric, cosines above 0.1; or numbers of one's own."""
+    unit_rows: bool | None = None
+    """Bring rows of X to unit length before K-means; null: as `segments` says."""
 
     def together(self, images: int) -> int | float:
         """Images that are compared at a time, of a data set of so many."""
@@ -100,6 +104,18 @@ class Global(Joint):
     """Columns of X have the length of their eigenvalue to this power, as in diffusion maps; 0 leaves them alike."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
     """Of Lanczos, relative to the eigenvalues."""
+    weights: Literal["equal", "trace", "agreement", "auto"] = "equal"
+    """Of the graphs, all alike or found from them, as of a solver for one image."""
+    of: Name | None = None
+    """Another `global` method of the same graphs, with `time: 0`, whose leading columns are taken, not solved again."""
+
+    def shares(self, other: Global) -> bool:
+        """Whether the other's columns can be taken: it is of the same graphs, all alike, and has as many at least."""
+        own = {"vectors", "time", "of", "unit_rows"}
+        alike = self.model_dump(exclude=own) == other.model_dump(exclude=own)
+        return (
+            alike and other.of is None and other.time == 0 and self.weights == "equal" and self.vectors <= other.vectors
+        )
 
 
 class Landmarks(Joint):
@@ -142,6 +158,21 @@ class CrfSettings(Strict):
     bilateral_weight: Annotated[float, Field(ge=0)] = 4
     library: Literal["own", "pydensecrf"] = "own"
     """Ours, or the package pydensecrf2, which needs a compiler to install."""
+
+
+def check_sources(methods: Mapping[str, Any]) -> None:
+    """That whatever takes another's columns can."""
+    for name, method in methods.items():
+        if not isinstance(method, Global) or method.of is None:
+            continue
+        must_exist(f"methods.{name}.of", method.of, methods, "methods")
+        other = methods[method.of]
+        if not isinstance(other, Global) or not method.shares(other):
+            words = (
+                "expected a method of kind global of the same graphs, weights equal, with time: 0 and as many vectors"
+            )
+            words = f"methods.{name}.of: {words}, got {method.of}; correct it, or leave `of` out"
+            raise PydanticCustomError("values", "{words}", {"words": words})
 
 
 class SegmentSettings(Strict):

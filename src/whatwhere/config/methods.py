@@ -160,7 +160,7 @@ class Exact(Solver):
     operator: Literal["normalised", "walk"] = "normalised"
     weights: Literal["equal", "trace", "agreement", "auto"] = "equal"
     """Of the layers' graphs: all alike, as the paper, or found from the graphs, by the trace of each at the vectors
-    that all have in common or by how much of its own vectors those hold; `auto` is the latter."""
+    that all have in common or by how much of its own vectors those hold; `auto` is the former."""
     time: Annotated[float, Field(ge=0)] = 0
     """Columns of X have the length of their eigenvalue to this power, as in diffusion maps; 0 leaves them alike."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from whatwhere.config import Config, Run, runs
+from whatwhere.config import Config, Run, Table, runs
 
 
 def views(config: Config) -> list[tuple[str, str]]:
@@ -62,6 +62,19 @@ def refined(config: Config) -> list[Run]:
     return list(dict.fromkeys(run for table in tables for run in table.refined()))
 
 
+def unit_rows(config: Config, method: str) -> bool:
+    """Whether rows are brought to unit length for K-means: not coordinates or scores, whose lengths say something."""
+    own = getattr(config.methods[method], "unit_rows", None)
+    wanted = config.segments.unit_rows if own is None else own
+    return wanted and config.methods[method].kind not in ("position", "largest")
+
+
+def unlike_rows(config: Config, table: Table) -> list[str]:
+    """Methods of a table whose rows are clustered not as `segments` says, but as they say themselves."""
+    said = {method: getattr(config.methods[method], "unit_rows", None) for *_, method in runs(table)}
+    return [method for method, own in said.items() if own not in (None, config.segments.unit_rows)]
+
+
 def timed(config: Config) -> dict[tuple[str, str], list[str]]:
     """By data set and backbone the methods that a table of seconds times on one image (Table 6)."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -112,7 +125,7 @@ def used(config: Config) -> dict[str, Any]:
     namings those that its tables and figures ask for, and the claims about its tables.
     """
     tree = config.model_dump(mode="json", exclude={"zoo"})
-    asked = _every_run(config)
+    asked = [run for one in _every_run(config) for run in (*config.source(one), one)]
     pictures = [figure for figure in config.figures.values() if figure.kind == "pictures"]
     needed: dict[str, Set[Any]] = {
         "datasets": {*(dataset for dataset, *_ in asked), *(figure.dataset for figure in pictures)},

@@ -194,7 +194,7 @@ def _joint(call: Call) -> None:
     from whatwhere.stages.joint import write_joint
 
     config, (_, backbone, name) = call.config, call.place
-    method = _plain(config.methods[name])
+    method = _plain(config.methods[name], "unit_rows")
     if "batches" in method:
         method |= {"batches": tried_batches(config.methods[name]), "batch_images": call.images, "processes": 1}
     live = _plain(config.backbones[backbone], "view") if config.is_live(name) else None
@@ -206,7 +206,7 @@ def _joint(call: Call) -> None:
 def _codebook(call: Call) -> None:
     from whatwhere.stages.joint_landmarks import write_codebook
 
-    config, method = call.config, _plain(call.config.methods[call.place[2]])
+    config, method = call.config, _plain(call.config.methods[call.place[2]], "unit_rows")
     given: dict[str, Any] = {"method": method, "seed": config.seed, "device": config.device, "settings": {}}
     write_codebook([str(call.given["features"])], call.output, **given)
 
@@ -220,12 +220,13 @@ def _extended(call: Call) -> None:
 
 
 def _segments(call: Call) -> None:
+    from whatwhere.config.needed import unit_rows
     from whatwhere.stages.segments import write_segments
 
     config, kind = call.config, call.config.methods[call.place[2]].kind
     classes = len(call.store("images").attributes["classes"]) or config.segments.clusters
     choice = _plain(config.segments, "clusters", "view", "least_px", "ambiguous", "crf", "unit_rows")
-    choice |= {"unit_rows": config.segments.unit_rows and kind not in ("position", "largest"), "seed": config.seed}
+    choice |= {"unit_rows": unit_rows(config, call.place[2]), "seed": config.seed}
     write_segments(
         [call.store("joint", "extended", "vectors")],
         call.output,

@@ -62,7 +62,7 @@ def _settings(stage: str, place: Place, config: Config) -> dict[str, Any]:
         said = plain(config.backbones[place[1]]).items()
         return {"backbone": {key: value for key, value in said if value is not None and key != "view"}, **run}
     if stage in ("vectors", "joint", "codebook"):
-        return {"method": plain(config.methods[place[2]]), **run}
+        return {"method": config.methods[place[2]].model_dump(mode="json", exclude={"unit_rows"}), **run}
     if stage == "regions":
         return plain(config.regions)
     return plain(config.segments.crf) if stage == "refined" else {}

@@ -53,11 +53,15 @@ def write_joint(
     (its loss).
 
     `inputs` are the manifests of the features of all shards, or of the images where a `backbone` is given, which is
-    then run for every mini-batch. `method` are the settings of a `minibatch`, `minibatch_released` or `global`. A
-    mini-batch solve that was killed goes on where it was; its state lies beside `output` until that is there.
+    then run for every mini-batch; or that of the solve whose columns a method `of` it takes. `method` are the settings
+    of a `minibatch`, `minibatch_released` or `global`. A mini-batch solve that was killed goes on where it was; its
+    state lies beside `output` until that is there.
 
     Raises `InputError` where another process solves the same, also one that outlived whoever started it.
     """
+    if method.get("of"):
+        _write_columns(Store(inputs[0]), output, method, settings)
+        return
     graph = method["graph"]
     sparsity = PRESETS[graph] if isinstance(graph, str) else Sparsity(**graph)
     job: Job = {
@@ -73,12 +77,8 @@ def write_joint(
         "device": device,
     }
     source = open_source(job, device)
-    described = {
-        "dataset": Store(inputs[0]).attributes["dataset"],
-        "weights": source.weights,
-        "grid": finest(source.layers),
-        "graphs": graphs_in_words(source),
-    }
+    described = {"dataset": Store(inputs[0]).attributes["dataset"], "weights": source.weights}
+    described |= {"grid": finest(source.layers), "graphs": graphs_in_words(source)}
     if kind == "global":
         _write_global(source, output, method, sparsity, described, seed, settings)
     else:
@@ -94,7 +94,7 @@ def _write_global(
     seed: int,
     settings: dict[str, Any],
 ) -> None:
-    choice = {key: method[key] for key in ("vectors", "operator", "search", "tolerance")}
+    choice = {key: method[key] for key in ("vectors", "operator", "search", "tolerance", "weights")}
     found = solve_whole(
         _cached(source),
         **choice,
@@ -107,6 +107,16 @@ def _write_global(
     about, along = {**described, "status": found.status}, _along(source, found.values)
     with create(output, settings, about, along) as store:
         _write(store, X, np.eye(X.shape[2]))
+
+
+def _write_columns(solved: Store, output: Path, method: dict[str, Any], settings: dict[str, Any]) -> None:
+    """The leading columns of another solve, where they are all alike (`time: 0`), at lengths of this one's own."""
+    count = method["vectors"]
+    values = solved.read("value")[:count]
+    X = solved.read("vectors")[..., :count] * np.maximum(values, 0) ** method["time"]
+    about = {key: solved.attributes[key] for key in ("dataset", "weights", "grid", "graphs", "status")}
+    with create(output, settings, about, {"image": solved.ids, "value": ("vector", values)}) as store:
+        _write(store, X, np.eye(count))
 
 
 def _cached(source: Source) -> Cached:
@@ -145,7 +155,7 @@ def _prepared(
     about = {
         **job,
         "images": len(source.ids),
-        "contents": _contents(job["inputs"]),
+        "contents": [str(Store(path).description["content"]) for path in job["inputs"]],
         "weights": source.weights,
         "code": code_hash("whatwhere.stages.joint"),
     }
@@ -276,8 +286,3 @@ def graphs_in_words(source: Source) -> str:
     """The layers in words, as `Walks.described`."""
     grids = Counter(f"{rows}×{columns}" for rows, columns in (layer.grid for layer in source.layers))
     return ", ".join(f"{count} of {grid}" for grid, count in grids.items())
-
-
-def _contents(inputs: Sequence[str]) -> list[str]:
-    """Content hashes of what a solve reads: a state of other features is not taken up."""
-    return [str(Store(path).description["content"]) for path in inputs]

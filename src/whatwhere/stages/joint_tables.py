@@ -36,12 +36,20 @@ Run = tuple[str, str, str]
 
 
 def write_matching_table(
-    csv: Path, given: Mapping[str, Sequence[str]], *, table: dict[str, Any], seed: int, resamples: int, unit_rows: bool
+    csv: Path,
+    given: Mapping[str, Sequence[str]],
+    *,
+    table: dict[str, Any],
+    seed: int,
+    resamples: int,
+    unit_rows: bool,
+    otherwise: Sequence[str] = (),
 ) -> None:
     """Tables 3 and 4: mIoU and pixel accuracy, in per cent, after clusters are matched to classes over the whole set.
 
     `given` are the counts of segments (`matching`) and of refined ones (`refined`), paths
-    `…/{dataset}/{backbone}/{method}.parquet`; `unit_rows` is whether rows of X were brought to unit length for K-means.
+    `…/{dataset}/{backbone}/{method}.parquet`; `unit_rows` is whether rows of X were brought to unit length for K-means,
+    but of the methods `otherwise`.
     """
     counts = {kind: _by_run(given.get(kind, ())) for kind in ("matching", "refined")}
     ours, numbers = [], []
@@ -58,7 +66,7 @@ def write_matching_table(
     names = [name for dataset in table["datasets"] for name in _names(on_dataset(table, dataset))]
     notes = [
         f"Per cent. Ours are on {', '.join(table['datasets'])}; the paper's are on what its columns name.",
-        "As many clusters as classes over the whole data set. " + _how(unit_rows),
+        "As many clusters as classes over the whole data set. " + _how(unit_rows, otherwise),
         "The paper's column for its own rows in Table 3 is of greedy matching; STEGO's numbers there are, by Table 4, "
         "of Hungarian matching on Cityscapes and of neither on COCO-Stuff, so their difference from ours, which is of "
         "greedy matching, mixes the two.",
@@ -71,12 +79,19 @@ def write_matching_table(
 
 
 def write_position_table(
-    csv: Path, given: Mapping[str, Sequence[str]], *, table: dict[str, Any], seed: int, resamples: int, unit_rows: bool
+    csv: Path,
+    given: Mapping[str, Sequence[str]],
+    *,
+    table: dict[str, Any],
+    seed: int,
+    resamples: int,
+    unit_rows: bool,
+    otherwise: Sequence[str] = (),
 ) -> None:
     """Table 5: error of coordinate regression, and mIoU of spatial semantic segmentation in per cent.
 
     `given` are `coordinates` (JSON) and `matching` (Parquet), paths `…/{dataset}/{backbone}/{method}.*`; `unit_rows` is
-    whether rows of X were brought to unit length for K-means.
+    whether rows of X were brought to unit length for K-means, but of the methods `otherwise`.
     """
     errors, counts = _by_run(given["coordinates"]), _by_run(given.get("matching", ()))
     ours, numbers = [], []
@@ -102,7 +117,7 @@ def write_position_table(
         f"MSE in units of a 32 × 32 grid, both coordinates; {chance():.2f} is chance. As in the paper of X as it is; "
         "unit rows: of rows of X scaled to length 1 first, as in spectral clustering after Ng, Jordan and Weiss.",
         "mIoU in per cent, of the left and right regions of each class, with twice as many clusters as classes. "
-        + _how(unit_rows),
+        + _how(unit_rows, otherwise),
         f"Ours are on {', '.join(table['datasets'])}; the paper's are on COCO-Stuff, its mIoU, we take it, of greedy "
         "matching as in Table 3.",
         f"95 % intervals: over {resamples} resamples of the images; the regression stays. Of mIoU also over draws of "
@@ -115,15 +130,15 @@ def write_position_table(
     )
 
 
-def _how(unit_rows: bool) -> str:
-    """How clusters are found and matched."""
+def _how(unit_rows: bool, otherwise: Sequence[str]) -> str:
+    """How clusters are found and matched; of the methods `otherwise` the rows of X the other way."""
     rows = (
         "Rows of X are brought to unit length before K-means, but coordinates are not."
         if unit_rows
         else "Rows of X are not brought to unit length before K-means."
     )
     matched = "Greedy: every cluster to its commonest class; Hungarian: one to one. Accuracy is of Hungarian matching."
-    return f"{matched} {rows}"
+    return f"{matched} {rows}" + (f" The other way: {', '.join(otherwise)}." if otherwise else "")
 
 
 def _names(on: str) -> list[str]:

@@ -132,6 +132,8 @@ def _joint(known: Known) -> Iterator[Jobs]:
             source, passes = _seen(known, run), method.batches * more["at_once"]  # of one noise sample
             more |= {"network": found, "passes": passes}
             more["flop"] = found and passes * (found.image_flop + found.pass_flop)
+        for other in known.config.source(run):
+            source, more = ("joint", other), {}
         yield _jobs(known, "joint", run, _method(known, run), source, whole=True, **more)
 
 

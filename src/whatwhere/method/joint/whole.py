@@ -7,6 +7,7 @@ exact the answer is.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,8 +23,12 @@ from whatwhere.method.joint.search import Search, is_exact, nearest
 from whatwhere.method.joint.source import Cached, finest
 from whatwhere.method.joint.sparsity import Sparsity
 from whatwhere.method.objective import resampling_matrix
+from whatwhere.method.solve.weighing import shares_of
 
 Grid = tuple[int, int]
+#: A sum of graphs' operators for each grid.
+Graphs = dict[Grid, sparse.csr_array]
+Operator = LinearOperator | sparse.csr_array
 WholeOperator = Literal["normalised", "walk", "regularised"]
 #: Of the mean degree, added to every degree of the `regularised` operator.
 #: ASSUME: as in regularised spectral clustering; without it a location that few others choose weighs as much as many.
@@ -53,10 +58,12 @@ def solve_whole(
     grid: Grid,
     search: Search = "auto",
     tolerance: float = 1e-4,
+    weights: str = "equal",
     seed: int = 0,
 ) -> Whole:
     """The `vectors` leading eigenvectors of the mean of `gᵀ M g` over layers and noise samples, by Lanczos.
 
+    `weights` of the graphs in that mean are equal, or found from them: see `whatwhere.method.solve.weighing`.
     With the operator `regularised` that mean, of the walks' symmetric parts, is normalised as a whole (`regularised`),
     where `normalised` does so with every layer's graph by itself.
 
@@ -66,23 +73,36 @@ def solve_whole(
     images, locations = len(source.ids), len(source.ids) * grid[0] * grid[1]
     if vectors >= locations:
         raise InputError(f"vectors: expected fewer than the {locations} locations, got {vectors}; take fewer")
-    graphs, recall = whole_graphs(source, sparsity, operator, search)
-    scale = np.ones((locations, 1), np.float32)
+
+    def prepared(some: Graphs) -> tuple[Operator, np.ndarray]:
+        """What is solved of some graphs, and what its vectors are scaled by."""
+        M = joint_operator(some, images, grid)
+        return regularised(M) if operator == "regularised" else (M, np.ones((locations, 1), np.float32))
+
+    def solved(some: Graphs) -> np.ndarray:
+        """Leading eigenvectors of some graphs."""
+        return leading(prepared(some)[0], vectors, tolerance, seed)[1]
+
+    each = layer_graphs(source, sparsity, operator, search)
+    alone = [] if weights == "equal" else list(each)
+    graphs, recall = _mean(alone or each)
     if not any(graph.nnz for graph in graphs.values()):
         raise InputError(
             f"graph: expected cosines above {sparsity.threshold}, got none in {len(source.layers)} layers; "
             "lower the threshold"
         )
-    M = joint_operator(graphs, images, grid)
-    if operator == "regularised":
-        M, scale = regularised(M)
+    words = _search_words(source, sparsity, search, recall)
+    if alone:
+        graphs, said = _weighed([one for one, _ in alone], weights, prepared, solved)
+        words = f"{words}, {said}"
+    M, scale = prepared(graphs)
     values, X, residual = leading(M, vectors, tolerance, seed)
-    status = f"largest residual {residual:.1e}, {_search_words(source, sparsity, search, recall)}"
-    return Whole((scale * X).reshape(images, -1, vectors), values.astype(np.float32), status)
+    X = (scale * X).reshape(images, -1, vectors)
+    return Whole(X, values.astype(np.float32), f"largest residual {residual:.1e}, {words}")
 
 
 def leading(
-    M: LinearOperator | sparse.csr_array, vectors: int, tolerance: float, seed: int
+    M: Operator, vectors: int, tolerance: float, seed: int
 ) -> tuple[Float[np.ndarray, "vector"], Float[np.ndarray, "location vector"], float]:
     """The leading eigenvalues of a symmetric operator in order, their orthonormal vectors, and the largest residual.
 
@@ -110,26 +130,67 @@ def _search_words(source: Cached, sparsity: Sparsity, search: Search, recall: fl
     return "exact search" if exact else f"search by FAISS, recall at least {math.floor(1000 * recall) / 1000:.3f}"
 
 
-def whole_graphs(
+def layer_graphs(
     source: Cached, sparsity: Sparsity, operator: WholeOperator, search: Search
-) -> tuple[dict[Grid, sparse.csr_array], float]:
-    """For each grid the sum of its graphs' operators, divided by the number of all graphs; `regularised` is a matter of
-    their mean, so here it is the walks' symmetric parts. And the least recall of a graph's neighbours.
+) -> Iterator[tuple[Graphs, float]]:
+    """The operator of every layer's graph, by its grid, and the recall of its neighbours; `regularised` is a matter of
+    their mean, so here it is the walks' symmetric parts.
     """
     own = "walk" if operator == "regularised" else operator
     places = [(layer, sample) for layer in source.layers for sample in range(source.samples)]
-    found: dict[Grid, sparse.csr_array] = {}
-    graphs, recall = 0, 1.0
     for layer, sample in progress(places, f"graphs over {len(source.ids)} images"):
         for pair in source.whole(layer, sample):
             near = nearest(pair.source, pair.target, inside=sparsity.intra, across=sparsity.inter, search=search)
-            M = operator_of(affinity_of(near, sparsity), own, sparsity.slack)
-            found[layer.grid] = found[layer.grid] + M if layer.grid in found else M
-            graphs, recall = graphs + 1, min(recall, near.recall)
+            yield {layer.grid: operator_of(affinity_of(near, sparsity), own, sparsity.slack)}, near.recall
+
+
+def whole_graphs(source: Cached, sparsity: Sparsity, operator: WholeOperator, search: Search) -> tuple[Graphs, float]:
+    """For each grid the sum of its graphs' operators, divided by the number of all graphs. And the least recall."""
+    return _mean(layer_graphs(source, sparsity, operator, search))
+
+
+def _mean(each: Iterable[tuple[Graphs, float]]) -> tuple[Graphs, float]:
+    """One graph after the other: no two layers' are there at a time."""
+    found: Graphs = {}
+    graphs, recall = 0, 1.0
+    for one, own in each:
+        found = _added(found, one)
+        graphs, recall = graphs + 1, min(recall, own)
     return {grid: (1 / graphs * M).tocsr() for grid, M in found.items()}, recall
 
 
-def joint_operator(graphs: dict[Grid, sparse.csr_array], images: int, grid: Grid) -> LinearOperator | sparse.csr_array:
+def _weighed(
+    alone: Sequence[Graphs],
+    weights: str,
+    prepared: Callable[[Graphs], tuple[Operator, np.ndarray]],
+    solved: Callable[[Graphs], np.ndarray],
+) -> tuple[Graphs, str]:
+    """The graphs' sum by weights that they choose, and these in words. Each graph counts by its own operator: where
+    that is regularised, one with hubs has no quotient above 1.
+    """
+
+    def mixed(shares: np.ndarray) -> Graphs:
+        """All with such weights."""
+        found: Graphs = {}
+        for one, share in zip(alone, shares.tolist(), strict=True):
+            found = _added(found, one, share)
+        return {grid: M.tocsr() for grid, M in found.items()}
+
+    shares = shares_of(
+        weights,
+        len(alone),
+        together=lambda shares: solved(mixed(shares)),
+        own=lambda number: solved(alone[number]),
+        trace=lambda number, X: float((X * (prepared(alone[number])[0] @ X)).sum()),
+    )
+    return mixed(shares), f"weights {' '.join(f'{share:.3f}' for share in shares)}"
+
+
+def _added(found: Graphs, one: Graphs, share: float = 1.0) -> Graphs:
+    return {**found, **{grid: found[grid] + share * M if grid in found else share * M for grid, M in one.items()}}
+
+
+def joint_operator(graphs: Graphs, images: int, grid: Grid) -> Operator:
     """`Σ_r gᵣᵀ Mᵣ gᵣ` on the locations of all images; g resamples every image by itself."""
     if list(graphs) == [grid]:
         return graphs[grid]
@@ -148,8 +209,8 @@ def joint_operator(graphs: dict[Grid, sparse.csr_array], images: int, grid: Grid
 
 
 def regularised(
-    S: LinearOperator | sparse.csr_array,
-) -> tuple[LinearOperator | sparse.csr_array, Float[np.ndarray, "location 1"]]:
+    S: Operator,
+) -> tuple[Operator, Float[np.ndarray, "location 1"]]:
     """`D^-½ S D^-½` of a symmetric S without negative entries, and `D^-½`; the spectrum lies in [-1, 1].
 
     D are the sums of the rows of S and, for each, `REGULARISATION` of their mean. Degrees of the mean over layers are

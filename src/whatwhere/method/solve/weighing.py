@@ -36,21 +36,46 @@ def weighed(walks: Walks, weights: str, leading: Leading, quotients: Quotients) 
 
     Raises `InputError` for weights of another name.
     """
+    alone = [fold([layer], layer.heads) for layer in walks.layers]
+    shares = shares_of(
+        weights,
+        len(alone),
+        together=lambda shares: leading(_added(alone, shares)),
+        own=lambda number: leading([alone[number]]),
+        trace=lambda number, X: quotients(alone[number], X).sum(),
+    )
+    return _added(alone, shares), shares
+
+
+def shares_of(
+    weights: str,
+    graphs: int,
+    *,
+    together: Callable[[np.ndarray], np.ndarray],
+    own: Callable[[int], np.ndarray],
+    trace: Callable[[int, np.ndarray], float],
+) -> np.ndarray:
+    """The weight of each of so many graphs (their sum is 1), in `TURNS` from equal ones on.
+
+    `together` answers the leading eigenvectors of all with such weights, `own` those of one graph, and `trace` the sum
+    of its quotients with X. Raises `InputError` for weights of another name.
+    """
     if weights not in RULES:
         raise InputError(f"weights: expected one of {', '.join(RULES)}, got {weights!r}")
-    alone = [fold([layer], layer.heads) for layer in walks.layers]
-    shares = np.full(len(alone), 1 / len(alone))
     rule = AUTO if weights == "auto" else weights
-    own = [leading([one]) for one in alone] if rule == "agreement" else []
+    shares = np.full(graphs, 1 / graphs)
+    if rule == "equal":
+        return shares
+    alone = [own(number) for number in range(graphs)] if rule == "agreement" else []
     for _ in range(TURNS):
-        X = leading(_added(alone, shares))
+        X = together(shares)
         if rule == "agreement":
-            found = np.array([np.square(mine.T @ X).sum() for mine in own])
+            found = np.array([np.square(mine.T @ X).sum() for mine in alone])
         else:
-            missing = [X.shape[1] - quotients(one, X).sum() for one in alone]
+            missing = [X.shape[1] - trace(number, X) for number in range(graphs)]
             found = np.maximum(missing, 1e-3) ** -0.5
         shares = found / found.sum()
-    return _added(alone, shares), shares
+    return shares
 
 
 def _added(alone: Sequence[Fold], shares: np.ndarray) -> tuple[Fold, ...]:
