@@ -116,6 +116,11 @@ class TestContent:
         assert (image["width"], image["height"]) == ("5", "4")
         assert image["alt"] == material["figures"][0][1]
 
+    def test_what_is_long_has_the_whole_width(self, tmp_path, material):
+        material["summary"].append(("Methods", "exact, " * 30))
+        page = render(tmp_path, **material)
+        assert [one.get("class") for one in page.all("div")[:3]] == [None, None, "long"]
+
     def test_everything_is_shown_as_it_was_written(self, tmp_path, material):
         page = render(tmp_path, **material)
         assert page.words("h1") == [material["title"]] == page.words("title")

@@ -135,7 +135,7 @@ def _summary(settings: dict[str, Any], images: Mapping[str, str]) -> list[tuple[
     models = (f"{b['model']}{' (untrained)' * (b['weights'] == 'random')}" for b in settings["backbones"].values())
     sets = (f"{name} ({images[name]})" if name in images else name for name in settings["datasets"])
     return [
-        ("Data sets", ", ".join(sets)),
+        ("Data sets", "; ".join(sets)),
         ("Backbones", ", ".join(dict.fromkeys(models))),
         ("Methods", ", ".join(dict.fromkeys(method["kind"] for method in settings["methods"].values()))),
         ("Regions", f"K-means, K = {settings['regions']['clusters']}"),
