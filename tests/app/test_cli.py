@@ -182,14 +182,14 @@ def test_a_folder_is_its_photographs(photos, tmp_path):
     (photos / "below" / "more.jpg").write_bytes((photos / "wide.jpg").read_bytes())
     (photos / "upper.JPG").write_bytes((photos / "wide.jpg").read_bytes())
     (photos / "out").mkdir()
-    for name in ("a.heic", "b.HEIC", "film.mp4", "none"):
+    for name in ("a.mov", "b.MOV", "film.mp4", "none"):
         (photos / name).touch()
     os.mkfifo(photos / "pipe.jpg")
     (photos / "lost.jpg").symlink_to("nowhere.jpg")  # whoever reads it says so
     named, said = [photos / "below" / "more.jpg", photos], []
     inside = ("lost.jpg", "tall.png", "upper.JPG", "wide.jpg")
     assert photographs(named, photos / "out", said.append) == [named[0], *(photos / name for name in inside)]
-    kinds = "2 .heic, 1 .mp4, 1 .txt, 1 file without an ending, 1 folder below it, 1 pipe, socket or device"
+    kinds = "2 .mov, 1 .mp4, 1 .txt, 1 file without an ending, 1 folder below it, 1 pipe, socket or device"
     assert said == [f"{photos}: no photographs, and left out: {kinds}"]
     (photos / "none").unlink()
     (photos / "none").mkdir()

@@ -393,11 +393,11 @@ class TestRefused:
 
     def test_what_is_no_photograph_is_counted(self, tmp_path):
         write_album(tmp_path / "album", range(2))
-        for name in ("a.heic", "below/b.heic", "below/notes"):
+        for name in ("a.mov", "below/b.mov", "below/notes"):
             (tmp_path / "album" / name).touch()
         said = []
         named_photos(tmp_path / "album", tmp_path / "o", said.append)
-        assert said == [f"{tmp_path / 'album'}: no photographs, and left out: 2 .heic, 1 file without an ending"]
+        assert said == [f"{tmp_path / 'album'}: no photographs, and left out: 2 .mov, 1 file without an ending"]
 
     def test_a_full_disk_leaves_what_is_done_and_goes_on(self, album, found, monkeypatch, capsys):
         before = bytes_of(found / "labels")

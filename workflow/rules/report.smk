@@ -51,9 +51,7 @@ rule explored:
 
 rule report:
     input:
-        explored=expand(rules.explored.output[0], figure=whatwhere.config.needed.explored(SETTINGS)),
-        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=SETTINGS.tables),
-        figures=expand(rules.figure.output[0], figure=SETTINGS.figures),
+        unpack(report_inputs),
     output:
         expand(f"{RESULTS}/{{file}}", file=REPORTED),
     log:

@@ -135,3 +135,12 @@ def explored_settings(wildcards):
     figure = SETTINGS.figures[wildcards.figure]
     known = {"backbone": SETTINGS.backbones[figure.explore].model, "count": figure.images, "vectors": 10}
     return {**known, "seed": SETTINGS.seed, "threads": SETTINGS.threads}
+
+
+def report_inputs(wildcards):
+    """Every table and figure, and the pages that it links to."""
+    return {
+        "explored": expand(rules.explored.output[0], figure=whatwhere.config.needed.explored(SETTINGS)),
+        "tables": expand(f"{RESULTS}/tables/{{table}}.csv", table=SETTINGS.tables),
+        "figures": expand(rules.figure.output[0], figure=SETTINGS.figures),
+    }
