@@ -19,7 +19,7 @@ PACKAGE = "whatwhere"
 #: Libraries whose version may change a result: import name to distribution.
 COMPUTING = {name: name for name in ("torch", "timm", "diffusers", "transformers", "numpy", "scipy", "pandas")}
 COMPUTING |= {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow", "faiss": "faiss-cpu"}
-COMPUTING |= {"pycocotools": "pycocotools"}
+COMPUTING |= {"pycocotools": "pycocotools", "pillow_heif": "pillow-heif"}
 ROOT = Path(__file__).parents[1]
 
 

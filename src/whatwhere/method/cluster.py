@@ -120,18 +120,23 @@ def fit_centres(rows: Float[np.ndarray, "token vector"], *, clusters: int, resta
     """
     from sklearn.cluster import KMeans
 
+    check_distinct(rows, clusters)
     with threadpool_limits(1):
-        distinct = len(np.unique(rows[: 50 * clusters], axis=0))
-        if distinct < clusters:
-            distinct = len(np.unique(rows, axis=0))
-        if distinct < clusters:
-            raise InputError(
-                f"clusters: expected at least {clusters} different rows of X over the data set, got {distinct}; "
-                "take more images, or more vectors"
-            )
         fitted = KMeans(clusters, n_init=restarts, random_state=seed).fit(rows)
     order = np.argsort(-np.bincount(fitted.labels_, minlength=clusters), kind="stable")
     return Centres(fitted.cluster_centers_[order].astype(np.float32), float(fitted.inertia_ / rows.size))
+
+
+def check_distinct(rows: Float[np.ndarray, "token vector"], clusters: int) -> None:
+    """Raises `InputError` where there are fewer distinct rows than clusters."""
+    distinct = len(np.unique(rows[: 50 * clusters], axis=0))  # mostly enough, and far fewer
+    if distinct < clusters:
+        distinct = len(np.unique(rows, axis=0))
+    if distinct < clusters:
+        raise InputError(
+            f"clusters: expected at least {clusters} different rows of X over the data set, got {distinct}; "
+            "take more images, or more vectors"
+        )
 
 
 def _squared_distances(

@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from whatwhere.artifacts.errors import InputError
-from whatwhere.method.cluster import Centres
+from whatwhere.method.cluster import Centres, check_distinct
 
 #: As scikit-learn: centres that move less than this share of the rows' variance have arrived; passes at most.
 TOLERANCE, PASSES = 1e-4, 300
@@ -91,14 +90,7 @@ def _begun(
     """Centres by K-means++, as scikit-learn draws them, for each restart."""
     from sklearn.cluster import kmeans_plusplus
 
-    distinct = len(np.unique(some[: 50 * clusters], axis=0))
-    if distinct < clusters:
-        distinct = len(np.unique(some, axis=0))
-    if distinct < clusters:
-        raise InputError(
-            f"clusters: expected at least {clusters} different rows of X over the data set, got {distinct}; "
-            "take more images, or more vectors"
-        )
+    check_distinct(some, clusters)
     rng, middle = np.random.RandomState(seed), some.mean(0)
     begun = [kmeans_plusplus(some - middle, clusters, random_state=rng)[1] for _ in range(restarts)]
     return [some[places].astype(np.float64) for places in begun]
