@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# hundreds of jobs import the same modules, and installing compiles none: what the first compiles is kept for the others
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run unlock zoo ship-zoo test test-all check check-code check-types check-workflow check-docs check-page docs \
     explore-page numbers clean
