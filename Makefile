@@ -49,7 +49,7 @@ $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
 CONFIGFILE ?=
 
 run: $(VENV)/run.stamp
-	@$(BIN)/python -m whatwhere.config.before $(CONFIGFILE)
+	@$(BIN)/python -m whatwhere.artifacts.before $(CONFIGFILE)
 	$(BIN)/python -m snakemake --cores all $(if $(CONFIGFILE),--configfile $(CONFIGFILE))
 
 unlock: $(VENV)/run.stamp

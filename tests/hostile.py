@@ -213,7 +213,7 @@ def archive(path):
 
 
 def configuration(path):
-    from whatwhere.config.reading import read_yaml
+    from whatwhere.artifacts.reading import read_yaml
 
     return read_yaml(path)
 

@@ -25,11 +25,11 @@ from tests import hostile
 from tests.app.test_plan import a_tree
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.manifest import read_json
+from whatwhere.artifacts.reading import read_yaml
 from whatwhere.artifacts.store import Store, create
 from whatwhere.backbones.pickled import read_pickled_tensors
 from whatwhere.backbones.weights import read_tensors
 from whatwhere.config import parse
-from whatwhere.config.reading import read_yaml
 from whatwhere.datasets import bsds500, coco
 from whatwhere.datasets.images import image_size, read_image
 from whatwhere.datasets.labels import read_labels

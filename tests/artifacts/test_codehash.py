@@ -73,3 +73,50 @@ def test_one_solver_does_not_touch_the_other():
     assert used["exact"] != used["gradient"]
     codehash._tree("whatwhere.method.solve")
     assert "whatwhere.method.solve.gradient" not in codehash._tree("whatwhere.method.solve")[1]
+
+
+@pytest.fixture
+def kept(package, tmp_path, monkeypatch):
+    """The file in which answers are kept, of processes that begin anew each time they ask."""
+    monkeypatch.chdir(tmp_path)
+
+    def anew():
+        codehash._asked.clear()
+        codehash._kept.cache_clear()
+        return hashes()
+
+    yield anew
+    codehash._asked.clear()
+    codehash._kept.cache_clear()
+
+
+def test_what_was_kept_is_not_parsed_again_and_is_the_same(kept, package, monkeypatch):
+    before = kept()
+    codehash.keep()
+    real, parsed = codehash._parse, []
+    monkeypatch.setattr(codehash, "_parse", lambda text: parsed.append(text) or real(text))
+    assert kept() == before
+    assert not parsed
+    (package / "b.py").write_text("thing = 2\n")
+    after = kept()
+    assert parsed == ["thing = 2\n"]
+    assert {name for name in before if before[name] != after[name]} == {"a", "b", "c"}
+
+
+def test_a_kept_file_that_is_damaged_counts_for_nothing(kept):
+    before = kept()
+    codehash.keep()
+    whole = codehash.KEPT.read_bytes()
+    for place in range(0, len(whole), 7):
+        codehash.KEPT.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert kept() == before
+    codehash.KEPT.write_bytes(whole[: len(whole) // 2])
+    assert kept() == before
+
+
+def test_where_nothing_can_be_kept_all_is_parsed(kept, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(codehash, "KEPT", tmp_path / "file" / "code.json")
+    before = kept()
+    codehash.keep()
+    assert kept() == before

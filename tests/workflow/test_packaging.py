@@ -307,7 +307,7 @@ def made(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
     commands = tmp_path / ".venv" / "bin"
     commands.mkdir(parents=True)
-    before = f'[ "$2" = whatwhere.config.before ] && exec "{sys.executable}" "$@"\n'  # is the real one
+    before = f'[ "$2" = whatwhere.artifacts.before ] && exec "{sys.executable}" "$@"\n'  # is the real one
     for name in ("python", "snakemake"):
         (commands / name).write_text(f'#!/bin/sh\n{before}echo "$@" > called\n')
         (commands / name).chmod(0o755)

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import whatwhere.artifacts.again
+import whatwhere.artifacts.before
 import whatwhere.artifacts.codehash
 import whatwhere.artifacts.leaves
 import whatwhere.artifacts.seeding
 import whatwhere.config
-import whatwhere.config.before
 import whatwhere.config.methods
 import whatwhere.config.needed
 import whatwhere.config.overlay
@@ -31,10 +31,10 @@ except whatwhere.artifacts.errors.InputError as error:
     sys.exit(2)
 
 # Snakemake starts jobs by the interpreter's path, and does not quote it
-sys.executable = whatwhere.config.before.without_blank(sys.executable)
+sys.executable = whatwhere.artifacts.before.without_blank(sys.executable)
 
 # where Snakemake would answer with a traceback, or after hours
-if workflow.is_main_process and (words := whatwhere.config.before.hindrance(SETTINGS)):
+if workflow.is_main_process and (words := whatwhere.artifacts.before.hindrance(SETTINGS.run, SETTINGS.device)):
     sys.stderr.write(f"whatwhere: {words}\n")
     sys.exit(2)
 
@@ -101,6 +101,8 @@ def watch_scripts():
         if each.script:
             script = Path(each.basedir, each.script)
             each.set_params(script=whatwhere.artifacts.codehash.file_hash(script))
+    if workflow.is_main_process:
+        whatwhere.artifacts.codehash.keep()
 
 
 def code(*modules):

@@ -10,10 +10,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from whatwhere.artifacts.atomic import replacing
 
 PACKAGE = "whatwhere"
 #: Libraries whose version may change a result: import name to distribution.
@@ -21,6 +27,8 @@ COMPUTING = {name: name for name in ("torch", "timm", "diffusers", "transformers
 COMPUTING |= {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow", "faiss": "faiss-cpu"}
 COMPUTING |= {"pycocotools": "pycocotools", "pillow_heif": "pillow-heif"}
 ROOT = Path(__file__).parents[1]
+#: What files of code came to, in the working directory: to parse all takes longer than all else before a run begins.
+KEPT = Path(".snakemake") / "whatwhere-code.json"
 
 
 def code_hash(*modules: str) -> str:
@@ -36,10 +44,53 @@ def code_hash(*modules: str) -> str:
 
 def file_hash(script: Path) -> str:
     """Hash of a script's own code, comments and docstrings aside."""
-    tree = ast.parse(script.read_text("utf-8"))
+    return _parsed(script.read_text("utf-8"))[0]
+
+
+def keep() -> None:
+    """Writes down what the files asked about came to, for whoever asks next here; where it cannot, it does without."""
+    known = {text: list(found) for text, found in _asked.items()}
+    if known != _kept():
+        said = json.dumps(known)
+        with suppress(OSError), replacing(KEPT) as partial:
+            partial.write_text(f"{_hash(said)}\n{said}", "utf-8")
+
+
+#: Of texts, by their hash, that were asked about: the hash of their code, and the names that they import.
+_asked: dict[str, tuple[str, list[str]]] = {}
+
+
+def _parsed(text: str) -> tuple[str, list[str]]:
+    """Hash of a text's syntax tree, without docstrings and positions, and what it imports; parsed once if kept."""
+    key = _hash(f"{_reader()} {text}")
+    if key not in _asked:
+        hash_, imported = _kept().get(key) or _parse(text)
+        _asked[key] = hash_, imported
+    return _asked[key]
+
+
+def _parse(text: str) -> tuple[str, list[str]]:
+    tree = ast.parse(text)
+    imported = dict.fromkeys(name for node in _statements(tree) for name in _imports(node))
     for node in _statements(tree):
         _drop_docstring(node)
-    return _hash(ast.dump(tree))
+    return _hash(ast.dump(tree)), list(imported)
+
+
+@cache
+def _kept() -> dict[str, list[Any]]:
+    """What was written down here before; nothing where it is not what was written."""
+    with suppress(OSError, ValueError):
+        digest, _, said = KEPT.read_text("utf-8").partition("\n")
+        if digest == _hash(said):
+            return dict(json.loads(said))
+    return {}
+
+
+@cache
+def _reader() -> str:
+    """What a text's hash depends on beside it: this file, and Python's grammar."""
+    return _hash(f"{sys.version} {Path(__file__).read_text('utf-8')}")
 
 
 def _hash(text: str) -> str:
@@ -52,15 +103,12 @@ def _tree(module: str) -> tuple[str, tuple[str, ...]]:
     package's modules that it imports.
     """
     file = _file(module)
-    tree = ast.parse(file.read_text("utf-8"))
-    imported = dict.fromkeys(name for node in _statements(tree) for name in _imports(node))
-    for node in _statements(tree):
-        _drop_docstring(node)
+    own, imported = _parsed(file.read_text("utf-8"))
     libraries = {name.partition(".")[0] for name in imported} & set(COMPUTING)
     versions = [f"{name} {_version(COMPUTING[name])}" for name in sorted(libraries)]
     others = (*sorted(file.parent.glob(f"{file.stem}.*.j2")), *sorted(file.parent.glob(f"{file.stem}_files/*.*")))
     beside = [other.read_text("utf-8") for other in others]
-    return _hash("\n".join([ast.dump(tree), *versions, *beside])), tuple(filter(_is_module, imported))
+    return _hash("\n".join([own, *versions, *beside])), tuple(filter(_is_module, imported))
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.reading import read_yaml
 from whatwhere.config import Config, check_files, parse
 from whatwhere.config.faults import plain_name
-from whatwhere.config.reading import read_yaml
 
 #: The configuration that every other is laid over, in the working directory: what a person edits.
 BASE = Path("config.yaml")

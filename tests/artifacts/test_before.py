@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_plan import a_tree
-from whatwhere.config import before, parse
-
-
-def configured(**changes):
-    return parse({**a_tree(), **changes})
+from whatwhere.artifacts import before
 
 
 def test_nothing_hinders_where_all_is_well(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert before.hindrance(configured()) == ""
+    assert before.hindrance("planted", "cpu") == ""
     assert before.hindrance_of_start([]) == ""
     assert not list(tmp_path.iterdir())  # only looked at
 
@@ -26,14 +21,14 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode))
     line = f"{tmp_path / 'results' / 'planted'}: expected a folder to write to, got one that is read-only"
-    assert before.hindrance(configured()).startswith(line)
+    assert before.hindrance("planted", "cpu").startswith(line)
     assert before.hindrance_of_start([]).startswith(f"{tmp_path / '.snakemake'}: expected a folder to write to")
 
 
 def test_a_file_in_the_place_of_results_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("results").write_text("mine")
-    assert "results/planted: expected a folder to write to" in before.hindrance(configured())
+    assert "results/planted: expected a folder to write to" in before.hindrance("planted", "cpu")
 
 
 def test_a_home_that_is_not_there_is_said_with_the_variable_to_set(tmp_path, monkeypatch):
@@ -59,9 +54,9 @@ def test_a_card_that_is_not_there_is_a_line(tmp_path, monkeypatch, device, cards
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
-    assert f"expected a graphics card for {device}, got {got}" in before.hindrance(configured(device=device))
+    assert f"expected a graphics card for {device}, got {got}" in before.hindrance("planted", device)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert before.hindrance(configured(device=device)) == ""
+    assert before.hindrance("planted", device) == ""
 
 
 def test_an_interpreter_in_a_folder_with_a_blank_is_reached_without(tmp_path, monkeypatch):

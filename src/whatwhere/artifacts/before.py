@@ -1,6 +1,7 @@
 """What must hold before a run begins, and would else be found after hours, or said by a traceback of Snakemake.
 
-`python -m whatwhere.config.before OVERLAY …` asks before Snakemake itself is started, as `make run` does.
+`python -m whatwhere.artifacts.before OVERLAY …` asks before Snakemake itself is started, as `make run` does: it imports
+little.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.config import Config
-from whatwhere.config.reading import read_yaml
+from whatwhere.artifacts.reading import read_yaml
 
 #: Where Snakemake keeps what it knows of jobs, in the working directory.
 _STATE = Path(".snakemake")
 
 
-def hindrance(config: Config) -> str:
-    """What hinders a run with this configuration here, in a line; empty where nothing does."""
-    return _unwritable(Path("results") / config.run) or _without_device(config.device)
+def hindrance(run: str, device: str) -> str:
+    """What hinders a run of this name on this device here, in a line; empty where nothing does."""
+    return _unwritable(Path("results") / run) or _without_device(device)
 
 
 def hindrance_of_start(overlays: list[Path]) -> str:

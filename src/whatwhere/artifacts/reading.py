@@ -24,7 +24,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: expected a file of at most {MOST_BYTES:,} bytes, got {got}; name another")
         text = path.read_text("utf-8")
         _check_extent(path, text)
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, _loader())
     except OSError as error:
         raise InputError(f"{path}: expected a configuration file, got {error.strerror}; check the path") from error
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
@@ -32,6 +32,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise InputError(f"{path}: expected keys and values, got {type(tree).__name__}; {_CORRECT}")
     return tree
+
+
+def _loader() -> Any:
+    """PyYAML's safe loader, in C where it was built with it: ten times as fast."""
+    import yaml
+
+    return yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 def _check_extent(path: Path, text: str) -> None:
@@ -44,7 +51,7 @@ def _check_extent(path: Path, text: str) -> None:
     sizes: dict[str, int] = {}
     open_: list[tuple[str | None, int]] = []  # what has begun: its anchor, and what came before it
     values = 0
-    for event in yaml.parse(text, yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):
+    for event in yaml.parse(text, _loader()):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise InputError(
