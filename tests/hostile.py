@@ -345,8 +345,8 @@ def main(folder, names):
     import zarr
 
     from whatwhere.app import photos
+    from whatwhere.artifacts import reading
     from whatwhere.backbones import pickled, weights
-    from whatwhere.config import reading
     from whatwhere.datasets import coco, unpack
 
     assert all((onnx, zarr, torch, safetensors, photos, pickled, weights, reading, coco, unpack))

@@ -1,6 +1,7 @@
 """The checked configuration, and what rules look up in it."""
 
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -131,14 +132,20 @@ def shards_of_view(pattern, dataset, view, **run):
 
 def indexed(dataset, view):
     """The shards of a data set as a view shows it, and the ids of the images in each."""
-    with open(checkpoints.index.get(dataset=dataset, view=view).output[0]) as file:
+    index = checkpoints.index.get(dataset=dataset, view=view).output[0]
+    return shards_in(index, os.stat(index).st_mtime_ns)
+
+
+@functools.cache
+def shards_in(index, written):
+    """What an index says, read once as long as it is the same: it is asked of every job."""
+    with open(index) as file:
         return json.load(file)["shards"]
 
 
 def first_shards(dataset, view, images):
     """Those that hold so many images."""
-    with open(checkpoints.index.get(dataset=dataset, view=view).output[0]) as file:
-        shards = json.load(file)["shards"]
+    shards = indexed(dataset, view)
     before = [sum(map(len, list(shards.values())[:number])) for number in range(len(shards))]
     return [shard for shard, count in zip(shards, before) if count < images]
 
