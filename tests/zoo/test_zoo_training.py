@@ -1,6 +1,7 @@
 """Training: a killed run ends as an unkilled one, each family computes what its paper says, exports are readable."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from whatwhere.scenes.world import CLASSES
 from whatwhere.zoo.training import clip, dino, loop, pairs
 from whatwhere.zoo.training.autoencoder import Autoencoder
 from whatwhere.zoo.training.diffusion import EMPTY_PROMPTS, MOMENTUM, Diffusion
-from whatwhere.zoo.training.loop import Recipe, train
+from whatwhere.zoo.training.loop import Recipe
 from whatwhere.zoo.training.mae import PATCH, TOKENS, Mae
 from whatwhere.zoo.training.scenes import TrainingScenes, read, write
 from whatwhere.zoo.training.trainer import Trainer
@@ -23,6 +24,8 @@ from whatwhere.zoo.training.words import learn_tokenizer, prompt
 
 SCENES = 40
 RECIPE = Recipe(steps=4, batch_images=3, learning_rate=1e-3, warmup_steps=1, report_every=1, validate_every=2)
+
+train = partial(loop.train, held_out=8)
 
 
 class Line(Trainer):
@@ -45,11 +48,6 @@ class Line(Trainer):
 
     def export(self, folder):
         raise NotImplementedError
-
-
-@pytest.fixture(autouse=True)
-def _few_scenes_are_held_out(monkeypatch):
-    monkeypatch.setattr(loop, "VALIDATION_SCENES", 8)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ rule zoo_scenes:
         "../../envs/torch.yaml"
     threads: all_cores
     params:
-        settings=values(SETTINGS.zoo, "recipes", "evidence", "device"),
+        settings=values(SETTINGS.zoo, "recipes", "evidence", "device", "held_out"),
         code=code("zoo.training.scenes"),
     script:
         "../scripts/zoo_scenes.py"

@@ -50,6 +50,8 @@ class Zoo(Strict):
 
     scenes: Positive = 16_000
     first_seed: Annotated[int, Field(ge=0)] = 1_000_000
+    held_out: Positive = 256
+    """Of the scenes so many, the last, are for the validation losses and never trained on."""
     size_px: Annotated[int, Field(ge=64)] = 128
     device: str = "cpu"
     recipes: ZooRecipes = ZooRecipes()

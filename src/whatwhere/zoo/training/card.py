@@ -11,7 +11,7 @@ from typing import Any
 
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.zoo.training.evidence import FAMILIES, FINAL
-from whatwhere.zoo.training.loop import VALIDATION_SCENES
+from whatwhere.zoo.training.loop import HELD_OUT
 from whatwhere.zoo.training.methods import method_words
 
 TITLES = {"dino": "DINO", "mae": "MAE", "clip": "CLIP", "diffusion": "Latent diffusion"}
@@ -174,7 +174,7 @@ def _scenes(scenes: dict[str, Any]) -> str:
     first, count = scenes["first_seed"], scenes["scenes"]
     return (
         f"Drawn from {count:,} rendered scenes of {scenes['size_px']} px (seeds {first:,} to {first + count - 1:,}), "
-        f"the last {VALIDATION_SCENES} of them kept for validation."
+        f"the last {scenes.get('held_out', HELD_OUT)} of them kept for validation."
     )
 
 

@@ -46,7 +46,8 @@ def train_family(
         torch.manual_seed(seed_for(seed, stage))
         trainer = make(stage, data, before)
     moved(trainer, f"zoo/{stage}", device)
-    history = train(trainer, data, checkpoint, Recipe(**recipe), seed=seed, name=stage)
+    held_out = described["held_out"]
+    history = train(trainer, data, checkpoint, Recipe(**recipe), seed=seed, name=stage, held_out=held_out)
     trainer.export(folder)
     about = {
         **history,

@@ -21,8 +21,8 @@ from whatwhere.backbones.weights import first_line
 from whatwhere.zoo.training.scenes import TrainingScenes
 from whatwhere.zoo.training.trainer import Trainer
 
-#: Scenes at the end of the cache that are never trained on, for the validation losses.
-VALIDATION_SCENES = 256
+#: Scenes at the end of the cache that are never trained on, for the validation losses, if nothing else is said.
+HELD_OUT = 256
 
 
 @dataclass(frozen=True)
@@ -47,24 +47,25 @@ def train(
     *,
     seed: int,
     name: str,
+    held_out: int = HELD_OUT,
     save_seconds: float = 60.0,
 ) -> dict[str, Any]:
     """Trains to the recipe's last step, going on from `checkpoint` if it is there; answers the history.
 
     The history holds the recipe, the seconds spent, and the curves: `training` and `validation`, each a
-    mapping from a loss's name to `[step, value]` pairs.
+    mapping from a loss's name to `[step, value]` pairs. The last `held_out` scenes are for the latter alone.
 
     Raises `InputError` for too few scenes, a checkpoint of another recipe, seed or network, or a loss that is
     no number.
     """
-    if len(scenes) <= VALIDATION_SCENES:
+    if len(scenes) <= held_out:
         raise InputError(
-            f"training {name}: expected more than the {VALIDATION_SCENES} scenes held out, got {len(scenes)}; draw more"
+            f"training {name}: expected more than the {held_out} scenes held out, got {len(scenes)}; draw more"
         )
     optimiser = torch.optim.AdamW(_groups(trainer.trained(), recipe.weight_decay), betas=(0.9, 0.95))
     start, history = _resume(trainer, optimiser, checkpoint, {**asdict(recipe), "seed": seed})
-    held_out = scenes.subset(slice(len(scenes) - VALIDATION_SCENES, None))
-    scenes = scenes.subset(slice(0, len(scenes) - VALIDATION_SCENES))
+    validating = scenes.subset(slice(len(scenes) - held_out, None))
+    scenes = scenes.subset(slice(0, len(scenes) - held_out))
     recent: dict[str, list[float]] = defaultdict(list)
     saved = began = time.monotonic()
     spent = history["seconds"]
@@ -86,7 +87,7 @@ def train(
             _report(history["training"], step + 1, {k: float(np.mean(v)) for k, v in recent.items()})
             recent.clear()
         if (step + 1) % recipe.validate_every == 0 or last:
-            _report(history["validation"], step + 1, _validate(trainer, held_out, recipe, seed))
+            _report(history["validation"], step + 1, _validate(trainer, validating, recipe, seed))
         if (time.monotonic() - saved > save_seconds and not recent) or last:
             history["seconds"] = spent + time.monotonic() - began
             _save(trainer, optimiser, checkpoint, step + 1, history)
