@@ -179,6 +179,16 @@ WRONG = {
         None,
         r": views\.native: expected it to stay, for backbones\.zoo-dino, got",
     ),
+    "no such data set to explore": (
+        ["explored"],
+        {"photo": {"backbone": "dinov2-photo"}},
+        r": explored: expected one of scenes, photos, .*got 'photo' \(nearest: 'photos'\)",
+    ),
+    "no such eyes to explore through": (
+        ["explored", "photos", "backbone"],
+        "dinov2-fotos",
+        r": explored\.photos\.backbone: expected one of dinov2, .*got 'dinov2-fotos' \(nearest: 'dinov2-photo'\)",
+    ),
     "a naming taken away": (["namings", "things"], None, r": namings\.things: expected it to stay, for tables\.table7"),
 }
 

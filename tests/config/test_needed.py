@@ -8,7 +8,7 @@ import yaml
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.leaves import leaves
 from whatwhere.config import parse
-from whatwhere.config.needed import cautions, crops, out_of_depth, unit_rows, unlike_rows, used
+from whatwhere.config.needed import Explored, cautions, crops, explored, out_of_depth, unit_rows, unlike_rows, used
 from whatwhere.config.overlay import BASE, PARTS, merged
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +79,46 @@ def test_of_rendered_scenes_there_is_nothing_to_say():
 def test_untrained_ones_of_the_zoo_know_nothing_to_be_cautioned_of():
     own = {**OWN, "datasets": ["photos"], "backbones": ["untrained-vit", "timed-vits16"]}
     assert out_of_depth(parse(merged(SHIPPED, {"only": ["mine"], "tables": {"mine": own}}))) == []
+
+
+PHOTOS = {"kind": "pictures", "dataset": "photos", "images": 4}
+SEEN = {**PHOTOS, "columns": [{"show": "regions", "heading": "x", "backbone": "dinov2-photo", "method": "exact"}]}
+NAMED = SHIPPED["figures"]["figure1"]["ids"]
+
+
+@pytest.mark.parametrize(
+    ("only", "changes", "expected", "count"),
+    [
+        (None, {}, Explored("dinov2-photo", 11, tuple(NAMED), None), 11),
+        (["figure1"], {}, Explored("dinov2-photo", 0, tuple(NAMED), None), 6),
+        (["mine"], {}, Explored("dinov2-photo", 4, (), None), 4),
+        (["mine"], {"explored": {"photos": {"images": 3}}}, Explored("dinov2-photo", 3, (), 3), 3),
+        (["mine", "figure1"], {"explored": {"photos": {"images": 5}}}, Explored("dinov2-photo", 4, tuple(NAMED), 5), 5),
+    ],
+)
+def test_pages_are_of_what_figures_show(only, changes, expected, count):
+    config = parse(merged(SHIPPED, {"only": only, "figures": {"mine": SEEN}}, changes))
+    assert explored(config) == {"photos": expected}
+    assert explored(config)["photos"].count(11) == count
+    assert config.keeps_values("photos", "dinov2-photo")
+    assert cautions(config) == cautions(parse(merged(config.model_dump(mode="json"), {"explored": {"photos": None}})))
+
+
+def test_neither_a_table_nor_another_data_set_nor_eyes_that_are_not_there_make_pages():
+    of_table = {"tables": {"mine": {**OWN, "datasets": ["photos"], "backbones": ["dinov2-photo"]}}}
+    of_zoo = {"figures": {"mine": {**SEEN, "columns": [{**SEEN["columns"][0], "backbone": "zoo-dino-photo"}]}}}
+    for only, changes, said in (
+        ("mine", of_table, 0),
+        ("figure3_scenes", {}, 0),
+        ("mine", of_zoo, 1),
+        ("mine", {**of_zoo, "explored": {"photos": None}}, 0),
+    ):
+        config = parse(merged(SHIPPED, {"only": [only]}, changes))
+        assert explored(config) == {}
+        assert "explored" not in used(config)
+        assert not config.keeps_values("photos", "dinov2-photo")
+        words = "photos: no pages to explore, as nothing here asks for features of dinov2-photo"
+        assert cautions(config).count(words) == said
 
 
 WIDE = {"kind": "global", "vectors": 20, "time": 0, "graph": {"inter": 3}}

@@ -37,7 +37,7 @@ from whatwhere.publish.figures import (
     region_overlay,
 )
 from whatwhere.publish.figures.colours import half_colours
-from whatwhere.publish.figures.page import caption_of
+from whatwhere.publish.figures.page import caption_of, images_of
 
 #: Linear RGB as people without green and without red cones see it (Machado et al. 2009, severity 1).
 DEUTAN = [[0.36732, 0.86065, -0.22797], [0.28009, 0.67250, 0.04741], [-0.01182, 0.04294, 0.96888]]
@@ -308,7 +308,7 @@ def pixels(path):
         page.load()
         assert (page.format, page.mode) == ("PNG", "RGB")
         assert page.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
-        assert set(page.info) <= {"dpi", "Description"}  # the caption, and neither time nor version
+        assert set(page.info) <= {"dpi", "Description", "Images"}  # the caption, ids, and neither time nor version
         return np.asarray(page)
 
 
@@ -423,6 +423,7 @@ class TestSheet:
         for name in ("$x_1$", "a" * 300, "", "naïve–日本"):
             self.draw(tmp_path / "a.png", [sheet_row(rng, name)], {1: name}, caption=name)
             assert caption_of(tmp_path / "a.png") == name
+            assert images_of(tmp_path / "a.png") == [name]
 
     def test_the_same_rows_give_the_same_bytes(self, tmp_path):
         files = [tmp_path / "a.png", tmp_path / "sub" / "b.png"]

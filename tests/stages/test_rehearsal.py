@@ -50,9 +50,10 @@ def everything():
         "five": a_table("position", ("dino", "truth"), ("dino", "global"), ("dino", "landmarks")),
     }
     columns = [{"show": "regions", "heading": "x", "backbone": "dino", "method": "exact"}]
-    seen = {"kind": "pictures", "dataset": "few", "images": 9, "explore": "dino", "columns": columns}
+    seen = {"kind": "pictures", "dataset": "few", "images": 9, "columns": columns}
     tree = a_tree(backbones=backbones, methods=methods, tables=tables, figures={"seen": seen})
     tree |= {"namings": {"things": {"classes": ["car", "tree"], "measure": "probability", "threshold": 0.1}}}
+    tree["explored"] = {"few": {"backbone": "dino"}}
     tree |= {"regions": {"candidates": [2, 3], "restarts": 1}, "bootstrap": 10}
     crf = {"gaussian_px": 1, "gaussian_weight": 3, "bilateral_px": 67, "bilateral_rgb": 3, "bilateral_weight": 4}
     tree["segments"] = {"restarts": 1, "crf": {"iterations": 1, **crf}}
@@ -150,7 +151,7 @@ def test_jobs_whose_scripts_import_the_same_share_a_process():
     assert modules.count(("features", "features")) == len({"zoo/dino", "zoo/clip"})
 
 
-def test_pages_of_a_figure_take_what_they_took_or_as_long_a_photograph():
+def test_pages_of_photographs_take_what_they_took_or_as_long_a_photograph():
     """Of nine a log says how long, not how many; a trial had one."""
     (pages,) = (one for one in counted(Known(everything())) if one.stage == "explored")
     for images, low_s in ((0, 12.0), (1, 108.0)):

@@ -143,11 +143,13 @@ def shards_in(index, written):
         return json.load(file)["shards"]
 
 
-def first_shards(dataset, view, images):
-    """Those that hold so many images."""
-    shards = indexed(dataset, view)
-    before = [sum(map(len, list(shards.values())[:number])) for number in range(len(shards))]
-    return [shard for shard, count in zip(shards, before) if count < images]
+def some_shards(dataset, view, first, ids):
+    """Those that hold so many of the first images, and those that hold these."""
+    found, before = [], 0
+    for shard, names in indexed(dataset, view).items():
+        found += [shard] * (before < first or not set(ids).isdisjoint(names))
+        before += len(names)
+    return found
 
 
 def is_published(data):
@@ -298,7 +300,7 @@ def every_artifact(wildcards):
     timed = [table for table in SETTINGS.tables.values() if table.kind == "seconds"]
     found += [path for table in timed for path in timing_files(table)]
     found += expand(rules.table.output, table=SETTINGS.tables) + expand(rules.figure.output, figure=SETTINGS.figures)
-    found += expand(rules.explored.output, figure=whatwhere.config.needed.explored(SETTINGS))
+    found += expand(rules.explored.output, dataset=whatwhere.config.needed.explored(SETTINGS))
     return list(dict.fromkeys(found + joint_artifacts() + decoded_artifacts()))
 
 

@@ -37,9 +37,9 @@ rule explored:
     input:
         unpack(explored_inputs),
     output:
-        f"{RESULTS}/explored/{{figure}}.json",
+        f"{RESULTS}/explored/{{dataset}}.json",
     log:
-        f"{RESULTS}/logs/explored/{{figure}}.log",
+        f"{RESULTS}/logs/explored/{{dataset}}.log",
     conda:
         "../../envs/torch.yaml"
     params:

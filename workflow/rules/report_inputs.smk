@@ -104,7 +104,7 @@ def seen(figure):
 
 def figure_settings(wildcards):
     """What is drawn and how; a column of names with the classes that were asked about."""
-    figure = values(SETTINGS.figures[wildcards.figure], "explore")
+    figure = values(SETTINGS.figures[wildcards.figure])
     for column in figure.get("columns", ()):
         if column["naming"]:
             column["asked"] = values(SETTINGS.namings[column["naming"]])["classes"]
@@ -115,10 +115,10 @@ def figure_settings(wildcards):
 
 
 def explored_inputs(wildcards):
-    """The shards of a figure's first images, and of their features."""
-    figure = SETTINGS.figures[wildcards.figure]
-    place = (figure.dataset, figure.explore)
-    shards = first_shards(figure.dataset, SETTINGS.backbones[figure.explore].view, figure.images)
+    """The shards of images that figures show, and of their features."""
+    asked = whatwhere.config.needed.explored(SETTINGS)[wildcards.dataset]
+    place = (wildcards.dataset, asked.backbone)
+    shards = some_shards(wildcards.dataset, SETTINGS.backbones[asked.backbone].view, asked.first, asked.ids)
     patterns = {"images": rules.images.output.images, **dict(rules.features.output.items())}
     found = {name: first_of(pattern, place, shards) for name, pattern in patterns.items()}
     return {"images": found.pop("images"), "features": found.pop("manifest"), "beside": sum(found.values(), [])}
@@ -131,16 +131,16 @@ def first_of(pattern, place, shards):
 
 
 def explored_settings(wildcards):
-    """Whose eyes, of how many images; vectors as a page of `whatwhere explore` has them."""
-    figure = SETTINGS.figures[wildcards.figure]
-    known = {"backbone": SETTINGS.backbones[figure.explore].model, "count": figure.images, "vectors": 10}
+    """Whose eyes, of which images; vectors as a page of `whatwhere explore` has them."""
+    asked = whatwhere.config.needed.explored(SETTINGS)[wildcards.dataset]
+    known = {**asked._asdict(), "backbone": SETTINGS.backbones[asked.backbone].model, "vectors": 10}
     return {**known, "seed": SETTINGS.seed, "threads": SETTINGS.threads}
 
 
 def report_inputs(wildcards):
     """Every table and figure, and the pages that it links to."""
     return {
-        "explored": expand(rules.explored.output[0], figure=whatwhere.config.needed.explored(SETTINGS)),
+        "explored": expand(rules.explored.output[0], dataset=whatwhere.config.needed.explored(SETTINGS)),
         "tables": expand(f"{RESULTS}/tables/{{table}}.csv", table=SETTINGS.tables),
         "figures": expand(rules.figure.output[0], figure=SETTINGS.figures),
     }

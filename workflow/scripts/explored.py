@@ -1,4 +1,4 @@
-"""A page for each of a figure's photographs."""
+"""A page for each photograph that figures show of a data set."""
 
 from whatwhere.artifacts.job import job
 

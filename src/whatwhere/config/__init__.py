@@ -18,7 +18,7 @@ from whatwhere.config.claims import Claim, check_claims
 from whatwhere.config.data import DatasetSettings, ViewSettings
 from whatwhere.config.decoding import Naming, ProposalSettings
 from whatwhere.config.faults import explain, must_exist, origin
-from whatwhere.config.figures import Drawing, Figure
+from whatwhere.config.figures import Drawing, Figure, Pages, photographs
 from whatwhere.config.fitting import FITTING, SHOWING, SINGLE
 from whatwhere.config.joint import Batches, Joint, SegmentSettings, check_sources
 from whatwhere.config.methods import BackboneSettings, FeatureSettings, MethodSettings, RegionSettings, Tokens
@@ -61,6 +61,8 @@ class Config(Strict):
     """Of the tables and figures only these, by name; null makes all."""
     tables: Entries[Table] = Field(default_factory=dict)
     figures: Entries[Figure] = Field(default_factory=dict)
+    explored: Entries[Pages] = Field(default_factory=dict)
+    """By a data set, through whose eyes its images in figures get pages to point at, to which the report links."""
     claims: tuple[Claim, ...] = ()
     """What the paper says of its numbers, for the report to hold against ours."""
     zoo: Zoo = Zoo()
@@ -101,6 +103,9 @@ class Config(Strict):
             self._check_figure(f"figures.{name}", figure)
         for where, naming in self._namings():
             must_exist(where, naming, self.namings, "namings")
+        for name, pages in self.explored.items():
+            must_exist("explored", name, self.datasets, "datasets", [f"explored.{name}"])
+            must_exist(f"explored.{name}.backbone", pages.backbone, self.backbones, "backbones")
         self._check_words()
         sections = ("backbones", "methods", "namings", "datasets")
         check_claims(self.claims, self.tables, {section: getattr(self, section) for section in sections})
@@ -196,8 +201,10 @@ class Config(Strict):
     def keeps_values(self, dataset: str, backbone: str) -> bool:
         """Whether a method or a page reads V of this backbone on this data set: then its features hold it."""
         asked = [(one, m) for _, one in self._all_shown() for d, b, m in runs(one) if (d, b) == (dataset, backbone)]
-        pages = any(getattr(one, "explore", None) == backbone for one, _ in asked)
-        return pages or any(getattr(self.methods[m], "pathway", "qk") != "qk" and not self.is_live(m) for _, m in asked)
+        pages = dataset in self.explored and self.explored[dataset].backbone == backbone
+        if pages and any(photographs(self.figures.values(), dataset)):
+            return True
+        return any(getattr(self.methods[m], "pathway", "qk") != "qk" and not self.is_live(m) for _, m in asked)
 
     def keeps_joint(self, dataset: str, backbone: str) -> bool:
         """Whether texts name what is found in this backbone: then its features hold the space that both share."""

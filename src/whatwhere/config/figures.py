@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -68,23 +69,12 @@ class Pictures(Strict):
     """The backbone whose view photographs and truth are taken from; by default the first that a column names."""
     worst: Named | None = None
     """Not the first images, but those whose names agree least with the truth (Figure 13)."""
-    explore: Name | None = None
-    """A backbone of the columns: each image gets a page to point at what this one sees, to which the report links."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _of_some_backbone(self) -> Pictures:
         if not self.uses() and not self.photographs:
             words = "expected a column with `backbone` and `method`, or a backbone as `photographs`, got none; add one"
-            raise PydanticCustomError("row", "{words}", {"words": words})
-        return self
-
-    @model_validator(mode="after")
-    def _explores_what_is_there(self) -> Pictures:
-        seen = dict.fromkeys(column.backbone for column in self.columns if column.backbone)
-        if self.explore and (self.worst or self.explore not in seen):
-            wanted = f"`explore` to be a backbone of the columns ({', '.join(seen)}), and none beside `worst`"
-            words = f"expected {wanted}, got {self.explore}; set another, or null"
             raise PydanticCustomError("row", "{words}", {"words": words})
         return self
 
@@ -196,3 +186,27 @@ class Drawing(Strict):
 
 
 Figure = Annotated[Pictures | Curves | Classes | Drawing, Field(discriminator="kind")]
+
+
+class Pages(Strict):
+    """Pages to point at, one for each image that figures show of a data set."""
+
+    backbone: Name
+    """Through whose eyes; where the run has no features of it, there are no pages."""
+    images: Positive | None = None
+    """So many pages at most; null makes one for each image."""
+
+
+def photographs(figures: Iterable[Figure], dataset: str) -> tuple[int, tuple[str, ...]]:
+    """What figures show of a data set: its first so many images, and those that they name. Which one `worst` chooses
+    is known once there are scores, and is not counted.
+    """
+    first, ids = 0, dict[str, None]()
+    for one in figures:
+        if not isinstance(one, Pictures | Drawing) or one.dataset != dataset:
+            continue
+        if isinstance(one, Drawing) and one.ids:
+            ids |= dict.fromkeys(one.ids)
+        elif isinstance(one, Drawing) or not one.worst:
+            first = max(first, one.images)
+    return first, tuple(ids)

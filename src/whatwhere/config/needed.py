@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Any
+from typing import Any, NamedTuple
 
 from whatwhere.config import Config, Run, Table, runs
+from whatwhere.config.figures import photographs
 
 
 def views(config: Config) -> list[tuple[str, str]]:
@@ -83,10 +84,30 @@ def timed(config: Config) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def explored(config: Config) -> dict[str, tuple[str, str]]:
-    """By the name of a figure the data set and backbone of its pages to point at."""
-    pictures = [(name, figure) for name, figure in config.figures.items() if figure.kind == "pictures"]
-    return {name: (figure.dataset, figure.explore) for name, figure in pictures if figure.explore}
+class Explored(NamedTuple):
+    """Of a data set: through whose eyes there are pages to point at, of its `first` so many images and of those of
+    these ids; at most so many in all, if that is said.
+    """
+
+    backbone: str
+    first: int
+    ids: tuple[str, ...]
+    most: int | None
+
+    def count(self, images: int | None = None) -> int:
+        """How many pages that are, at least, of a data set of so many images (None: nobody knows)."""
+        limits = [limit for limit in (self.most, images) if limit]
+        return min([max(self.first, len(self.ids)), *limits])
+
+
+def explored(config: Config) -> dict[str, Explored]:
+    """The pages of each data set whose images a figure shows, and whose features there are."""
+    found, made = {}, extracted(config)
+    for dataset, pages in config.explored.items():
+        first, ids = photographs(config.figures.values(), dataset)
+        if (first or ids) and (dataset, pages.backbone) in made:
+            found[dataset] = Explored(pages.backbone, min(first, pages.images or first), ids, pages.images)
+    return found
 
 
 def crops(config: Config) -> list[tuple[str, str]]:
@@ -109,7 +130,10 @@ def cautions(config: Config) -> list[str]:
         f"{d} through {', '.join(names)}: made for rendered scenes, which see little in photographs"
         for d, names in found.items()
     ]
-    return said + [f"{d} through view {v}: of each image the square in its middle" for d, v in crops(config)]
+    said += [f"{d} through view {v}: of each image the square in its middle" for d, v in crops(config)]
+    unseen = [(d, pages.backbone) for d, pages in config.explored.items() if d not in explored(config)]
+    shown = {figure.dataset for figure in config.figures.values() if figure.kind in ("pictures", "method")}
+    return said + [f"{d}: no pages to explore, as nothing here asks for features of {b}" for d, b in unseen if d in shown]
 
 
 def _rendered(config: Config, dataset: str) -> bool:
@@ -136,12 +160,14 @@ def used(config: Config) -> dict[str, Any]:
     }
     for section, names in needed.items():
         tree[section] = {name: entry for name, entry in tree[section].items() if name in names}
+    tree["explored"] = {name: entry for name, entry in tree["explored"].items() if name in explored(config)}
     tree["claims"] = [claim for claim in tree["claims"] if claim["table"] in config.tables]
     halves = any(column.show == "halves" for figure in pictures for column in figure.columns)
     idle = {
         "segments": not (config.joint() or halves),
         "proposals": not config.detected(),
         "namings": not tree["namings"],
+        "explored": not tree["explored"],
     }
     return {section: value for section, value in tree.items() if not idle.get(section)}
 

@@ -12,7 +12,7 @@ import struct
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A picture, ready to embed; `pages` are titles and places of those on its photographs."""
+    """A picture, ready to embed; `pages` are ids of images that it shows, and the places of their pages."""
 
     anchor: str
     title: str
@@ -86,7 +86,7 @@ def write_report(
     claims: Sequence[Judged] = (),
     tables: Sequence[Path],
     figures: Sequence[tuple[Path, str]],
-    pages: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    pages: Mapping[str, Mapping[str, str]] | None = None,
     provenance: Sequence[Facts],
     settings: str,
 ) -> None:
@@ -95,8 +95,8 @@ def write_report(
     `summary` are (label, value) pairs on what was run on what; `tables` CSV files whose first line is the
     header, each with an optional `NAME.meta.json` beside it (`title`, `source`, `notes`); `figures` PNG
     files with their titles, which the files' own captions follow, and of which the first opens the page; `pages`, by a
-    figure's file name without its suffix, titles of pages on its photographs and where they lie beside `output`;
-    `settings` the resolved configuration as YAML. Written beside `output` and renamed.
+    figure's file name without its suffix and by the ids of images, where their pages lie beside `output`: a figure
+    leads to those of the images that it shows; `settings` the resolved configuration as YAML. Written beside `output` and renamed.
 
     Raises InputError for a table or picture that is missing or damaged.
     """
@@ -111,7 +111,7 @@ def write_report(
         places={path.stem: table for (path, _), table in zip(anchored, shown, strict=True)},
         tables=shown,
         figures=[
-            replace(_read_figure(path, anchor, caption), pages=tuple((pages or {}).get(path.stem, ())))
+            _read_figure(path, anchor, caption, (pages or {}).get(path.stem, {}))
             for (path, anchor), (_, caption) in zip(_anchored("figure", [f for f, _ in figures]), figures, strict=True)
         ],
         provenance=provenance,
@@ -208,7 +208,7 @@ def _kind(name: str, cells: Sequence[str]) -> str:
     return f"{kind} difference" if name.endswith(LESS_PAPER) else kind
 
 
-def _read_figure(path: Path, anchor: str, caption: str) -> _Figure:
+def _read_figure(path: Path, anchor: str, caption: str, pages: Mapping[str, str]) -> _Figure:
     expected = "a picture (PNG)"
     try:
         content = path.read_bytes()
@@ -216,12 +216,13 @@ def _read_figure(path: Path, anchor: str, caption: str) -> _Figure:
         raise _refusal(path, expected, error.strerror or "nothing") from error
     if not content.startswith(_PNG) or len(content) < 24:
         raise _refusal(path, expected, "another format or a damaged file")
-    from whatwhere.publish.figures import caption_of, for_screen
+    from whatwhere.publish.figures import caption_of, for_screen, images_of
 
     width_px, height_px = struct.unpack(">II", content[16:24])
     picture, said = b64encode(for_screen(path)).decode(), caption_of(path)
     words = f"{caption.rstrip('.')}. {said}" if caption and said else caption or said
-    return _Figure(anchor, caption or path.stem, words, picture, width_px, height_px)
+    shown = tuple((name, pages[name]) for name in images_of(path) if name in pages)
+    return _Figure(anchor, caption or path.stem, words, picture, width_px, height_px, shown)
 
 
 def _refusal(path: Path, expected: str, got: str) -> InputError:

@@ -264,7 +264,7 @@ def _explored(call: Call) -> None:
 
     images, features = ([str(call.given[stage])] for stage in ("images", "features"))
     choice: dict[str, Any] = {"backbone": "", "vectors": 10, "seed": call.config.seed}
-    write_explored(images, features, call.output, count=call.images, **choice)
+    write_explored(images, features, call.output, first=call.images, **choice)
 
 
 #: How each stage is called; one that is added to the workflow is added here, or planned from logs alone.

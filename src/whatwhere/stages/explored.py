@@ -1,4 +1,4 @@
-"""Stored images and features -> a page for each of a figure's photographs, on which a person points at its patches."""
+"""Stored images and features -> a page for each photograph that figures show, on which a person points at its patches."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ def write_explored(
     features: Sequence[str],
     output: Path,
     *,
-    count: int,
+    first: int,
+    ids: Sequence[str] = (),
+    most: int | None = None,
     backbone: str,
     vectors: int,
     seed: int,
 ) -> None:
-    """A page for each of the first `count` images, in a folder beside `output`, which says of each, in their order, its
-    `title`, the `file` in that folder, its `size` and its `digest`: written last, so that what it says of is there.
+    """A page for each of the `first` images and of those of these `ids`, of all `most`, in a folder beside `output`,
+    which says of each, in their order, its id as `title`, the `file` in that folder, its `size` and its `digest`:
+    written last, so that what it says of is there.
 
     `images` and `features` are manifests of shards; features hold values. `backbone` is what pages call it.
     """
@@ -45,7 +48,8 @@ def write_explored(
         shutil.rmtree(earlier, ignore_errors=True)
     partial.mkdir(parents=True)
     found: list[dict[str, Any]] = []
-    for number, name in enumerate(progress(shown.first(count), "pages"), 1):
+    names = list(dict.fromkeys([*shown.first(first), *ids]))[:most]
+    for number, name in enumerate(progress(names, "pages"), 1):
         (store, place), (of, index) = shown.find(name), seen.find(name)
         image, seeds = store.read("rgb", place), seed_for(seed, "explored", name)
         choice: dict[str, Any] = {"vectors": vectors, "seed": seeds, "limit": LIMIT}

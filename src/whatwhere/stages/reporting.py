@@ -32,7 +32,7 @@ _NAMED_AFTER = {
     **dict.fromkeys(("joint", "codebook", "segments", "refined", "matching", "coordinates", "detections"), "methods"),
     "timings": "backbones",
     "texts": "namings",
-    "explored": "figures",
+    "explored": "explored",
 }
 _CLAIMS = ("claim", "source", "table", "verdict", "numbers")
 #: Of what is said of a stage so many columns are what it took; the rest is when, and digests.
@@ -63,7 +63,7 @@ def write_run_report(
     explored: Sequence[str] = (),
 ) -> None:
     """One HTML file with what was run on what, what became of the paper's claims, every table and figure, and origins,
-    and links to the pages of photographs that `explored`, manifests named after figures, are about;
+    and links to the pages of its photographs that `explored`, manifests named after data sets, are about;
     beside it `claims.csv` and `stages.csv`, the verdicts and what each stage took as data.
 
     `output` lies in the folder of the run, whose artifacts' manifests say what versions and weights there are, and
@@ -73,6 +73,7 @@ def write_run_report(
     artifacts = sorted(_artifacts(output.parent, settings), key=lambda artifact: artifact.place)
     claims = _judged(settings.get("claims") or (), [Path(table) for table in tables])
     stages = _stages(artifacts, output.parent / "logs")
+    pages = {Path(path).stem: _pages(Path(path), output.parent) for path in explored}
     _write_csv(output.with_name("claims.csv"), _CLAIMS, [_cells(claim) for claim in claims])
     _write_csv(output.with_name("stages.csv"), stages.header[:_TOOK], [row[:_TOOK] for row in stages.rows])
     write_report(
@@ -82,7 +83,7 @@ def write_run_report(
         claims=claims,
         tables=[Path(table) for table in tables],
         figures=[(Path(path), captions[Path(path).stem]) for path in figures],
-        pages={Path(path).stem: _pages(Path(path), output.parent) for path in explored},
+        pages={name: pages.get(figure.get("dataset"), {}) for name, figure in settings["figures"].items()},
         provenance=[
             _versions(artifacts),
             _circumstances(artifacts, settings),
@@ -94,18 +95,18 @@ def write_run_report(
     )
 
 
-def _pages(manifest: Path, folder: Path) -> list[tuple[str, str]]:
-    """Title of each page that a manifest is about, and where it lies in a folder.
+def _pages(manifest: Path, folder: Path) -> dict[str, str]:
+    """By the id of an image, where its page that a manifest is about lies in a folder.
 
     Raises `InputError` for one that is gone, or not what was written.
     """
-    found = []
+    found = {}
     for said in read_json(manifest)["pages"]:
         page = manifest.with_suffix("") / said["file"]
         if not page.is_file() or digest(page) != said["digest"]:
             got = "another" if page.is_file() else "none"
             raise InputError(f"{page}: expected the page that was made, got {got}; run: rm {manifest} && {again(page)}")
-        found.append((said["title"], page.relative_to(folder).as_posix()))
+        found[said["title"]] = page.relative_to(folder).as_posix()
     return found
 
 

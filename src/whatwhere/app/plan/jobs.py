@@ -167,10 +167,11 @@ def _pages(known: Known) -> Iterator[Jobs]:
         yield Jobs("timings", place, like=(*_network(known, place), *methods), on_device=True)
     yield from (Jobs("tables", (name,), like=(table.kind,)) for name, table in known.config.tables.items())
     yield from (Jobs("figures", (name,), like=(figure.kind,)) for name, figure in known.config.figures.items())
-    for name, place in explored(known.config).items():
-        count, after = known.config.figures[name].model_dump()["images"], (_seen(known, place), ("features", place))
+    for dataset, asked in explored(known.config).items():
+        place = (dataset, asked.backbone)
+        count, after = asked.count(known.data(dataset).images), (_seen(known, place), ("features", place))
         like = (*_network(known, place), count)
-        yield Jobs("explored", (name,), images=count, at_once=count, like=like, after=after)
+        yield Jobs("explored", (dataset,), images=count, at_once=count, like=like, after=after)
     yield Jobs("report", ())
 
 

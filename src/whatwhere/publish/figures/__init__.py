@@ -30,7 +30,7 @@ from whatwhere.publish.figures.graphs import Graph
 from whatwhere.publish.figures.instances import instance_overlay
 from whatwhere.publish.figures.naming import name_colours, named_overlay
 from whatwhere.publish.figures.overview import draw_overview
-from whatwhere.publish.figures.page import DPI, caption_of, save_picture
+from whatwhere.publish.figures.page import DPI, caption_of, images_of, save_picture
 from whatwhere.publish.figures.screen import for_screen
 from whatwhere.publish.figures.sheet import Heading, Row, draw_sheet
 
@@ -66,6 +66,7 @@ __all__ = [
     "draw_sheet",
     "eigenvector_rgb",
     "for_screen",
+    "images_of",
     "instance_overlay",
     "label_colours",
     "name_colours",

@@ -99,7 +99,7 @@ def draw_diagram(
         for number, (lane, pathway) in enumerate(zip(lanes, PATHWAYS, strict=True)):
             _draw_lane(canvas, rows, number, lane, pathway, layout, first)
         strip = canvas.strip()
-    save_titled(strip, output, title=title, caption=caption)
+    save_titled(strip, output, title=title, caption=caption, images=[row.id for row in rows])
 
 
 def _layout(rows: Sequence[Row]) -> _Layout:

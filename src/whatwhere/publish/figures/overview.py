@@ -71,7 +71,7 @@ def draw_overview(
         _draw_single(canvas, single, layout)
         _draw_several(canvas, several, layout, first)
         strip = canvas.strip()
-    save_titled(strip, output, title=title, caption=caption)
+    save_titled(strip, output, title=title, caption=caption, images=[row.id for row in (single, *several)])
 
 
 def _layout(single: Row, several: Sequence[Row]) -> _Layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,8 +19,8 @@ DPI = 240
 PAGE_PX, MARGIN_PX, GAP_PX = 7 * DPI, 12, 8
 #: A strip that fills the page.
 STRIP_PX = PAGE_PX - 2 * MARGIN_PX
-#: By what name PNG files have words about them.
-_DESCRIPTION = "Description"
+#: By what names PNG files have words about them, and the ids of the images that they show.
+_DESCRIPTION, _IMAGES = "Description", "Images"
 #: White at the left of every strip, where a sheet has the names of its rows.
 INDENT_PX = 26
 
@@ -60,15 +61,18 @@ def letters(size_pt: float, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(file, size_pt * DPI / 72, layout_engine=ImageFont.Layout.BASIC)
 
 
-def save_titled(strip: Image.Image, output: Path, *, title: str, caption: str) -> None:
+def save_titled(strip: Image.Image, output: Path, *, title: str, caption: str, images: Sequence[str] = ()) -> None:
     """A strip under its title and over its caption, see `save_page`."""
     words = (text_strip(title, strip.width, size_pt=9.0, bold=True), text_strip(caption, strip.width, size_pt=7.0))
-    save_page([words[0], strip, words[1]], output, caption=caption)
+    save_page([words[0], strip, words[1]], output, caption=caption, images=images)
 
 
-def save_page(strips: Sequence[Image.Image | None], output: Path, *, caption: str = "") -> None:
+def save_page(
+    strips: Sequence[Image.Image | None], output: Path, *, caption: str = "", images: Sequence[str] = ()
+) -> None:
     """The strips (all of one width) below each other as a PNG file, beside `output` first; the same strips
-    give the same bytes. `caption` is the file's description, for whoever shows it (`caption_of`).
+    give the same bytes. `caption` is the file's description, for whoever shows it (`caption_of`), and `images` the ids
+    of those of a data set that it shows (`images_of`).
     """
     margins = ((0, GAP_PX), (MARGIN_PX, MARGIN_PX), (0, 0))
     present = [np.asarray(strip) for strip in strips if strip is not None]
@@ -78,6 +82,8 @@ def save_page(strips: Sequence[Image.Image | None], output: Path, *, caption: st
         described = PngInfo()
         if caption:
             described.add_itxt(_DESCRIPTION, caption)
+        if images:
+            described.add_itxt(_IMAGES, json.dumps(list(images)))
         Image.fromarray(page).save(partial, "PNG", dpi=(DPI, DPI), pnginfo=described)
 
 
@@ -91,3 +97,9 @@ def caption_of(figure: Path) -> str:
     """The caption that a PNG file was saved with; nothing where it has none."""
     with Image.open(figure) as page:
         return str(page.info.get(_DESCRIPTION, ""))
+
+
+def images_of(figure: Path) -> list[str]:
+    """The ids of the images that a PNG file was saved with, in their order."""
+    with Image.open(figure) as page:
+        return list(json.loads(page.info.get(_IMAGES, "[]")))

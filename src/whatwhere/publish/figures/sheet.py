@@ -94,7 +94,7 @@ def draw_sheet(
         _legend(rows, layout.width),
         text_strip(caption, layout.width, size_pt=7.0),
     ]
-    save_page(strips, output, caption=caption)
+    save_page(strips, output, caption=caption, images=[row.id for row in rows])
 
 
 def _gaps(headings: Sequence[Heading]) -> list[int]:
