@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int16, Integer, UInt8
 from PIL import Image
 
 from whatwhere.datasets.images import tokens_to_pixels
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Borders = Literal["tokens", "image"]
 
@@ -54,7 +57,7 @@ def to_pixels(
     if borders == "tokens" or len(present) < 2:
         return tokens_to_pixels(regions, *image.shape[:2])
     guide = guide or Guide.of(image, regions.shape, radius_tokens=radius_tokens)
-    found = _largest((int(region), guide(regions == region)) for region in present)
+    found = _largest(guide.shares(regions, present))
     found = without_specks(found, speck_px(found.shape, regions.shape))
     lost = np.setdiff1d(present, found)
     if len(lost):
@@ -115,14 +118,16 @@ def _around(
     pieces: Integer[np.ndarray, "y x"], small: Bool[np.ndarray, "piece"], given: Integer[np.ndarray, "piece"]
 ) -> dict[int, int]:
     """Of every small piece beside a large one, the region that it shares most edges with; of equals the lower."""
-    pairs = []
-    for one, other in ((pieces[1:], pieces[:-1]), (pieces[:, 1:], pieces[:, :-1])):
-        for speck, beside in ((one, other), (other, one)):
-            edge = (speck != beside) & small[speck] & ~small[beside]
-            pairs.append(np.stack([speck[edge], given[beside[edge]]], 1))
-    met, times = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
-    order = np.lexsort((-met[:, 1], times))  # of a speck's entries the last one stays
-    return dict(met[order].tolist())
+    speckled, pairs, regions = small[pieces], [], int(given.max()) + 1
+    for edge in ((slice(1, None), slice(None)), (slice(None), slice(1, None))):
+        back = tuple(slice(None, -1) if one.start else one for one in edge)
+        for here, beside in ((edge, back), (back, edge)):
+            meets = speckled[here] & ~speckled[beside]
+            pairs.append(pieces[here][meets] * regions + given[pieces[beside][meets]])
+    met, times = np.unique(np.concatenate(pairs), return_counts=True)
+    specks, found = np.divmod(met, regions)
+    order = np.lexsort((-found, times))  # of a speck's entries the last one stays
+    return dict(zip(specks[order].tolist(), found[order].tolist(), strict=True))
 
 
 def _largest(shares: Iterable[tuple[int, Float32[np.ndarray, "y x"]]]) -> Int16[np.ndarray, "y x"]:
@@ -147,14 +152,17 @@ def _enlarged(pixels: Int16[np.ndarray, "y x"], size: tuple[int, ...]) -> Int16[
 @dataclass(frozen=True)
 class Guide:
     """What of an image shares are filtered by, made once: `colours` and their `means`, 0 to 1, with the `inverse` of
-    Σ + ε, all at the size of the fit, and half the side of its squares; `shown`, the colours that shares are read from.
+    Σ + ε, all at the size of the fit, and half the side of its squares; `shown`, the colours that shares are read from,
+    and how coefficients are enlarged to it, along columns and along rows; the `grid` of tokens.
     """
 
     colours: Float32[np.ndarray, "3 y_fit x_fit"]
     means: Float32[np.ndarray, "3 y_fit x_fit"]
-    inverse: Float32[np.ndarray, "y_fit x_fit 3 3"]
-    shown: Float32[np.ndarray, "3 y_shown x_shown"]
+    inverse: Float32[np.ndarray, "3 3 y_fit x_fit"]
+    shown: Float32[np.ndarray, "3 x_shown y_shown"]
+    enlarging: tuple[csr_array, csr_array]
     radius: tuple[int, int]
+    grid: tuple[int, int]
 
     @classmethod
     def of(
@@ -171,26 +179,54 @@ class Guide:
             max(1, round(radius_tokens * side / tokens)) for side, tokens in zip(colours.shape[1:], grid, strict=True)
         )
         radius = (rows, columns)
-        means = np.stack([_mean(channel, radius) for channel in colours])
+        means = _mean(colours, radius)
         spread = np.empty((*colours.shape[1:], 3, 3), np.float32)
         for one in range(3):
             for other in range(one, 3):
                 common = _mean(colours[one] * colours[other], radius) - means[one] * means[other]
                 spread[..., one, other] = spread[..., other, one] = common
         inverse = np.linalg.inv(spread + np.float32(epsilon) * np.eye(3, dtype=np.float32))
-        return cls(colours, means, inverse, shown, radius)
+        planes = np.ascontiguousarray(np.moveaxis(inverse, (0, 1), (2, 3)))
+        across_first = np.ascontiguousarray(shown.transpose(0, 2, 1))
+        enlarging = _linear(colours.shape[1], shown.shape[1]), _linear(colours.shape[2], shown.shape[2])
+        return cls(colours, means, planes, across_first, enlarging, radius, (grid[0], grid[1]))
+
+    def shares(
+        self, regions: Integer[np.ndarray, "row column"], present: Integer[np.ndarray, "region"]
+    ) -> Iterator[tuple[int, Float32[np.ndarray, "y_shown x_shown"]]]:
+        """Of each region that is `present` its number and filtered share; the last has what the others leave of 1."""
+        left = np.ones(self.shown.shape[:0:-1], np.float32)
+        for region in present[:-1]:
+            share = self(regions == region)
+            left -= share
+            yield int(region), share
+        yield int(present[-1]), left
 
     def __call__(self, tokens: Bool[np.ndarray, "row column"]) -> Float32[np.ndarray, "y_shown x_shown"]:
         """The filtered share that these tokens have of each pixel shown, about 0 to 1."""
-        share = _resized(tokens.astype(np.float32), self.colours.shape[1:])
-        mean = _mean(share, self.radius)
-        along = np.stack([_mean(channel * share, self.radius) for channel in self.colours], axis=-1)
-        slope = np.einsum("yxij,yxj->iyx", self.inverse, along - np.moveaxis(self.means, 0, -1) * mean[..., None])
-        offset = mean - np.einsum("iyx,iyx->yx", slope, self.means)
-        found = _resized(_mean(offset, self.radius), self.shown.shape[1:])
-        for channel, steepness in zip(self.shown, slope, strict=True):
-            found += _resized(_mean(steepness, self.radius), self.shown.shape[1:]) * channel
-        return found
+        planes = np.empty((4, *self.colours.shape[1:]), np.float32)
+        planes[3] = _resized(tokens.astype(np.float32), self.colours.shape[1:])
+        np.multiply(self.colours, planes[3], out=planes[:3])
+        planes = _mean(planes, self.radius)
+        mean = planes[3]
+        planes[:3] -= self.means * mean
+        coefficients = np.empty_like(planes)
+        slope = np.einsum("ijyx,jyx->iyx", self.inverse, planes[:3], out=coefficients[:3])
+        np.subtract(mean, np.einsum("iyx,iyx->yx", slope, self.means), out=coefficients[3])
+        return self._read(_mean(coefficients, self.radius))
+
+    def _read(self, coefficients: Float32[np.ndarray, "4 y_fit x_fit"]) -> Float32[np.ndarray, "y_shown x_shown"]:
+        """Slopes and offset, enlarged (bilinear) to the colours that are shown and met with them: what a sparse matrix
+        enlarges lies first.
+        """
+        down, across = self.enlarging
+        rows, columns = coefficients.shape[1:]
+        high = down @ np.ascontiguousarray(coefficients.transpose(1, 0, 2)).reshape(rows, -1)
+        wide = across @ np.ascontiguousarray(high.reshape(len(high), 4, columns).transpose(2, 1, 0)).reshape(columns, -1)
+        wide = wide.reshape(len(wide), 4, len(high))
+        found = np.einsum("xiy,ixy->xy", wide[:, :3], self.shown)
+        found += wide[:, 3]
+        return np.ascontiguousarray(found.T)
 
 
 def _colours(image: UInt8[np.ndarray, "y x 3"], most_px: int) -> Float32[np.ndarray, "3 y_small x_small"]:
@@ -202,11 +238,24 @@ def _colours(image: UInt8[np.ndarray, "y x 3"], most_px: int) -> Float32[np.ndar
     return np.moveaxis(small, -1, 0).astype(np.float32) / 255
 
 
-def _mean(plane: Float32[np.ndarray, "y x"], radius: tuple[int, int]) -> Float32[np.ndarray, "y x"]:
+def _mean(planes: Float32[np.ndarray, "*plane y x"], radius: tuple[int, int]) -> Float32[np.ndarray, "*plane y x"]:
     """Over the square about each pixel."""
     from scipy.ndimage import uniform_filter
 
-    return uniform_filter(plane, (2 * radius[0] + 1, 2 * radius[1] + 1), mode="nearest")
+    sides = (2 * radius[0] + 1, 2 * radius[1] + 1)
+    return uniform_filter(planes, (1,) * (planes.ndim - 2) + sides, mode="nearest")
+
+
+def _linear(size: int, larger: int) -> csr_array:
+    """What enlarges so many pixels, bilinear, as a matrix `[larger, size]`; pixel `i` covers `[i, i + 1)`."""
+    from scipy.sparse import csr_array
+
+    place = np.clip((np.arange(larger) + 0.5) * size / larger - 0.5, 0, size - 1)
+    before = np.minimum(place.astype(int), max(size - 2, 0))
+    past = (place - before).astype(np.float32)
+    columns = np.stack([before, np.minimum(before + 1, size - 1)], 1)
+    ends = np.arange(larger + 1) * 2
+    return csr_array((np.stack([1 - past, past], 1).ravel(), columns.ravel(), ends), shape=(larger, size))
 
 
 def _resized(plane: Float32[np.ndarray, "y x"], size: tuple[int, ...]) -> Float32[np.ndarray, "y_new x_new"]:

@@ -7,9 +7,10 @@ stream one after the other, and whoever reads knows how long each is. `bits.js` 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Int, Integer, Shaped
 
 #: k lies in so many bits.
 PARAMETER_BITS = 4
@@ -33,31 +34,36 @@ class Bits:
         flat = np.atleast_1d(numbers).astype(np.int64).ravel()
         self._add(((flat[:, None] >> np.arange(width - 1, -1, -1)) & 1).astype(np.uint8).ravel())
 
-    def rice(self, numbers: Integer[np.ndarray, "... number"]) -> None:
-        """Numbers from 0 on, with the k that makes them shortest; of several rows each is a list with its own."""
-        rows = np.asarray(numbers, np.int64).reshape(-1, np.shape(numbers)[-1])
-        k = _shortest(rows)
-        ones = rows >> k
-        # before each row its k
-        lengths = np.pad(ones + 1 + k, ((0, 0), (1, 0)), constant_values=PARAMETER_BITS)
-        starts = (np.cumsum(lengths) - lengths.ravel()).reshape(lengths.shape)
-        own, starts = starts[:, :1], starts[:, 1:]
-        bits = np.zeros(int(lengths.sum()) + 1, np.int8)
-        bits[starts] += 1
-        bits[starts + ones] -= 1  # no two codes end or begin at one place
-        bits = np.cumsum(bits, dtype=np.int8)[:-1].astype(np.uint8)
-        for place in range(int(k.max())):
-            there = place < k[:, 0]
-            low = (rows[there] >> (k[there] - 1 - place)) & 1
-            bits[starts[there] + ones[there] + 1 + place] = low
+    def rice(self, numbers: Integer[np.ndarray, "... number"], lengths: Sequence[int] | None = None) -> None:
+        """Numbers from 0 to 2 ** 30, each with the k that makes its list shortest: rows are lists, or one after the other
+        as many numbers as `lengths` say, at least one.
+        """
+        flat = np.asarray(numbers).astype(np.int32, copy=False).ravel()
+        size = np.shape(numbers)[-1]
+        lengths = np.full(flat.size // size, size) if lengths is None else np.asarray(lengths)
+        firsts = np.cumsum(lengths) - lengths
+        k = _shortest(flat, firsts, lengths)
+        low = np.repeat(k, lengths)
+        sizes = (flat >> low) + low + 1
+        sizes[firsts] += PARAMETER_BITS  # before each list its k
+        ends = np.cumsum(sizes)
+        bits = np.ones(int(ends[-1]), np.uint8)
+        bits[ends - low - 1] = 0
+        # neighbours with one k at once, which in falling order are few
+        changes = [0, *(np.flatnonzero(np.diff(k)) + 1), len(k)]
+        edges = np.append(firsts, flat.size)[changes].tolist()
+        for alike, first, last in zip(k[changes[:-1]].tolist(), edges, edges[1:], strict=False):
+            for place in range(alike):
+                bits[ends[first:last] - 1 - place] = (flat[first:last] >> place) & 1
+        begins = ends[firsts] - sizes[firsts]
         for place in range(PARAMETER_BITS):
-            bits[own + place] = (k >> (PARAMETER_BITS - 1 - place)) & 1
+            bits[begins + place] = (k >> (PARAMETER_BITS - 1 - place)) & 1
         self._add(bits)
 
-    def signed(self, numbers: Integer[np.ndarray, "... number"]) -> None:
-        """Numbers of either sign: 0, −1, 1, −2, … are 0, 1, 2, 3, …; of several rows each is a list of its own."""
-        signed = np.asarray(numbers, np.int64)
-        self.rice(np.where(signed < 0, -2 * signed - 1, 2 * signed))
+    def signed(self, numbers: Shaped[np.ndarray, "... number"], lengths: Sequence[int] | None = None) -> None:
+        """Whole numbers of either sign: 0, −1, 1, −2, … are 0, 1, 2, 3, …; lists as of `rice`."""
+        signed = np.asarray(numbers).astype(np.int32, copy=False)
+        self.rice((signed << 1) ^ (signed >> 31), lengths)
 
     def bytes(self) -> bytes:
         """The stream, filled up with zeros to a whole byte."""
@@ -75,17 +81,18 @@ class Bits:
 def as_text(data: bytes) -> str:
     """Four bytes as five letters (base 85) that HTML may hold; of what is left over only as many letters as say it."""
     rest = -len(data) % 4
-    left = np.frombuffer(data + bytes(rest), ">u4").astype(np.int64)
+    left = np.frombuffer(data + bytes(rest), ">u4").astype(np.uint32)
     digits = np.empty((len(left), 5), np.uint8)
     for place in range(4, -1, -1):
-        left, digits[:, place] = np.divmod(left, 85)
+        before, left = left, left // 85
+        digits[:, place] = before - left * 85
     return np.frombuffer(_LETTERS, np.uint8)[digits].tobytes().decode("ascii")[: digits.size - rest]
 
 
 def runs_text(labels: Integer[np.ndarray, "y x"]) -> str:
     """Row after row: how many runs of one label there are, the length of each less one, its label."""
-    flat = labels.ravel().astype(np.int64)
-    starts = np.flatnonzero(np.diff(flat, prepend=-1))
+    flat = labels.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     bits = Bits()
     bits.plain(len(starts), 32)
     bits.rice(np.diff(starts, append=len(flat)) - 1)
@@ -93,13 +100,27 @@ def runs_text(labels: Integer[np.ndarray, "y x"]) -> str:
     return bits.text()
 
 
-def _shortest(rows: Int[np.ndarray, "row number"]) -> Int[np.ndarray, "row 1"]:
-    """The k that makes each row shortest: codes of n numbers with the sum S take S / 2 ** k + k n bits, or up to n
-    fewer, so that k lies within three of where this is least, 2 ** k = ln 2 S / n.
+def _shortest(
+    flat: Int[np.ndarray, "number"], firsts: Int[np.ndarray, "list"], lengths: Int[np.ndarray, "list"]
+) -> Int[np.ndarray, "list"]:
+    """The k that makes each list shortest. Codes of n numbers take Σ ⌊x ∕ 2 ** k⌋ + k n bits and n more, of which the
+    first part falls ever more slowly with k: from where it would be best if nothing were rounded, 2 ** k = ln 2 · mean,
+    down and up until it gets no better.
     """
-    about = np.log2(np.maximum(math.log(2) * rows.mean(-1), 1))
+
+    def taken(k: Int[np.ndarray, "list"]) -> Int[np.ndarray, "list"]:
+        """Bits of each list, but for n."""
+        return np.add.reduceat(flat >> np.repeat(k, lengths), firsts, dtype=np.int64) + k * lengths
+
+    means = np.add.reduceat(flat, firsts, dtype=np.int64) / lengths
     most = 2**PARAMETER_BITS - 1
-    first, last = (int(np.clip(end, 0, most)) for end in (about.min() - 3, about.max() + 3))
-    tried = np.arange(first, last + 1)
-    lengths = [(rows >> k).sum(-1) + k * rows.shape[-1] for k in tried]
-    return tried[np.argmin(lengths, 0)][:, None]
+    k = np.clip(np.rint(np.log2(np.maximum(math.log(2) * means, 1))), 0, most).astype(np.int32)
+    best = taken(k)
+    for step in (-1, 1):
+        better = np.ones(len(k), bool)
+        while better.any():
+            tried = np.clip(k + step * better, 0, most).astype(np.int32)
+            found = taken(tried)
+            better = found < best
+            k, best = np.where(better, tried, k), np.where(better, found, best)
+    return k

@@ -36,6 +36,8 @@ STEPS_PER_OCTAVE, FINER = 8, 2
 #: Step of b; and of the logarithm (to base 2) of a row's largest number, down from 1, in 12 bits.
 BIAS_STEP, LARGEST_STEP = 2.0**-8, 2.0**-7
 LARGEST_BITS = 12
+#: So much of a matrix's trace is added to its diagonal, so that it has an inverse; and what is as good as none.
+TRACE, TINY = 1e-9, 1e-30
 
 
 def rows_kept(grid: tuple[int, int], stride: int) -> Int[np.ndarray, "row"]:
@@ -46,18 +48,18 @@ def rows_kept(grid: tuple[int, int], stride: int) -> Int[np.ndarray, "row"]:
 
 def encoded(walk: LayerWalk, head: int, stride: int) -> Bits:
     """Head `head` of a layer's walk in the shorter of both ways."""
-    source = walk.source[head].cpu().double().numpy() * walk.scale
-    target = walk.target[head].cpu().double().numpy()
+    source = walk.source[head].cpu().numpy() * np.float32(walk.scale)
+    target = walk.target[head].cpu().numpy()
     kept = rows_kept(walk.grid, stride)
     P = _softmax(source[kept] @ target.T)
     same = torch.equal(walk.source, walk.target)
     factored = _factored(P, source, target, kept, walk.scale if same else None)
-    if np.mean(P / P.max(1, keepdims=True) > TOLERANCE) > FEW:
+    if np.count_nonzero(P > TOLERANCE * P.max(1, keepdims=True)) > FEW * P.size:
         return factored
     return min(factored, _sparse(P), key=len)
 
 
-def _sparse(P: Float[np.ndarray, "row token"]) -> Bits:
+def _sparse(P: Float32[np.ndarray, "row token"]) -> Bits:
     """Rank 0, the largest of each row, and every entry."""
     bits = Bits()
     bits.plain(0, 8)
@@ -68,9 +70,9 @@ def _sparse(P: Float[np.ndarray, "row token"]) -> Bits:
 
 
 def _factored(
-    P: Float[np.ndarray, "row token"],
-    source: Float[np.ndarray, "token channel"],
-    target: Float[np.ndarray, "token channel"],
+    P: Float32[np.ndarray, "row token"],
+    source: Float32[np.ndarray, "token channel"],
+    target: Float32[np.ndarray, "token channel"],
     kept: Int[np.ndarray, "row"],
     symmetric: float | None,
 ) -> Bits:
@@ -83,9 +85,9 @@ def _factored(
     def rounded(e: int, every: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A and B as whole numbers of steps, and the rows (or `every` so many of them) that a reader makes of them."""
         step, rows = 2.0 ** (-e / STEPS_PER_OCTAVE), kept[::every]
-        b = np.rint(B / step)
-        a = b[rows] if symmetric is not None else np.rint(A[rows] / step * finer)
-        return a, b, _softmax((a * (step * step / finer)) @ b.T + bias * BIAS_STEP)
+        b = np.rint(B * np.float32(1 / step))
+        a = b[rows] if symmetric is not None else np.rint(A[rows] * np.float32(finer / step))
+        return a, b, _softmax((a * np.float32(step * step / finer)) @ b.T + bias * np.float32(BIAS_STEP))
 
     e = 5 * STEPS_PER_OCTAVE
     for _ in range(2):
@@ -94,52 +96,64 @@ def _factored(
         off = float(np.partition(errors, last)[last])
         e = int(np.clip(e + round(STEPS_PER_OCTAVE * math.log2(max(off, 1e-6) / TOLERANCE)), 0, 255))
     a, b, base = rounded(e)
-    while e < 255 and TOLERANCE * (base.max(1, keepdims=True) / largest).max() > BOUND:
-        e += 1
+    while e < 255 and (above := float((base.max(1, keepdims=True) / largest).max()) - 1) > BOUND / TOLERANCE - 1:
+        # what a row's largest is above the true one falls with the step
+        e = min(e + max(1, int(STEPS_PER_OCTAVE * math.log2(above / (BOUND / TOLERANCE - 1)))), 255)
         a, b, base = rounded(e)
     used = np.flatnonzero(b.any(0))
     rank = int(used[-1]) + 1 if len(used) else 1
     bits = Bits()
     bits.plain(np.array([rank, e]), 8)
-    bits.signed(bias.astype(np.int64))
-    for matrix in (b,) if symmetric is not None else (b, a):
-        bits.signed(matrix.T[:rank].astype(np.int64))
+    lists = [bias[None], *(matrix.T[:rank] for matrix in ((b,) if symmetric is not None else (b, a)))]
+    bits.signed(np.concatenate([each.ravel() for each in lists]), [len(row) for each in lists for row in each])
     _correct(bits, P, base.max(1), base)
     return bits
 
 
 def _factors(
-    source: Float[np.ndarray, "token channel"], target: Float[np.ndarray, "token channel"], symmetric: float | None
-) -> tuple[Float[np.ndarray, "token rank"], Float[np.ndarray, "token rank"], Float[np.ndarray, "token"]]:
-    """A, B and b, columns by decreasing weight; each side has half of it."""
-    mean, source, target = source.mean(0), source - source.mean(0), target - target.mean(0)
-    bias = target @ mean
+    source: Float32[np.ndarray, "token channel"], target: Float32[np.ndarray, "token channel"], symmetric: float | None
+) -> tuple[Float32[np.ndarray, "token rank"], Float32[np.ndarray, "token rank"], Float32[np.ndarray, "token"]]:
+    """A, B and b, columns by decreasing weight; each side has half of it.
+
+    With S and T, sources and targets less their means, and SᵀS = L Lᵀ: L⁻¹ makes the columns of S orthonormal, and of
+    Lᵀ TᵀT L the eigenvectors U, with the eigenvalues W², part S Tᵀ into A = S L⁻ᵀ U √W and B = T L U ∕ √W. Whatever L is,
+    A Bᵀ = S Tᵀ: so a trace more in SᵀS, for its inverse, does not put anything off.
+    """
+    mean = source.mean(0)
+    S, T = source - mean, target - target.mean(0)
+    bias, gram = T @ mean, T.T.astype(np.float64) @ T
     if symmetric is not None:
-        U, weights, _ = np.linalg.svd(target * math.sqrt(symmetric), full_matrices=False)
-        return U * weights, U * weights, bias
-    (Qs, Rs), (Qt, Rt) = np.linalg.qr(source), np.linalg.qr(target)
-    U, weights, Vt = np.linalg.svd(Rs @ Rt.T)
-    return Qs @ (U * np.sqrt(weights)), Qt @ (Vt.T * np.sqrt(weights)), bias
+        U = np.linalg.eigh(gram)[1][:, ::-1]
+        B = T @ (U * math.sqrt(symmetric)).astype(np.float32)
+        return B, B, bias
+    own = S.T.astype(np.float64) @ S
+    L = np.linalg.cholesky(own + (np.trace(own) * TRACE + TINY) * np.eye(len(own)))
+    squares, U = np.linalg.eigh(L.T @ gram @ L)
+    roots, U = np.maximum(squares[::-1], TINY) ** 0.25, U[:, ::-1]
+    return S @ _single(np.linalg.solve(L.T, U) * roots), T @ _single(L @ U / roots), bias
 
 
 def _correct(
     bits: Bits,
-    P: Float[np.ndarray, "row token"],
+    P: Float32[np.ndarray, "row token"],
     largest: Float[np.ndarray, "row"],
-    base: Float[np.ndarray, "row token"],
+    base: Float32[np.ndarray, "row token"],
 ) -> None:
     """How many entries are off, the gaps between them (row after row), and how many times 2 · tolerance · largest."""
-    off = np.rint((P - base) / (2 * TOLERANCE * largest[:, None])).ravel()
-    places = np.flatnonzero(off)
+    off = P - base
+    places = np.flatnonzero(np.abs(off) > TOLERANCE * largest[:, None].astype(np.float32))
     bits.plain(len(places), 32)
     if len(places):
+        times = off.ravel()[places] / (2 * TOLERANCE * largest[places // P.shape[1]])
         bits.rice(np.diff(places, prepend=-1) - 1)
-        bits.signed(off[places].astype(np.int64))
+        # of what is off by a hair more than the tolerance once, never nothing
+        bits.signed(np.rint(times) + (np.abs(times) <= 0.5) * np.sign(times))
 
 
-def _softmax(logits: Float[np.ndarray, "row token"]) -> Float32[np.ndarray, "row token"]:
-    """Of each row: in single precision once its largest is taken away, off by a millionth of its largest."""
-    weights = (logits - logits.max(1, keepdims=True)).astype(np.float32)
-    np.exp(weights, out=weights)
-    weights /= weights.sum(1, keepdims=True)
-    return weights
+def _softmax(logits: Float32[np.ndarray, "row token"]) -> Float32[np.ndarray, "row token"]:
+    """Of each row; in single precision its entries are off by some millionths of its largest."""
+    return torch.softmax(torch.from_numpy(logits), -1).numpy()
+
+
+def _single(numbers: Float[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    return numbers.astype(np.float32)

@@ -68,7 +68,9 @@ def numbers_of(
     check_vectors(vectors)
     shown = small(image)
     walks = {pathway: random_walk(features, pathway=pathway) for pathway in PATHWAYS}
+    means.share_folds(walks["both"], [walks["qk"], walks["vv"]])
     grid = walks["both"].grid
+    guide = Guide.of(shown, grid)
     facts: dict[str, Any] = {
         "size": [shown.shape[1], shown.shape[0]],
         "grid": list(grid),
@@ -84,7 +86,7 @@ def numbers_of(
         solution = solve(walks[pathway], vectors=vectors, seed=seed)
         X, values = orthogonalise(solution.vectors).numpy(), solution.values.numpy()
         facts["vectors"][pathway] = _vectors(X, values)
-        facts["regions"][pathway] = _regions(X, values, grid, shown, seed)
+        facts["regions"][pathway] = _regions(X, values, shown, guide, seed)
     used, most = sum(len(mean["levels"]) for mean in facts["means"].values()) + REST, limit or LIMIT
     facts["stride"], blocks = _blocks(walks, max(most - used, most // 2))
     return Numbers(facts, blocks)
@@ -126,16 +128,15 @@ def _vectors(X: Float[np.ndarray, "token vector"], values: Float[np.ndarray, "ve
 def _regions(
     X: Float[np.ndarray, "token vector"],
     values: Float[np.ndarray, "vector"],
-    grid: tuple[int, int],
     shown: UInt8[np.ndarray, "y x 3"],
+    guide: Guide,
     seed: int,
 ) -> dict[str, Any]:
     """For every K the region of each token and of each pixel, for both borders; and the K that the rule takes."""
     found = cluster(X, candidates=CLUSTERS, seed=seed, choose=AUTO, values=values)
     regions: dict[str, Any] = {"chosen": max(found.clusters, CLUSTERS[0])}
-    guide = Guide.of(shown, grid)
     for clusters in CLUSTERS:
-        labels = found.partitions[clusters].reshape(grid)
+        labels = found.partitions[clusters].reshape(guide.grid)
         borders: tuple[Borders, ...] = get_args(Borders)
         regions[str(clusters)] = {
             border: runs_text(to_pixels(labels, shown, border, guide=guide)) for border in borders
@@ -160,11 +161,11 @@ def _blocks(walks: dict[Pathway, Walks], limit: int) -> tuple[int, dict[str, str
 
 
 def _expected(walks: dict[Pathway, Walks], stride: int) -> float:
-    """Letters that all heads will take, by a head of every third layer."""
+    """Letters that all heads will take, by a head of every sixth layer."""
     total = 0.0
     for pathway in ("qk", "vv"):
         layers = walks[pathway].layers
-        taken = [len(heads.encoded(layer, number % layer.heads, stride)) for number, layer in enumerate(layers[1::3])]
+        taken = [len(heads.encoded(layer, number % layer.heads, stride)) for number, layer in enumerate(layers[2::6])]
         taken = taken or [len(heads.encoded(layers[0], 0, stride))]
         total += float(np.mean(taken)) * walks[pathway].graphs
     return total / 8 * 1.25
