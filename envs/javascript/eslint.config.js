@@ -2,7 +2,7 @@
 import js from "@eslint/js";
 
 const browser = [
-  "addEventListener", "document", "globalThis", "Image", "ImageData", "location", "matchMedia", "Option",
+  "addEventListener", "atob", "Blob", "createImageBitmap", "document", "globalThis", "Image", "ImageData", "location", "matchMedia", "Option",
   "requestAnimationFrame", "URLSearchParams", "HTMLElement",
   "HTMLInputElement", "HTMLCanvasElement",
 ];

@@ -233,19 +233,19 @@ def test_a_file_that_is_damaged_is_said_and_others_open(browser, found, tmp_path
     "late",
     [
         "const own = album.file.bind(album); album.file = (key) => asked().then(() => own(key));",
-        "document.getElementById('source').decode = asked;",
-        "document.getElementById('source').decode = () => asked().then(() => Promise.reject(new Error('late')));",
+        "const own = createImageBitmap; window.createImageBitmap = (one) => asked().then(() => own(one));",
+        "window.createImageBitmap = () => asked().then(() => Promise.reject(new Error('late')));",
     ],
     ids=["file", "picture", "picture-replaced"],
 )
 def test_what_comes_late_is_not_shown_for_another(opened, late):
     """The first photograph is let go only once the second, which was asked for after it, is open."""
     held = "const asked = () => new Promise((go) => (window.go = go))"  # `late` waits for it, and we for `late`
-    opened.page.evaluate(f"() => {{ const {{ album }} = whatwhere; {held}; {late} }}")
+    opened.page.evaluate(f"() => {{ const {{ album }} = whatwhere; window.made = createImageBitmap; {held}; {late} }}")
     opened.page.locator("#thumbs a").first.click()
     opened.page.wait_for_function("window.go !== undefined")
     assert opened.page.text_content("#name") == NAMES[0]
-    opened.page.evaluate("delete whatwhere.album.file; delete document.getElementById('source').decode;")
+    opened.page.evaluate("() => { delete whatwhere.album.file; window.createImageBitmap = window.made; }")
     choose(opened, FIRST)
     kept = opened.drawn("overlaid")
     opened.page.evaluate("window.go()")

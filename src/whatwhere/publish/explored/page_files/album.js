@@ -46,7 +46,8 @@ export class Photo {
     this.count = found.count;
     this.tokens = found.grid[0] * found.grid[1];
     this.album = album;
-    this.picture = `data:image/jpeg;base64,${found.picture}`;
+    const bytes = Uint8Array.from(atob(found.picture), (letter) => letter.charCodeAt(0));
+    this.picture = new Blob([bytes], { type: "image/jpeg" });
     this.labels = labelsOf(found.labels, found.size[0] * found.size[1]).map((label) => album.facts.shown[label]);
     this.classes = labelsOf(found.classes, this.tokens).map((label) => album.facts.shown[label]);
     this.walks = { vv: this.read(found.vv), qk: this.read(found.qk) };

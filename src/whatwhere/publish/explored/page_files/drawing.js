@@ -46,7 +46,7 @@ export function levels(values) {
 /** Draws in the photograph's frame. */
 export class Drawing {
   /**
-   * @param {HTMLImageElement} photo
+   * @param {HTMLImageElement | ImageBitmap} photo
    * @param {[number, number]} size  width and height
    * @param {{viridis: string, palette: string}} colours
    */

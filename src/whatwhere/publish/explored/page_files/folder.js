@@ -10,7 +10,7 @@ import { State } from "./state.js";
 
 /** @typedef {import("./album.js").Photo} Photo */
 /** @typedef {{point: number, pins: number[], number: number | null, classes: boolean}} Choice */
-/** @typedef {{photo: Photo, drawing: Drawing}} Open */
+/** @typedef {{photo: Photo, picture: ImageBitmap, drawing: Drawing}} Open */
 
 const album = new Album(/** @type {import("./album.js").Facts} */ (JSON.parse(byId("facts").textContent ?? "")));
 const state = new State(/** @type {Choice} */ ({ point: 0, pins: [], number: null, classes: true }), 1);
@@ -47,13 +47,13 @@ async function follow() {
   try {
     const photo = await album.open(number);
     if (own !== turn) return;
-    const source = /** @type {HTMLImageElement} */ (byId("source"));
-    [source.width, source.height] = photo.size;
-    source.src = photo.picture;
-    source.alt = album.facts.photos[number][1];
-    await source.decode();
-    if (own !== turn) return;
-    open = { photo, drawing: new Drawing(source, photo.size, { viridis: "", palette: album.facts.colours }) };
+    // a bitmap, and no image: browsers keep images that were shown once, two megabytes each
+    const picture = await createImageBitmap(photo.picture);
+    if (own !== turn) return picture.close();
+    open?.picture.close();
+    byId("frame").style.aspectRatio = photo.size.join(" / ");
+    const drawing = new Drawing(picture, photo.size, { viridis: "", palette: album.facts.colours });
+    open = { photo, picture, drawing };
     const [rows, columns] = photo.grid;
     const middle = Math.floor(rows / 2) * columns + Math.floor(columns / 2);
     const point = Number(asked.get("patch") ?? middle);

@@ -61,6 +61,7 @@ export function maps(state, numbers, drawing) {
     drawing.marks(photo, marksOf(choice, grid));
     const rows = shown(choice);
     byId("second").hidden = rows.length < 2;
+    byId("whose-1").hidden = !choice.pins.length; // of one patch alone nobody asks which
     rows.forEach((one, index) => pair(one, index + 1));
     byId("said").textContent = said(choice);
   });
@@ -100,7 +101,7 @@ export function maps(state, numbers, drawing) {
    */
   function said(choice) {
     const pinned = choice.pins.map((patch, index) => `${NAMES[index]} ${placeOf(patch, grid)}`).join("; ");
-    return `Patch ${placeOf(choice.point, grid)}. ${pinned ? `Pinned: ${pinned}.` : "Nothing pinned."}`;
+    return `Patch ${placeOf(choice.point, grid)}.${pinned ? ` Pinned: ${pinned}.` : ""}`;
   }
 }
 
