@@ -2,9 +2,9 @@
 import js from "@eslint/js";
 
 const browser = [
-  "addEventListener", "atob", "Blob", "createImageBitmap", "document", "globalThis", "Image", "ImageData", "location", "matchMedia", "Option",
-  "requestAnimationFrame", "URLSearchParams", "HTMLElement",
-  "HTMLInputElement", "HTMLCanvasElement",
+  "addEventListener", "atob", "Blob", "createImageBitmap", "document", "globalThis", "Image", "ImageData", "location",
+  "matchMedia", "Option", "requestAnimationFrame", "URLSearchParams", "HTMLElement", "HTMLInputElement",
+  "HTMLCanvasElement",
 ];
 
 export default [

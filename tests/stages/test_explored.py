@@ -124,8 +124,8 @@ DATASETS = {"seen": "few", "partly": "few", "other": "others"}
 
 def report(folder):
     figures = {name: {"title": name} for name in FIGURES}
-    for name, dataset in DATASETS.items():
-        figures[name]["dataset"] = dataset
+    for name, its in DATASETS.items():
+        figures[name]["dataset"] = its
     settings = settings_of_a_run(claims=[], figures=figures, explored={"few": {"backbone": "tiny", "images": None}})
     drawn, explored = [str(folder / f"figures/{name}.png") for name in FIGURES], [str(folder / "explored/few.json")]
     write_run_report(folder / "report.html", [], drawn, settings, explored=explored)

@@ -1,4 +1,4 @@
-"""Pages to point at, as a run makes them: one for each photograph that its figures show, from the stores that it has."""
+"""Pages to point at, as a run makes them: one for each photograph that its figures show, from its stores."""
 
 import re
 
@@ -15,7 +15,9 @@ PAGES = {"scenes": {"backbone": "tiny", "images": 3}}
 
 def links(root):
     """By the name of a figure the pages that the report leads to below it."""
-    articles = re.findall(r'<article id="figure-(\w+)">(.*?)</article>', (root / "report.html").read_text("utf-8"), re.S)
+    articles = re.findall(
+        r'<article id="figure-(\w+)">(.*?)</article>', (root / "report.html").read_text("utf-8"), re.S
+    )
     return {name: re.findall(r'href="(explored/[^"]*)"', text) for name, text in articles}
 
 

@@ -133,7 +133,9 @@ def cautions(config: Config) -> list[str]:
     said += [f"{d} through view {v}: of each image the square in its middle" for d, v in crops(config)]
     unseen = [(d, pages.backbone) for d, pages in config.explored.items() if d not in explored(config)]
     shown = {figure.dataset for figure in config.figures.values() if figure.kind in ("pictures", "method")}
-    return said + [f"{d}: no pages to explore, as nothing here asks for features of {b}" for d, b in unseen if d in shown]
+    return said + [
+        f"{d}: no pages to explore, as nothing here asks for features of {b}" for d, b in unseen if d in shown
+    ]
 
 
 def _rendered(config: Config, dataset: str) -> bool:

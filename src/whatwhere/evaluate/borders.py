@@ -13,7 +13,7 @@ The share of each region is linear in its tokens, so regions and single masks ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -34,6 +34,8 @@ EPSILON = 1e-4
 #: Pixels of the image that shares are fitted on, and at most of the one that they are read from; beyond it they are
 #: enlarged.
 FITTED_PX, SHOWN_PX = 2**15, 2**19
+#: Masks whose shares a guide remembers.
+KNOWN = 16
 #: A mask that the colours change more than this, as IoU with what its tokens say, stays as the tokens say.
 LEAST_AGREEMENT = 0.5
 
@@ -152,17 +154,21 @@ def _enlarged(pixels: Int16[np.ndarray, "y x"], size: tuple[int, ...]) -> Int16[
 @dataclass(frozen=True)
 class Guide:
     """What of an image shares are filtered by, made once: `colours` and their `means`, 0 to 1, with the `inverse` of
-    Σ + ε, all at the size of the fit, and half the side of its squares; `shown`, the colours that shares are read from,
-    and how coefficients are enlarged to it, along columns and along rows; the `grid` of tokens.
+    Σ + ε, all at the size of the fit, and half the side of its squares; `shown`, the colours that shares are read from.
+    Matrices for rows and for columns: `spreading` brings tokens to the fit, `averaging` to means over its squares,
+    `enlarging` the fit to what is shown. `known`: shares of the last masks, which the next partition often has again.
     """
 
     colours: Float32[np.ndarray, "3 y_fit x_fit"]
     means: Float32[np.ndarray, "3 y_fit x_fit"]
     inverse: Float32[np.ndarray, "3 3 y_fit x_fit"]
     shown: Float32[np.ndarray, "3 x_shown y_shown"]
+    spreading: tuple[Float32[np.ndarray, "y_fit row"], Float32[np.ndarray, "x_fit column"]]
+    averaging: tuple[Float32[np.ndarray, "y_fit row"], Float32[np.ndarray, "x_fit column"]]
     enlarging: tuple[csr_array, csr_array]
     radius: tuple[int, int]
     grid: tuple[int, int]
+    known: dict[bytes, Float32[np.ndarray, "y_shown x_shown"]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -174,6 +180,8 @@ class Guide:
         epsilon: float = EPSILON,
     ) -> Guide:
         """Of an RGB image that `grid` (rows, columns) of tokens saw."""
+        from scipy.sparse import csr_array
+
         colours, shown = (_colours(image, most) for most in (FITTED_PX, SHOWN_PX))
         rows, columns = (
             max(1, round(radius_tokens * side / tokens)) for side, tokens in zip(colours.shape[1:], grid, strict=True)
@@ -188,8 +196,14 @@ class Guide:
         inverse = np.linalg.inv(spread + np.float32(epsilon) * np.eye(3, dtype=np.float32))
         planes = np.ascontiguousarray(np.moveaxis(inverse, (0, 1), (2, 3)))
         across_first = np.ascontiguousarray(shown.transpose(0, 2, 1))
-        enlarging = _linear(colours.shape[1], shown.shape[1]), _linear(colours.shape[2], shown.shape[2])
-        return cls(colours, means, planes, across_first, enlarging, radius, (grid[0], grid[1]))
+        spreading = _enlarging(grid[0], colours.shape[1]), _enlarging(grid[1], colours.shape[2])
+        averaging = _mean(spreading[0], (rows, 0)), _mean(spreading[1], (columns, 0))
+        enlarging = (
+            csr_array(_enlarging(colours.shape[1], shown.shape[1])),
+            csr_array(_enlarging(colours.shape[2], shown.shape[2])),
+        )
+        matrices = (spreading, averaging, enlarging)
+        return cls(colours, means, planes, across_first, *matrices, radius, (grid[0], grid[1]))
 
     def shares(
         self, regions: Integer[np.ndarray, "row column"], present: Integer[np.ndarray, "region"]
@@ -204,16 +218,23 @@ class Guide:
 
     def __call__(self, tokens: Bool[np.ndarray, "row column"]) -> Float32[np.ndarray, "y_shown x_shown"]:
         """The filtered share that these tokens have of each pixel shown, about 0 to 1."""
-        planes = np.empty((4, *self.colours.shape[1:]), np.float32)
-        planes[3] = _resized(tokens.astype(np.float32), self.colours.shape[1:])
-        np.multiply(self.colours, planes[3], out=planes[:3])
-        planes = _mean(planes, self.radius)
-        mean = planes[3]
-        planes[:3] -= self.means * mean
-        coefficients = np.empty_like(planes)
-        slope = np.einsum("ijyx,jyx->iyx", self.inverse, planes[:3], out=coefficients[:3])
-        np.subtract(mean, np.einsum("iyx,iyx->yx", slope, self.means), out=coefficients[3])
-        return self._read(_mean(coefficients, self.radius))
+        asked = tokens.tobytes()
+        if asked not in self.known:
+            found = self._read(_mean(self._fitted(tokens.astype(np.float32)), self.radius))
+            self.known[asked] = found
+            if len(self.known) > KNOWN:
+                del self.known[next(iter(self.known))]
+        return self.known[asked]
+
+    def _fitted(self, tokens: Float32[np.ndarray, "row column"]) -> Float32[np.ndarray, "4 y_fit x_fit"]:
+        """Slopes and offset of each square."""
+        share, mean = (down @ tokens @ across.T for down, across in (self.spreading, self.averaging))
+        along = _mean(self.colours * share, self.radius)
+        along -= self.means * mean
+        found = np.empty((4, *mean.shape), np.float32)
+        slope = np.einsum("ijyx,jyx->iyx", self.inverse, along, out=found[:3])
+        np.subtract(mean, np.einsum("iyx,iyx->yx", slope, self.means), out=found[3])
+        return found
 
     def _read(self, coefficients: Float32[np.ndarray, "4 y_fit x_fit"]) -> Float32[np.ndarray, "y_shown x_shown"]:
         """Slopes and offset, enlarged (bilinear) to the colours that are shown and met with them: what a sparse matrix
@@ -222,7 +243,9 @@ class Guide:
         down, across = self.enlarging
         rows, columns = coefficients.shape[1:]
         high = down @ np.ascontiguousarray(coefficients.transpose(1, 0, 2)).reshape(rows, -1)
-        wide = across @ np.ascontiguousarray(high.reshape(len(high), 4, columns).transpose(2, 1, 0)).reshape(columns, -1)
+        wide = across @ np.ascontiguousarray(high.reshape(len(high), 4, columns).transpose(2, 1, 0)).reshape(
+            columns, -1
+        )
         wide = wide.reshape(len(wide), 4, len(high))
         found = np.einsum("xiy,ixy->xy", wide[:, :3], self.shown)
         found += wide[:, 3]
@@ -246,16 +269,9 @@ def _mean(planes: Float32[np.ndarray, "*plane y x"], radius: tuple[int, int]) ->
     return uniform_filter(planes, (1,) * (planes.ndim - 2) + sides, mode="nearest")
 
 
-def _linear(size: int, larger: int) -> csr_array:
-    """What enlarges so many pixels, bilinear, as a matrix `[larger, size]`; pixel `i` covers `[i, i + 1)`."""
-    from scipy.sparse import csr_array
-
-    place = np.clip((np.arange(larger) + 0.5) * size / larger - 0.5, 0, size - 1)
-    before = np.minimum(place.astype(int), max(size - 2, 0))
-    past = (place - before).astype(np.float32)
-    columns = np.stack([before, np.minimum(before + 1, size - 1)], 1)
-    ends = np.arange(larger + 1) * 2
-    return csr_array((np.stack([1 - past, past], 1).ravel(), columns.ravel(), ends), shape=(larger, size))
+def _enlarging(size: int, larger: int) -> Float32[np.ndarray, "larger size"]:
+    """`_resized` of one side as a matrix."""
+    return _resized(np.eye(size, dtype=np.float32), (larger, size))
 
 
 def _resized(plane: Float32[np.ndarray, "y x"], size: tuple[int, ...]) -> Float32[np.ndarray, "y_new x_new"]:

@@ -96,7 +96,8 @@ def write_report(
     header, each with an optional `NAME.meta.json` beside it (`title`, `source`, `notes`); `figures` PNG
     files with their titles, which the files' own captions follow, and of which the first opens the page; `pages`, by a
     figure's file name without its suffix and by the ids of images, where their pages lie beside `output`: a figure
-    leads to those of the images that it shows; `settings` the resolved configuration as YAML. Written beside `output` and renamed.
+    leads to those of the images that it shows; `settings` the resolved configuration as YAML. Written beside `output`
+    and renamed.
 
     Raises InputError for a table or picture that is missing or damaged.
     """

@@ -1,4 +1,4 @@
-"""Stored images and features -> a page for each photograph that figures show, on which a person points at its patches."""
+"""Stored images and features -> a page for each photograph that figures show, to point at its patches."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def encoded(walk: LayerWalk, head: int, stride: int) -> Bits:
     P = _softmax(source[kept] @ target.T)
     same = torch.equal(walk.source, walk.target)
     factored = _factored(P, source, target, kept, walk.scale if same else None)
-    if np.count_nonzero(P > TOLERANCE * P.max(1, keepdims=True)) > FEW * P.size:
+    if np.count_nonzero(TOLERANCE * P.max(1, keepdims=True) < P) > FEW * P.size:
         return factored
     return min(factored, _sparse(P), key=len)
 
@@ -115,9 +115,9 @@ def _factors(
 ) -> tuple[Float32[np.ndarray, "token rank"], Float32[np.ndarray, "token rank"], Float32[np.ndarray, "token"]]:
     """A, B and b, columns by decreasing weight; each side has half of it.
 
-    With S and T, sources and targets less their means, and SᵀS = L Lᵀ: L⁻¹ makes the columns of S orthonormal, and of
-    Lᵀ TᵀT L the eigenvectors U, with the eigenvalues W², part S Tᵀ into A = S L⁻ᵀ U √W and B = T L U ∕ √W. Whatever L is,
-    A Bᵀ = S Tᵀ: so a trace more in SᵀS, for its inverse, does not put anything off.
+    With S and T, sources and targets less their means, and SᵀS = L Lᵀ: L⁻ᵀ makes the columns of S orthonormal, and the
+    eigenvectors U of Lᵀ TᵀT L, with eigenvalues W², part S Tᵀ into A = S L⁻ᵀ U √W and B = T L U ∕ √W. Whatever L is,
+    A Bᵀ = S Tᵀ: so a little more in SᵀS, for its inverse, puts nothing off.
     """
     mean = source.mean(0)
     S, T = source - mean, target - target.mean(0)
