@@ -18,7 +18,7 @@ from whatwhere.stages.features import read_features
 from whatwhere.stages.shown import Shards
 
 #: Bytes of a page: of 24 × 24 tokens, 12 layers and 6 heads it keeps single heads for every second patch along each
-#: side, and is made in half of the time.
+#: side.
 LIMIT = 6_000_000
 
 

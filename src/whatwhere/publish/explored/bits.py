@@ -35,8 +35,8 @@ class Bits:
         self._add(((flat[:, None] >> np.arange(width - 1, -1, -1)) & 1).astype(np.uint8).ravel())
 
     def rice(self, numbers: Integer[np.ndarray, "... number"], lengths: Sequence[int] | None = None) -> None:
-        """Numbers from 0 to 2 ** 30, each with the k that makes its list shortest: rows are lists, or so many numbers one
-        after the other as `lengths` say, at least one.
+        """Numbers from 0 to 2 ** 30, with the k that makes each list shortest: rows are lists, or as many numbers, one
+        after the other, as `lengths` say, at least one.
         """
         flat = np.asarray(numbers).astype(np.int32, copy=False).ravel()
         size = np.shape(numbers)[-1]
