@@ -202,7 +202,7 @@ class Config(Strict):
         """Whether a method or a page reads V of this backbone on this data set: then its features hold it."""
         asked = [(one, m) for _, one in self._all_shown() for d, b, m in runs(one) if (d, b) == (dataset, backbone)]
         pages = dataset in self.explored and self.explored[dataset].backbone == backbone
-        if pages and any(photographs(self.figures.values(), dataset)):
+        if asked and pages and any(photographs(self.figures.values(), dataset)):
             return True
         return any(getattr(self.methods[m], "pathway", "qk") != "qk" and not self.is_live(m) for _, m in asked)
 
