@@ -40,10 +40,10 @@ class Bits:
         """
         flat = np.asarray(numbers).astype(np.int32, copy=False).ravel()
         size = np.shape(numbers)[-1]
-        lengths = np.full(flat.size // size, size) if lengths is None else np.asarray(lengths)
-        firsts = np.cumsum(lengths) - lengths
-        k = _shortest(flat, firsts, lengths)
-        low = np.repeat(k, lengths)
+        counts = np.full(flat.size // size, size) if lengths is None else np.asarray(lengths)
+        firsts = np.cumsum(counts) - counts
+        k = _shortest(flat, firsts, counts)
+        low = np.repeat(k, counts)
         sizes = (flat >> low) + low + 1
         sizes[firsts] += PARAMETER_BITS  # before each list its k
         ends = np.cumsum(sizes)
