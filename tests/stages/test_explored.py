@@ -54,7 +54,7 @@ def test_a_page_shows_what_the_stores_hold(stores, made):
     said = read_json(output)["pages"]
     assert [page["title"] for page in said] == ["image-0", "image-1", "image-2"]
     assert [page["file"] for page in said] == ["1-image-0.html", "2-image-1.html", "3-image-2.html"]
-    assert sorted(path.name for path in output.parent.iterdir()) == ["seen", "seen.json"]
+    assert sorted(path.name for path in output.parent.iterdir()) == ["few", "few.json"]
     features = [(Store(stores["features"][shard]), place) for shard, place in ((0, 0), (0, 1), (1, 0))]
     for page, (store, place) in zip(said, features, strict=True):
         text = (output.parent / "few" / page["file"]).read_text("utf-8")
