@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from PIL import Image
 
 from whatwhere.app.cli import main
 from whatwhere.app.discover import folder as working
+from whatwhere.app.discover import page as writing
 from whatwhere.app.discover.codebook import Codebook, chosen_classes
 from whatwhere.app.discover.folder import named_photos
 from whatwhere.app.discover.maps import read_labelled
@@ -211,6 +214,38 @@ class TestAgain:
     def test_other_settings_are_another_folders(self, album, found, capsys):
         line = refused(["discover", album, "--out", found, *SMALL, "--classes", "4"], capsys)
         assert "expected a codebook of classes 4, got one of classes 3; choose another folder" in line
+
+    def test_what_is_done_costs_two_looks_at_its_archive_and_no_label_map(self, album, found, monkeypatch):
+        """However large the photographs, and with one more to be done: its cost is not theirs."""
+        (found / "archive" / "p0.npz").unlink()
+        opened, unpacked = Counter(), Counter()
+        load, member = np.load, np.lib.npyio.NpzFile.__getitem__
+
+        def opening(file, *rest, **more):
+            opened[Path(file).stem] += 1
+            return load(file, *rest, **more)
+
+        def unpacking(archive, name):
+            unpacked[name] += 1
+            return member(archive, name)
+
+        monkeypatch.setattr(np, "load", opening)
+        monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", unpacking)
+        monkeypatch.setattr(writing, "write_page", lambda *_, **__: None)  # which shows some photographs, however many
+        again(album, found)
+        assert {opened[name] for name in ("p1", "p2", "p3", "p4")} == {2}
+        assert opened["p0"] <= 3
+        assert unpacked["shares"] == 5
+        assert unpacked["labels"] == 0
+
+    def test_archives_of_earlier_versions_have_their_shares_in_the_labels(self, album, found):
+        before = (found / "photographs.csv").read_bytes(), (found / "classes.csv").read_bytes()
+        for file in (found / "archive").rglob("*.npz"):
+            with np.load(file) as kept:
+                arrays = {name: kept[name] for name in kept if name != "shares"}
+            np.savez_compressed(file, **arrays)
+        again(album, found)
+        assert ((found / "photographs.csv").read_bytes(), (found / "classes.csv").read_bytes()) == before
 
 
 class TestApply:

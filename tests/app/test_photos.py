@@ -389,6 +389,32 @@ class TestPhotos:
         assert each_photo(photos, tmp_path, lambda _, name, image: lambda: name, **choice) == []
         assert said == [f"{photo}: {name}" for photo, name in zip(photos, ("wide", "wide-2", "wide"), strict=True)]
 
+    def test_photos_of_one_name_are_told_apart_by_a_look_at_each_name(self, tmp_path):
+        """As a camera calls them in every folder: each gets the first name that is nobody else's; however many there
+        are, the names of those before it are not looked at again."""
+        rng = np.random.default_rng(0)
+        photos = [tmp_path / f"{n}" / rng.choice(["IMG.jpg", "img.png", "IMG-2.jpg", "b.jpg"]) for n in range(300)]
+        earlier = {}  # what a call before this left, of some of these and of others
+        for n in rng.permutation(400)[:200].tolist():
+            photo = photos[n] if n < len(photos) else tmp_path / "gone" / f"{n}.jpg"
+            earlier[f"{photo.stem}-{n % 40 + 2}"] = str(photo)
+        looked = []
+
+        def whose(name):
+            looked.append(name)
+            return earlier.get(name)
+
+        found = working._output_names(photos, whose)
+        taken, expected = {}, {}
+        for photo in photos:
+            candidates = [photo.stem, *(f"{photo.stem}-{n}" for n in range(2, 600))]
+            own = str(photo)
+            expected[photo] = next(c for c in candidates if taken.get(c.casefold(), earlier.get(c) or own) == own)
+            taken[expected[photo].casefold()] = own
+        assert found == expected
+        assert len(set(found.values())) == len(photos)
+        assert len(looked) < 3 * len(photos)
+
     def test_trying_the_folder_leaves_none(self, album, tmp_path):
         check_output(tmp_path / "some" / "where", [album / "wide.png"])
         assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.job import POOLS
 from whatwhere.artifacts.spread import CLUSTER, spread
 from whatwhere.artifacts.store import Store
-from whatwhere.stages import coordinates, joint, matching, segments
+from whatwhere.stages import coordinates, matching, rotated, segments
 
 IMAGES = 40
 
@@ -124,7 +124,7 @@ def clusters(folder, vectors):
 
 
 def gram(file):
-    lengths, products = joint._gram(np.load(file, mmap_mode="r+"), True)
+    lengths, products = rotated.gram(np.load(file, mmap_mode="r+"), True)
     return lengths.tobytes() + products.tobytes()
 
 
@@ -133,7 +133,7 @@ def test_stages_on_two_processes_of_which_one_is_killed_answer_the_same(tmp_path
     """Counts on both; among the parts of the regressions the kill; clusters and the Gram matrix on what is left."""
     distributed = pytest.importorskip("distributed")
     monkeypatch.delenv(CLUSTER, raising=False)
-    for stage, name in ((matching, "BLOCK_IMAGES"), (segments, "BLOCK_IMAGES"), (joint, "BLOCK_IMAGES")):
+    for stage, name in ((matching, "BLOCK_IMAGES"), (segments, "BLOCK_IMAGES"), (rotated, "BLOCK_IMAGES")):
         monkeypatch.setattr(stage, name, 1)
     monkeypatch.setattr(coordinates, "MOST_IMAGES", 1)
     np.save(tmp_path / "x.npy", crowd(IMAGES))

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.method.cluster import fit_centres
-from whatwhere.method.joint import extension
 from whatwhere.method.joint.extension import extend, harmonic
 from whatwhere.method.joint.landmarks import _folded, _graphs, _levels, _resampling, solve_sample, without
 from whatwhere.method.joint.sample import drawn, farthest
@@ -132,33 +131,49 @@ def test_columns_are_orthonormal_by_the_degrees():
 # ------------------------------------------------------------------------------------------- harmonic
 
 
-def walk(seed, tokens=12, share=0.5):
+def inside(seed, tokens=12, share=0.5):
+    """Symmetric connections among tokens, and degrees of which they are at most such a share."""
     rng = np.random.default_rng(seed)
-    P = rng.random((tokens, tokens)) * (rng.random((tokens, tokens)) < 0.4)
-    return torch.from_numpy(share * P / np.maximum(P.sum(1, keepdims=True), 1e-9)).float()
+    S = rng.random((tokens, tokens)) * (rng.random((tokens, tokens)) < 0.4)
+    S = torch.from_numpy(S + S.T).float()
+    return S, S.sum(1) / share + torch.from_numpy(rng.random(tokens)).float()
+
+
+def columns(count, tokens=12):
+    return torch.randn(tokens, count, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("values", [(0.9, 0.7, 0.6), (0.9, 0.3, 0.2), (0.499, 0.1)])
-def test_sweeps_answer_what_the_dense_solution_is(values):
-    P, values = walk(3), torch.tensor(values)
-    B = torch.randn(12, len(values), generator=torch.Generator().manual_seed(0))
-    X = harmonic(P, B, values)
+def test_all_columns_together_are_what_each_by_itself_is(values):
+    (S, degrees), values = inside(3), torch.tensor(values)
+    B = columns(len(values))
+    X = harmonic(S, B, degrees, values)
+    D = np.diag(degrees.double().numpy())
     dense = [
-        np.linalg.solve(value * np.eye(12) - P.double().numpy(), b)
+        np.linalg.solve(value * D - S.double().numpy(), b)
         for value, b in zip(values.tolist(), B.T.numpy(), strict=True)
     ]
-    assert relative(X.numpy(), np.stack(dense, 1)) < 1e-3
+    assert relative(X.numpy(), np.stack(dense, 1)) < 1e-5
+
+
+def test_sweeps_end_there():
+    (S, degrees), values = inside(3), torch.tensor([0.9, 0.7, 0.6])
+    B = columns(3)
+    X = torch.zeros_like(B)
+    for _ in range(200):
+        X = (S @ X + B) / degrees[:, None] / values
+    assert relative(harmonic(S, B, degrees, values).numpy(), X.numpy()) < 1e-4
 
 
 def test_a_harmonic_function_stays_between_its_borders():
-    P = walk(5)
-    B = (1 - P.sum(1, keepdim=True)) * torch.tensor([[1.0, 3.0]])
-    X = harmonic(P, B, torch.ones(2))
+    S, degrees = inside(5)
+    B = (degrees - S.sum(1))[:, None] * torch.tensor([[1.0, 3.0]])
+    X = harmonic(S, B, degrees, torch.ones(2))
     np.testing.assert_allclose(X, np.broadcast_to([1.0, 3.0], X.shape), atol=1e-4)
 
 
 def test_what_connects_to_nothing_has_rows_of_zeros():
-    X = harmonic(torch.zeros(3, 3), torch.zeros(3, 2), torch.tensor([0.8, 0.5]))
+    X = harmonic(torch.zeros(3, 3), torch.zeros(3, 2), torch.ones(3), torch.tensor([0.8, 0.5]))
     assert not X.any()
 
 
@@ -256,16 +271,9 @@ def test_a_sample_of_one_image_extends_to_itself():
     assert cosine.min() > 0.7
 
 
-def test_an_image_of_the_sample_needs_sweeps_alone(monkeypatch):
-    images = album()
-    found = solved(images)
-    monkeypatch.setattr(extension, "_solved", lambda *_: pytest.fail("solved directly"))
-    extend(without(found.landmarks, images[0].id), images[0])
-
-
 def test_an_eigenvalue_of_its_own_has_the_shortest_solution():
-    P = torch.diag(torch.tensor([0.5, -0.9]))  # whose sweeps never settle
-    X = harmonic(P, torch.tensor([[0.0], [0.7]]), torch.tensor([0.5]))
+    S = torch.diag(torch.tensor([0.5, -0.9]))
+    X = harmonic(S, torch.tensor([[0.0], [0.7]]), torch.ones(2), torch.tensor([0.5]))
     np.testing.assert_allclose(X[:, 0], [0, 0.5], atol=1e-5)
 
 

@@ -45,7 +45,7 @@ from whatwhere.method.joint.sparsity import PRESETS, Sparsity
 from whatwhere.method.joint.state import State
 from whatwhere.method.joint.whole import solve_whole
 from whatwhere.method.orthogonalise import orthogonalise
-from whatwhere.stages import joint
+from whatwhere.stages import joint, rotated
 from whatwhere.stages.joint import write_joint
 
 GRAPH = {"intra": 4, "inter": 4}
@@ -237,7 +237,7 @@ def test_columns_of_another_solve_are_those_of_ones_own(tmp_path, shards):
 @pytest.mark.parametrize("kind", ["minibatch", "minibatch_released", "global"])
 def test_results_do_not_depend_on_shards_or_blocks(tmp_path, shards, results, kind, monkeypatch):
     whole = results(kind)
-    monkeypatch.setattr(joint, "BLOCK_IMAGES", 2)
+    monkeypatch.setattr(rotated, "BLOCK_IMAGES", 2)
     pieces = solved(tmp_path / "pieces.json", shards(9), kind)
     np.testing.assert_allclose(pieces.read("vectors"), whole.read("vectors"), atol=1e-6)
     np.testing.assert_allclose(pieces.read("value"), whole.read("value"), atol=1e-6)
@@ -245,16 +245,16 @@ def test_results_do_not_depend_on_shards_or_blocks(tmp_path, shards, results, ki
 
 
 def test_memory_does_not_grow_with_the_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(joint, "SCALE_ROWS", 1000)
-    monkeypatch.setattr(joint, "BLOCK_IMAGES", 16)
+    monkeypatch.setattr(rotated, "SCALE_ROWS", 1000)
+    monkeypatch.setattr(rotated, "BLOCK_IMAGES", 16)
     peaks = []
     for images in (32, 256):
         X = np.lib.format.open_memmap(tmp_path / f"{images}.npy", "w+", np.float32, (images, 64, 16))
         X[:] = np.random.default_rng(0).standard_normal(X.shape, np.float32)
         tracemalloc.start()
-        _, gram = joint._gram(X, True)
+        _, gram = rotated.gram(X, True)
         with create(tmp_path / f"{images}.json", {}, {}) as store:
-            joint._write(store, X, np.linalg.eigh(gram)[1], True)
+            rotated.write(store, X, np.linalg.eigh(gram)[1], True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]
@@ -522,10 +522,10 @@ def test_the_lock_is_held_until_the_state_is_gone(tmp_path, shards, monkeypatch)
         return trying
 
     monkeypatch.setattr(State, "prepare", try_it(State.prepare))
-    for name in ("_run", "_write", "discard"):
+    for name in ("_run", "write", "discard"):
         monkeypatch.setattr(joint, name, try_it(getattr(joint, name)))
     solved(tmp_path / "x.json", shards())
-    assert tried == ["prepare", "_run", "_write", "discard"]
+    assert tried == ["prepare", "_run", "write", "discard"]
 
 
 def test_a_lock_that_is_taken_away_meanwhile_is_not_a_lock(tmp_path, monkeypatch):

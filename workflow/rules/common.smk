@@ -54,7 +54,8 @@ FETCHED = whatwhere.datasets.sources.FETCHED
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
 os.environ.update(PYTHONPATH=os.pathsep.join([str(SOURCE), dict(os.environ).get("PYTHONPATH", "")]))
-# no parameter: what a job answers does not depend on who worked on it
+# no parameters: what a job answers does not depend on who worked on it, nor on how much of it at a time
+os.environ[whatwhere.artifacts.spread.BLOCK] = str(SETTINGS.block_locations)
 if SETTINGS.dask:
     os.environ[whatwhere.artifacts.spread.CLUSTER] = SETTINGS.dask
 else:

@@ -92,10 +92,12 @@ def segment_inputs(wildcards):
 
 
 def segment_settings(wildcards):
+    """With `block_locations`, as so many rows choose where centres begin."""
     chosen = values(SETTINGS.segments, "view", "least_px", "ambiguous", "crf")
     scores = SETTINGS.methods[wildcards.method].kind == "largest"
     unit_rows = whatwhere.config.needed.unit_rows(SETTINGS, wildcards.method)
-    return {**chosen, "unit_rows": unit_rows, "scores": scores, "seed": SETTINGS.seed}
+    more = {"unit_rows": unit_rows, "scores": scores, "seed": SETTINGS.seed}
+    return {**chosen, **more, "block_locations": SETTINGS.block_locations}
 
 
 def coordinate_settings(wildcards):

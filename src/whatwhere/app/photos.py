@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -191,8 +192,9 @@ def check_output(out: Path, photos: Sequence[Path]) -> None:
         raise InputError(
             f"--out {out}: expected a folder that can be made, got {error.strerror}; choose another"
         ) from error
-    inside = [photo for photo in photos if photo.parent.resolve() == out.resolve()]
-    if inside:
+    own = out.resolve()
+    ours = {folder for folder in {photo.parent for photo in photos} if folder.resolve() == own}
+    if inside := [photo for photo in photos if photo.parent in ours]:
         raise InputError(f"--out {out}: expected a folder without the photos in it, got that of {inside[0]}")
 
 
@@ -201,12 +203,16 @@ def _output_names(photos: Sequence[Path], whose: Whose) -> dict[Path, str]:
     of an earlier one.
     """
     taken: dict[str, str] = {}
+    known = defaultdict[tuple[str, str], list[str]](list)  # names of a stem that are a photo's, by its place
+    looked_at = Counter[str]()  # of a stem's names so many are somebody's: nobody looks at them again
     names: dict[Path, str] = {}
     for photo in dict.fromkeys(photos):
-        own, name, number = place_of(photo), photo.stem, 2
-        while taken.get(name.casefold(), whose(name) or own) != own:
-            name, number = f"{photo.stem}-{number}", number + 1
-        names[photo], taken[name.casefold()] = name, own
+        own, stem = place_of(photo), photo.stem
+        while not (mine := [name for name in known[stem, own] if taken.get(name.casefold(), own) == own]):
+            looked_at[stem] += 1
+            name = stem if looked_at[stem] == 1 else f"{stem}-{looked_at[stem]}"
+            known[stem, taken.get(name.casefold()) or whose(name) or own].append(name)
+        names[photo], taken[mine[0].casefold()] = mine[0], own
     return names
 
 

@@ -25,6 +25,9 @@ Answer = TypeVar("Answer")
 CLUSTER = "WHATWHERE_DASK"
 #: Parts that are worked on, or whose answers wait for those before them: what bounds the memory.
 AHEAD = 16
+#: In the environment: locations that may be in memory at a time (`block_locations` of the configuration); else so many.
+BLOCK = "WHATWHERE_BLOCK_LOCATIONS"
+BLOCK_LOCATIONS = 100_000
 #: Seconds that a scheduler may take to answer.
 PATIENCE_S = 20
 
@@ -44,6 +47,13 @@ def spread(work: Callable[[Part], Answer], parts: Iterable[Part], *, ahead: int 
         return _in_cluster(work, parts, address, ahead)
     threads = int(os.environ.get(POOLS[0]) or 1)
     return map(work, parts) if threads == 1 else _in_threads(work, parts, threads, ahead)
+
+
+def few(locations: int, *, parts: int = AHEAD) -> int:
+    """How many images of so many locations a part may have, where so many `parts` are in memory at a time; one at
+    least.
+    """
+    return max(1, int(os.environ.get(BLOCK) or BLOCK_LOCATIONS) // (parts * locations))
 
 
 def _in_threads(work: Callable[[Part], Answer], parts: Iterable[Part], threads: int, ahead: int) -> Iterator[Answer]:

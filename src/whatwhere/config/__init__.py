@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from whatwhere.artifacts.errors import InputError
+from whatwhere.artifacts.spread import BLOCK_LOCATIONS
 from whatwhere.config.base import Entries, Name, Positive, RunName, Scheduler, Strict, titled
 from whatwhere.config.claims import Claim, check_claims
 from whatwhere.config.data import DatasetSettings, ViewSettings
@@ -45,6 +46,9 @@ class Config(Strict):
     """A Dask cluster's, `tcp://host:8786`, for what reduces over a whole data set; null: the job's own threads."""
     shard_images: Positive = 512
     """Images per job and store."""
+    block_locations: Positive = BLOCK_LOCATIONS
+    """Of whatever goes over all locations of a data set so many are in memory at a time: a larger set takes longer, not
+    more."""
     views: Entries[ViewSettings]
     datasets: Entries[DatasetSettings]
     backbones: Entries[BackboneSettings]

@@ -192,9 +192,6 @@ class SegmentSettings(Strict):
     """Of K-means, in each draw: the best counts."""
     fitted_locations: Positive = 100_000
     """Of a larger set so many are drawn to find the centres."""
-    block_locations: Positive = 100_000
-    """So many rows of X are in memory at a time while centres are found and clusters given; a larger set takes longer,
-    not more, and nothing depends on it."""
     least_px: Annotated[int, Field(ge=0)] = 50
     """Smaller regions are left out of spatial semantic segmentation (section 4.2.3)."""
     ambiguous: Share = 0.1

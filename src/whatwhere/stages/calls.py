@@ -227,6 +227,7 @@ def _segments(call: Call) -> None:
     classes = len(call.store("images").attributes["classes"]) or config.segments.clusters
     choice = _plain(config.segments, "clusters", "view", "least_px", "ambiguous", "crf", "unit_rows")
     choice |= {"unit_rows": unit_rows(config, call.place[2]), "seed": config.seed}
+    choice["block_locations"] = config.block_locations
     write_segments(
         [call.store("joint", "extended", "vectors")],
         call.output,

@@ -14,14 +14,14 @@ from jaxtyping import Float
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
-from whatwhere.artifacts.spread import spread
+from whatwhere.artifacts.spread import few, spread
 from whatwhere.artifacts.store import Store, write_json
 from whatwhere.evaluate.position import CoordinateRegression, label_features
 from whatwhere.stages.centres import unit
 from whatwhere.stages.set_images import has_labels
 
-#: Images of a block at most, and so many bytes that their sums take.
-MOST_IMAGES, BLOCK_BYTES = 64, 2**22
+#: Images of a block at most. The sums of one, of twice two regressions, take as much as so many locations a column.
+MOST_IMAGES, SUMS = 64, 8
 
 
 def write_coordinates(
@@ -104,8 +104,7 @@ class _Block:
 
 def _block_images(one: _Image) -> int:
     """So few that their sums take little memory."""
-    channels = one.features()[0].shape[1]
-    return max(1, min(MOST_IMAGES, BLOCK_BYTES // (32 * channels**2)))
+    return min(MOST_IMAGES, few(SUMS * one.features()[0].shape[1]))
 
 
 def _blocks(

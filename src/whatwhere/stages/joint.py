@@ -5,21 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 
 from whatwhere.artifacts.alone import Alone, alone
 from whatwhere.artifacts.codehash import code_hash
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.seeding import seed_for
-from whatwhere.artifacts.spread import spread
-from whatwhere.artifacts.store import Store, Writer, create, write_json
+from whatwhere.artifacts.store import Store, create, write_json
 from whatwhere.method.joint.minibatch import Descent, start
 from whatwhere.method.joint.source import Cached, Source, finest
 from whatwhere.method.joint.sparsity import PRESETS, Sparsity
@@ -27,13 +25,7 @@ from whatwhere.method.joint.state import State, discard
 from whatwhere.method.joint.whole import solve_whole
 from whatwhere.method.joint.worker import Job, open_source, work
 from whatwhere.method.orthogonalise import rotation
-
-#: Images whose X is in memory at a time while it is rotated.
-BLOCK_IMAGES = 64
-#: Rows of X that the limits of the colour scale are taken from.
-SCALE_ROWS = 50_000
-#: Part of the rows beyond each end of the colour scale, in per cent.
-BEYOND = 2.0
+from whatwhere.stages.rotated import Leading, gram, write
 
 
 def write_joint(
@@ -103,20 +95,21 @@ def _write_global(
         seed=seed_for(seed, "solve", described["dataset"]),
     )
     # diffusion maps: a column weighs as its eigenvalue after `time` steps of the walk
-    X = found.vectors * np.maximum(found.values, 0) ** method["time"]
+    X = found.vectors
+    X *= np.maximum(found.values, 0) ** method["time"]
     about, along = {**described, "status": found.status}, _along(source, found.values)
     with create(output, settings, about, along) as store:
-        _write(store, X, np.eye(X.shape[2]))
+        write(store, X, np.eye(X.shape[2]))
 
 
 def _write_columns(solved: Store, output: Path, method: dict[str, Any], settings: dict[str, Any]) -> None:
     """The leading columns of another solve, where they are all alike (`time: 0`), at lengths of this one's own."""
     count = method["vectors"]
     values = solved.read("value")[:count]
-    X = solved.read("vectors")[..., :count] * np.maximum(values, 0) ** method["time"]
+    X = Leading(solved, np.maximum(values, 0) ** method["time"])
     about = {key: solved.attributes[key] for key in ("dataset", "weights", "grid", "graphs", "status")}
     with create(output, settings, about, {"image": solved.ids, "value": ("vector", values)}) as store:
-        _write(store, X, np.eye(count))
+        write(store, X, np.eye(count))
 
 
 def _cached(source: Source) -> Cached:
@@ -177,13 +170,13 @@ def _write_rotated(
     """
     released = descent.loss == "released"
     X = state.arrays["average" if descent.average else "x"]
-    lengths, gram = _gram(X, released)
-    cosines = torch.from_numpy(gram / lengths[:, None] / lengths)
+    lengths, products = gram(X, released)
+    cosines = torch.from_numpy(products / lengths[:, None] / lengths)
     U = rotation(cosines)[:, :columns]
     values = (U * (cosines @ U)).sum(0).numpy()
     status = f"{descent.batches} mini-batches of {descent.steps} steps, loss {state.history[-1, -1]:.4f}"
     with create(output, settings, {**described, "status": status}, _along(source, values)) as store:
-        _write(store, X, U.numpy() / lengths[:, None], released)
+        write(store, X, U.numpy() / lengths[:, None], released)
         history = np.array(state.history).ravel()
         store.array("history", history.shape, "float32", ("step",))[:] = history
 
@@ -219,67 +212,6 @@ def _waited_for(command: list[str], lock: Alone) -> int:
         started.terminate()
         started.wait()
         raise
-
-
-def _gram(X: np.memmap, released: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths of the columns over all images, and XᵀX, in double precision."""
-    X.flush()
-    gram = np.zeros((X.shape[2],) * 2)
-    for products in spread(_products, ((str(X.filename), images, released) for images in _slices(len(X)))):
-        gram += products
-    return np.sqrt(gram.diagonal()), gram
-
-
-def _products(part: tuple[str, slice, bool]) -> np.ndarray:
-    """XᵀX of a few images, of the file that X lies in."""
-    file, images, released = part
-    rows = _rows(np.load(file, mmap_mode="r")[images], released)
-    return rows.T @ rows
-
-
-def _blocks(X: np.ndarray, released: bool) -> Iterator[tuple[slice, np.ndarray]]:
-    """A few images at a time, as `_rows`."""
-    for images in _slices(len(X)):
-        yield images, _rows(X[images], released)
-
-
-def _slices(images: int) -> Iterator[slice]:
-    for first in range(0, images, BLOCK_IMAGES):
-        yield slice(first, min(first + BLOCK_IMAGES, images))
-
-
-def _rows(X: np.ndarray, released: bool) -> np.ndarray:
-    """Locations below one another; of the released parametrisation the softmax of each."""
-    rows = X.reshape(-1, X.shape[2]).astype(np.float64)
-    return softmax(rows, axis=1) if released else rows
-
-
-def _write(store: Writer, X: np.ndarray, U: np.ndarray, released: bool = False) -> None:
-    """`X U` block by block: memory does not grow with the images."""
-    signs, limits = signs_and_limits(X, U, released)
-    shape = (*X.shape[:2], U.shape[1])
-    array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=BLOCK_IMAGES)
-    for images, rows in _blocks(X, released):
-        array[images] = (rows @ (U * signs)).astype(np.float32).reshape(-1, *shape[1:])
-    store.root.attrs["limits"] = limits
-
-
-def signs_and_limits(
-    X: np.ndarray, U: np.ndarray | None = None, released: bool = False
-) -> tuple[np.ndarray, list[list[float]]]:
-    """With which sign of each column of `X U` (U: the identity, if none is given) its largest entry is positive, and
-    then both ends of its colour scale.
-    """
-    U = np.eye(X.shape[2]) if U is None else U
-    low, high = np.full(U.shape[1], np.inf), np.full(U.shape[1], -np.inf)
-    every, some = max(1, X.shape[0] * X.shape[1] // SCALE_ROWS), []
-    for _, rows in _blocks(X, released):
-        rotated = rows @ U
-        low, high = np.minimum(low, rotated.min(0)), np.maximum(high, rotated.max(0))
-        some.append(rotated[::every].copy())  # a view would keep the whole block
-    signs = np.where(-low > high, -1.0, 1.0)
-    limits = np.percentile(np.concatenate(some) * signs, [BEYOND, 100 - BEYOND], axis=0)
-    return signs, limits.T.tolist()
 
 
 def graphs_in_words(source: Source) -> str:

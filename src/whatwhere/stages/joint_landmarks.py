@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
+from whatwhere.artifacts.spread import few
 from whatwhere.artifacts.store import Store, create
 from whatwhere.method.joint.extension import extend
 from whatwhere.method.joint.landmarks import Landmarks, SolvedSample, solve_sample
@@ -22,9 +23,10 @@ from whatwhere.method.joint.seen import seen_from
 from whatwhere.method.joint.source import Cached, finest
 from whatwhere.method.joint.sparsity import PRESETS, Sparsity
 from whatwhere.stages.codebook import described, read_landmarks, write_landmarks
-from whatwhere.stages.joint import graphs_in_words, signs_and_limits
+from whatwhere.stages.joint import graphs_in_words
+from whatwhere.stages.rotated import signs_and_limits
 
-#: Images whose X is in memory, and in a file, together.
+#: Images whose X is in memory, and in a file, together, at most.
 RUN_IMAGES = 16
 
 
@@ -82,10 +84,11 @@ def write_extended(
     along = {"image": source.ids, "value": ("vector", marks.values)}
     shape = (len(source.ids), *codebook.description["arrays"]["vectors"]["shape"][1:])
     with create(output, settings, attributes, along) as store:
-        array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=RUN_IMAGES)
+        run = min(RUN_IMAGES, few(shape[1], parts=1))
+        array = store.array("vectors", shape, "float32", ("image", "token", "vector"), run_images=run)
         rows = _each(source, codebook if solved else None, marks, method)
-        for first in range(0, len(source.ids), RUN_IMAGES):
-            some = list(islice(rows, RUN_IMAGES))
+        for first in range(0, len(source.ids), run):
+            some = list(islice(rows, run))
             array[first : first + len(some)] = np.stack(some)
 
 

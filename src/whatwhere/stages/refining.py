@@ -50,8 +50,8 @@ def write_refined(
                 shard, index = next(stored)
                 unary = centres.log_probabilities(rows) if centres else rows
                 maps = _interpolated(unary, tuple(known["grid"]), tuple(size))
-                found.append(refine(shard.read("rgb", index), maps, CrfSettings(**crf)).argmax(0))
-            array[some] = np.stack(found).astype(np.int16)
+                found.append(refine(shard.read("rgb", index), maps, CrfSettings(**crf)).argmax(0).astype(np.int16))
+            array[some] = np.stack(found)
 
 
 def _interpolated(unary: np.ndarray, grid: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

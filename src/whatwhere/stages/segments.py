@@ -12,12 +12,12 @@ from jaxtyping import Float, Int16
 
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.seeding import seed_for
-from whatwhere.artifacts.spread import AHEAD, spread
+from whatwhere.artifacts.spread import AHEAD, BLOCK_LOCATIONS, few, spread
 from whatwhere.artifacts.store import Store, create
 from whatwhere.method.cluster import Centres
 from whatwhere.stages.centres import Some, find_centres, unit
 
-#: Images of which X is in memory at a time.
+#: Images of which X is in memory at a time at most, and in a file together.
 BLOCK_IMAGES = 64
 
 
@@ -32,7 +32,7 @@ def write_segments(
     fitted_locations: int,
     seed: int,
     draws: int = 1,
-    block_locations: int = 100_000,
+    block_locations: int = BLOCK_LOCATIONS,
     settings: dict[str, Any],
 ) -> None:
     """`regions` `[image, partition, token]`: every token's cluster, with as many clusters as there are `classes`, and
@@ -53,13 +53,13 @@ def write_segments(
     attributes = {key: described[key] for key in ("dataset", "grid", "graphs")}
     ids = [name for store in vectors for name in store.ids]
     shape = vectors[0].description["arrays"]["vectors"]["shape"]
-    few = max(1, block_locations // (AHEAD * shape[1]))
+    some = max(1, block_locations // (AHEAD * shape[1]))
     wanted = [shape[2]] if scores else [classes, 2 * classes] * draws
     found: list[Centres] = []
     if not scores:
         each = max(1, fitted_locations // len(ids))
         seeds = [_seed(seed, k, number // 2) for number, k in enumerate(wanted)]
-        parts = [Some(store, here, each, unit_rows, seed) for store, here, _ in _slices(vectors, few)]
+        parts = [Some(store, here, each, unit_rows, seed) for store, here, _ in _slices(vectors, some)]
         found = find_centres(
             parts, output, clusters=wanted, restarts=restarts, seeds=seeds, block_locations=block_locations
         )
@@ -68,7 +68,7 @@ def write_segments(
     with create(output, settings, attributes, along) as store:
         size = (len(ids), len(wanted), shape[1])
         array = store.array("regions", size, "int16", ("image", "partition", "token"), run_images=BLOCK_IMAGES)
-        images = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors, few)]
+        images = [_Part(*one, unit_rows, tuple(found)) for one in _slices(vectors, some)]
         for part, labels in zip(images, spread(_assigned, images), strict=True):
             array[part.images] = labels
         if found:
@@ -95,7 +95,8 @@ def blocks(
     vectors: Sequence[Store], unit_rows: bool
 ) -> Iterator[tuple[slice, Float[np.ndarray, "image token vector"]]]:
     """X of a few images at a time, over all stores; its rows at unit length if asked for."""
-    for store, here, images in _slices(vectors):
+    tokens = vectors[0].description["arrays"]["vectors"]["shape"][1]
+    for store, here, images in _slices(vectors, few(tokens, parts=1)):
         X = store.read("vectors", here)
         yield images, unit(X) if unit_rows else X
 

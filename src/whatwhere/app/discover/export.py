@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from whatwhere.app.discover.maps import read_labelled
 from whatwhere.app.discover.names import Names
-from whatwhere.app.discover.tally import Tally
+from whatwhere.app.discover.tally import Said, Tally
 from whatwhere.app.photos import COMPRESS_LEVEL
 from whatwhere.artifacts.atomic import replacing
 from whatwhere.artifacts.progress import progress
@@ -25,11 +25,10 @@ from whatwhere.artifacts.provenance import VERSION
 def write_exports(
     out: Path, folder: Path, photos: Mapping[Path, str], found: Tally, names: Names, *, panoptic: bool
 ) -> None:
-    """`classes.csv`, `photographs.csv`, `dataset.yaml` (an overlay by which a run reads the label maps), and where it
-    is asked for `panoptic.json` with its PNGs.
+    """`classes.csv`, `dataset.yaml` (an overlay by which a run reads the label maps), and where it is asked for
+    `panoptic.json` with its PNGs.
     """
     _write_classes(out / "classes.csv", found, names)
-    _write_photographs(out, photos, names)
     _write_dataset(out, folder, names)
     if panoptic:
         _write_panoptic(out, folder, photos, names)
@@ -58,8 +57,10 @@ def _write_classes(file: Path, found: Tally, names: Names) -> None:
         csv.writer(opened, lineterminator="\n").writerows([header, *rows])
 
 
-def _write_photographs(out: Path, photos: Mapping[Path, str], names: Names) -> None:
-    """A row a photograph: the part that hardly connects to the sample, and that of each class."""
+def in_table(said: Iterable[Said], out: Path, names: Names) -> Iterator[Said]:
+    """What comes, while `photographs.csv` gets a row of each: the part that hardly connects to the sample, and that of
+    each class. The file is there when all were taken.
+    """
     shown = names.shown()
     with (
         replacing(out / "photographs.csv") as unfinished,
@@ -67,11 +68,11 @@ def _write_photographs(out: Path, photos: Mapping[Path, str], names: Names) -> N
     ):
         table = csv.writer(opened, lineterminator="\n")
         table.writerow(["photograph", "label map", "hardly connects", *(names.names[n] for n in shown)])
-        for photo, name in photos.items():
-            if kept := read_labelled(out / "archive" / f"{name}.npz"):
-                own = np.bincount(names.shown_as, kept[0].shares, len(names.names))
-                cells = [f"{own[n]:.4f}" for n in shown]
-                table.writerow([str(photo), f"labels/{name}.png", f"{kept[0].strangers:.4f}", *cells])
+        for photo, name, one in said:
+            own = np.bincount(names.shown_as, one.shares, len(names.names))
+            cells = [f"{own[n]:.4f}" for n in shown]
+            table.writerow([str(photo), f"labels/{name}.png", f"{one.strangers:.4f}", *cells])
+            yield photo, name, one
 
 
 def _write_dataset(out: Path, folder: Path, names: Names) -> None:

@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from whatwhere.app.discover.codebook import Asked, Codebook
-from whatwhere.app.discover.maps import Labelled, about_of, labelled, overlay, read_labelled, write_labelled, write_map
+from whatwhere.app.discover.maps import (
+    Labelled,
+    Summary,
+    about_of,
+    labelled,
+    overlay,
+    read_labelled,
+    write_labelled,
+    write_map,
+)
 from whatwhere.app.discover.names import MOST_CLASSES, Names, plain, read_names, write_names
 from whatwhere.app.eyes import caution
 from whatwhere.app.photos import check_output, each_photo, place_of
@@ -45,9 +54,9 @@ def discover_folder(
     Answers one line for each photograph that could not be done. Page, tables and label maps follow what `classes.yaml`
     says. Raises `InputError` for a folder without photographs, and an `out` of other settings.
     """
-    from whatwhere.app.discover.export import write_exports
+    from whatwhere.app.discover.export import in_table, write_exports
     from whatwhere.app.discover.page import write_page
-    from whatwhere.app.discover.tally import tally
+    from whatwhere.app.discover.tally import summaries, tally
 
     photos = named_photos(folder, out, warn)
     check_output(out, list(photos))
@@ -58,11 +67,12 @@ def discover_folder(
     work = partial(_label, book, out, photos, names, borders, state)
     failures = each_photo(left, out, work, doing="labelling", report=report)
     (out / SKIPPED).write_text("".join(f"{one}\n" for one in failures), "utf-8")
-    done = {photo: name for photo, name in photos.items() if about_of(out / ARCHIVE / f"{name}.npz")}
+    missing = {photo for photo in left if not about_of(out / ARCHIVE / f"{photos[photo]}.npz")}
+    done = {photo: name for photo, name in photos.items() if photo not in missing}
     if not done:
         raise InputError(f"{folder}: expected photographs that can be read, got none; {failures[0]}")
     _redraw(out, list(done.values()), names)
-    found = tally(out / ARCHIVE, done, names)
+    found = tally(in_table(summaries(out / ARCHIVE, done), out, names), names)
     write_exports(out, folder, done, found, names, panoptic=panoptic)
     write_page(out / "classes.html", found, names, title=f"What is in {folder.resolve().name}")
     report(f"{len(done)} photographs, {len(names.shown())} classes -> {out / 'classes.html'}; names: {out / NAMES}")
@@ -97,7 +107,7 @@ def apply_codebook(
             write_map(out / f"{name}_labels.png", one.labels, names)
             overlay(out / f"{name}_classes.png", image, one.labels, names)
             write_labelled(out / f"{name}.npz", one, {**about, "names": "\n".join(names.names)})
-            return f"{_said(one, names)} -> {out / f'{name}_classes.png'}"
+            return f"{_said(one.summary, names)} -> {out / f'{name}_classes.png'}"
 
         return write
 
@@ -187,7 +197,7 @@ def _label(
         write_map(out / MAPS / f"{name}.png", one.labels, names)
         about = {"photo": place_of(photo), "state": photo_state(photo), "codebook": state}
         write_labelled(out / ARCHIVE / f"{name}.npz", one, about)
-        return _said(one, names)
+        return _said(one.summary, names)
 
     return write
 
@@ -232,7 +242,7 @@ def _redraw(out: Path, names_of: Sequence[str], names: Names) -> None:
             unfinished.write_text(said, "utf-8")
 
 
-def _said(one: Labelled, names: Names, most: int = 4) -> str:
+def _said(one: Summary, names: Names, most: int = 4) -> str:
     """The largest classes, and what hardly connects."""
     shares = np.bincount(names.shown_as, one.shares, len(names.names))
     largest = [n for n in np.argsort(-shares)[:most].tolist() if shares[n] >= 0.005]

@@ -22,26 +22,30 @@ from whatwhere.stages.codebook import Book
 PLACES = 12
 #: Weight of a class's colour over the grey photograph.
 TINT = 0.55
+#: In an archive: of a summary, and what says which photograph and codebook it is of.
+_ARRAYS, _ABOUT = ("shares", "places", "typical", "typical_at"), ("photo", "state", "codebook")
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One photograph: its label map, of each class how much of it lies in each cell of the picture, which place
-    (y, x; 0 to 1) is its most typical and how typical that is (−inf where it is not there), and the part of the tokens
-    that hardly connects to the sample.
+class Summary:
+    """What tables and page say of one photograph, as small for a large one: of each class the part of the picture that
+    it covers, and of each cell of the picture, which place (y, x; 0 to 1) is its most typical and how typical that is
+    (−inf where it is not there); and the part of the tokens that hardly connects to the sample.
     """
 
-    labels: UInt8[np.ndarray, "y x"]
+    shares: Float[np.ndarray, "cluster"]
     places: Float[np.ndarray, "cluster row column"]
     typical: Float[np.ndarray, "cluster"]
     typical_at: Float[np.ndarray, "cluster 2"]
     strangers: float
 
-    @property
-    def shares(self) -> Float[np.ndarray, "cluster"]:
-        """The part of the picture that each class covers."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.places))
-        return counts / self.labels.size
+
+@dataclass(frozen=True)
+class Labelled:
+    """One photograph: its label map, and what is said of it."""
+
+    labels: UInt8[np.ndarray, "y x"]
+    summary: Summary
 
 
 def labelled(
@@ -61,7 +65,13 @@ def labelled(
         typical[number] = nearness[best]
         row, column = divmod(best, grid[1])
         at[number] = (row + 0.5) / grid[0], (column + 0.5) / grid[1]
-    return Labelled(labels.astype(np.uint8), _places(labels, book.classes), typical, at, strangers)
+    narrow = labels.astype(np.uint8)
+    said = Summary(_shares(narrow, book.classes), _places(labels, book.classes), typical, at, strangers)
+    return Labelled(narrow, said)
+
+
+def _shares(labels: UInt8[np.ndarray, "y x"], classes: int) -> Float[np.ndarray, "cluster"]:
+    return np.bincount(labels.ravel(), minlength=classes) / labels.size
 
 
 def _places(labels: Int16[np.ndarray, "y x"], classes: int) -> Float[np.ndarray, "cluster row column"]:
@@ -78,10 +88,8 @@ def write_labelled(file: Path, found: Labelled, about: Mapping[str, str]) -> Non
     """The archive of a photograph: numbers, and in words which photograph and codebook it is of."""
     kept: dict[str, Any] = {
         "labels": found.labels,
-        "places": found.places,
-        "typical": found.typical,
-        "typical_at": found.typical_at,
-        "strangers": np.float32(found.strangers),
+        **{name: getattr(found.summary, name) for name in _ARRAYS},
+        "strangers": np.float32(found.summary.strangers),
         **{key: np.array(value) for key, value in about.items()},
     }
     with replacing(file) as unfinished, unfinished.open("wb") as opened:
@@ -91,16 +99,29 @@ def write_labelled(file: Path, found: Labelled, about: Mapping[str, str]) -> Non
 def read_labelled(file: Path) -> tuple[Labelled, dict[str, str]] | None:
     """What was kept, and what it is of; None of a file that is not there or something else."""
     with suppress(Exception), np.load(file, allow_pickle=False) as found:
-        names = ("labels", "places", "typical", "typical_at")
-        one = Labelled(**{name: found[name] for name in names}, strangers=float(found["strangers"]))
-        return one, {key: str(found[key]) for key in ("photo", "state", "codebook")}
+        return Labelled(found["labels"], _summary(found)), {key: str(found[key]) for key in _ABOUT}
     return None
+
+
+def read_summary(file: Path) -> Summary | None:
+    """Of what was kept all but the label map, which is not unpacked; None as `read_labelled`."""
+    with suppress(Exception), np.load(file, allow_pickle=False) as found:
+        return _summary(found)
+    return None
+
+
+def _summary(found: np.lib.npyio.NpzFile) -> Summary:
+    """Archives of earlier versions hold no shares."""
+    arrays = {name: found[name] for name in _ARRAYS if name in found}
+    if "shares" not in arrays:
+        arrays["shares"] = _shares(found["labels"], len(arrays["places"]))
+    return Summary(**arrays, strangers=float(found["strangers"]))
 
 
 def about_of(file: Path) -> dict[str, str] | None:
     """What an archive is of, without its numbers."""
     with suppress(Exception), np.load(file, allow_pickle=False) as found:
-        return {key: str(found[key]) for key in ("photo", "state", "codebook")}
+        return {key: str(found[key]) for key in _ABOUT}
     return None
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from whatwhere.app.discover.maps import PLACES, Labelled, read_labelled
+from whatwhere.app.discover.maps import PLACES, Summary, read_summary
 from whatwhere.app.discover.names import Names
 from whatwhere.artifacts.progress import progress
 
@@ -72,19 +72,27 @@ class _Best:
         return sorted(self._kept, reverse=True)
 
 
-def tally(archive: Path, photos: Mapping[Path, str], names: Names) -> Tally:
-    """Of all photographs (with the names of their archives), merged classes as one."""
+#: A photograph, the name of its archive, and what that says of it.
+Said = tuple[Path, str, Summary]
+
+
+def summaries(archive: Path, photos: Mapping[Path, str]) -> Iterator[Said]:
+    """Of all photographs (with the names of their archives), one after the other."""
+    for photo, name in progress(photos.items(), "counting", total=len(photos)):
+        if said := read_summary(archive / f"{name}.npz"):
+            yield photo, name, said
+
+
+def tally(said: Iterable[Said], names: Names) -> Tally:
+    """Of all photographs, merged classes as one."""
     shown = names.shown()
     places = np.zeros((len(names.names), PLACES, PLACES))
     shares, with_it = np.zeros(len(names.names)), np.zeros(len(names.names), int)
     patches = {n: _Best(PATCHES) for n in shown}
     examples = {n: _Best(PATCHES + EXAMPLES) for n in shown}
     strangest, strangers, count = _Best(EXAMPLES * 2), 0.0, 0
-    for photo, name in progress(photos.items(), "counting", total=len(photos)):
-        kept = read_labelled(archive / f"{name}.npz")
-        if kept is None:
-            continue
-        one, count = kept[0], count + 1
+    for photo, name, one in said:
+        count += 1
         own = np.bincount(names.shown_as, one.shares, len(shares))
         shares, with_it = shares + own, with_it + (own >= PRESENT)
         np.add.at(places, names.shown_as, one.places)
@@ -109,7 +117,7 @@ def tally(archive: Path, photos: Mapping[Path, str], names: Names) -> Tally:
     return Tally(order, count, strangers / count, [one for one in strangest.best() if one.worth > PRESENT])
 
 
-def _typical(one: Labelled, names: Names, number: int) -> tuple[float, tuple[float, float]]:
+def _typical(one: Summary, names: Names, number: int) -> tuple[float, tuple[float, float]]:
     """The most typical place of a class, or of one that was merged into it."""
     members = np.flatnonzero(names.shown_as == number)
     best = members[one.typical[members].argmax()]

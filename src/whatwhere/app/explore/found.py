@@ -89,4 +89,4 @@ def _labelled(archive: Path, name: str, state: str) -> Found:
         raise InputError(f"{photo}: expected labels of the folder's codebook, got those of another")
     labels = digest(str(one.labels.shape), one.labels.tobytes())
     height, width = one.labels.shape
-    return Found(photo, name, digest(photo.read_bytes()), labels, (height, width), one.shares)
+    return Found(photo, name, digest(photo.read_bytes()), labels, (height, width), one.summary.shares)

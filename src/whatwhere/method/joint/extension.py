@@ -6,7 +6,7 @@ across (`Anchor.floor`), as it would have, had the image been there. So with S t
 parts of these walks, S_i inside the image and S_s to the landmarks, and D its sums of rows with the sample's ridge,
 each column k of X is the solution of
 
-    (λ_k − D⁻¹ S_i) x_k = D⁻¹ S_s X_k ,
+    (λ_k D − S_i) x_k = S_s X_k ,
 
 a harmonic function (λ = 1) as Zhu, Ghahramani and Lafferty (2003) carry labels over a graph, at the sample's
 eigenvalue as Nyström's extension has it. The landmarks' own rows stay as they are, so no image depends on another. For
@@ -28,10 +28,8 @@ from whatwhere.method.joint.landmarks import Anchor, Landmarks, resampling
 from whatwhere.method.joint.seen import Seen
 from whatwhere.method.joint.sparsity import Sparsity
 
-#: Sweeps after which what has not settled is solved directly.
-SWEEPS = 200
-#: Largest change of a sweep, beside the largest entry, that counts as none.
-SETTLED = 1e-6
+#: Eigenvalues, all below 1, that differ by less are the same.
+SAME = 1e-7
 #: Cosines that differ by less are the same, summed in another order.
 ROUNDING = 1e-6
 
@@ -54,35 +52,26 @@ def extend(landmarks: Landmarks, image: Seen) -> Extended:
         )
     inside, across, connection = _walks(landmarks, image)
     degrees = inside.sum(1) + across[:, -1] + landmarks.ridge
-    P, B = inside / degrees[:, None], across[:, :-1] / degrees[:, None]
-    return Extended(harmonic(P, B, torch.from_numpy(landmarks.values)).numpy(), connection.numpy(), image.grid)
+    X = harmonic(inside, across[:, :-1], degrees, torch.from_numpy(landmarks.values))
+    return Extended(X.numpy(), connection.numpy(), image.grid)
 
 
 def harmonic(
-    P: Float[Tensor, "token token"], B: Float[Tensor, "token vector"], values: Float[Tensor, "vector"]
+    S: Float[Tensor, "token token"],
+    B: Float[Tensor, "token vector"],
+    degrees: Float[Tensor, "token"],
+    values: Float[Tensor, "vector"],
 ) -> Float[Tensor, "token vector"]:
-    """`(λ_k − P) x_k = b_k` for every column: by sweeps, and directly where these do not settle (an eigenvalue of P
-    that is not below λ_k).
+    """`(λ_k D − S) x_k = b_k` for every column of a symmetric S, by the eigenvectors of `D^-½ S D^-½`, which all share.
+    Sweeps `x ← D⁻¹ (S x + b)/λ` would settle only for columns with λ above all eigenvalues, and take longer.
+
+    Of several solutions (λ_k is an eigenvalue) that with the shortest `D^½ x_k`.
     """
-    X = B / values
-    for _ in range(SWEEPS):
-        after = (B + P @ X) / values
-        change, X = (after - X).abs().amax(0), after
-        settled = change.isfinite() & (change <= SETTLED * X.abs().amax(0))
-        if bool((settled | ~change.isfinite()).all()):
-            break
-    for column in torch.nonzero(~settled).flatten().tolist():
-        X[:, column] = _solved(P.double(), B[:, column].double(), float(values[column])).to(X.dtype)
-    return X
-
-
-def _solved(P: Float[Tensor, "token token"], b: Float[Tensor, "token"], value: float) -> Float[Tensor, "token"]:
-    """`(λ − P) x = b`; of several solutions (λ is an eigenvalue of P) the shortest."""
-    shifted = value * torch.eye(len(P), dtype=P.dtype) - P
-    try:
-        return torch.linalg.solve(shifted, b)
-    except torch.linalg.LinAlgError:
-        return torch.linalg.lstsq(shifted, b[:, None], driver="gelsd").solution[:, 0]
+    scale = degrees.double().rsqrt()[:, None]
+    own, U = torch.linalg.eigh(scale * S.double() * scale.T)
+    gaps = values.double() - own[:, None]
+    inverse = torch.where(gaps.abs() > SAME, 1 / gaps, 0.0)
+    return (scale * (U @ (inverse * (U.T @ (scale * B.double()))))).float()
 
 
 def _walks(
@@ -126,13 +115,14 @@ def _graph(
     cosines = source @ target.T
     cosines.fill_diagonal_(-torch.inf)
     near, places = _strongest(cosines, sparsity.intra, least)
-    out = source @ anchor.target.float().T
+    of_source, of_target = anchor.sides
+    out = source @ of_target.T
     far, where = _strongest(out, sparsity.inter, least)
     sums = near.sum(1) + far.sum(1)
     scale = torch.where(sums > 0, 1 / sums, 0.0)[:, None]
     P = torch.zeros_like(cosines).scatter_(1, places, scale * near)
     led = torch.einsum("tk,tkc->tc", scale * far, vectors[where])
-    back = out if anchor.names[0] == anchor.names[1] else target @ anchor.source.float().T
+    back = out if anchor.names[0] == anchor.names[1] else target @ of_source.T
     return 0.5 * (P + P.T), 0.5 * (led + _led_back(anchor, back, vectors, least)), (scale * far).sum(1)
 
 

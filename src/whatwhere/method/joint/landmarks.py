@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -52,6 +53,12 @@ class Anchor:
     target: Float[Tensor, "landmark width"]
     floor: Float[Tensor, "landmark"]
     weight: Float[Tensor, "landmark"]
+
+    @cached_property
+    def sides(self) -> tuple[Float[Tensor, "landmark width"], Float[Tensor, "landmark width"]]:
+        """`source` and `target` as products are made with them: in single precision, once for all images."""
+        source = self.source.float()
+        return source, source if self.target is self.source else self.target.float()
 
 
 @dataclass(frozen=True)
