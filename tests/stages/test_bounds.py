@@ -18,7 +18,7 @@ from whatwhere.artifacts.store import Store, create, write_json
 #: Of the set: X takes 48 MB, as do its label maps. Images are small.
 IMAGES, GRID, CHANNELS, LABELLED, SHOWN = 60, (40, 100), 50, (500, 800), (40, 100)
 TOKENS = GRID[0] * GRID[1]
-#: Bytes that a stage may take beside what a small set took; 20 MB are rows that the colour scale is taken from.
+#: Bytes that a stage may take beside what a small set took.
 ROOM = 45 * 10**6
 ROOT = Path(__file__).parents[2]
 

@@ -54,7 +54,8 @@ FETCHED = whatwhere.datasets.sources.FETCHED
 # jobs in conda environments of their own find the package beside the workflow
 SOURCE = Path(workflow.current_basedir).parent.parent / "src"
 os.environ.update(PYTHONPATH=os.pathsep.join([str(SOURCE), dict(os.environ).get("PYTHONPATH", "")]))
-# no parameters: what a job answers does not depend on who worked on it, nor on how much of it at a time
+# no parameters: what a job answers does not depend on who worked on it, nor (but for clusters, which have it as one, and
+# for limits of colour scales) on how much of it at a time
 os.environ[whatwhere.artifacts.spread.BLOCK] = str(SETTINGS.block_locations)
 if SETTINGS.dask:
     os.environ[whatwhere.artifacts.spread.CLUSTER] = SETTINGS.dask

@@ -12,13 +12,13 @@ from whatwhere.artifacts.store import Store, Writer
 
 #: Images whose X is in memory at a time, at most, and in a file together.
 BLOCK_IMAGES = 64
-#: Rows of X that the limits of the colour scale are taken from.
+#: Rows of X that the limits of the colour scale are taken from, at most.
 SCALE_ROWS = 50_000
 #: Part of the rows beyond each end of the colour scale, in per cent.
 BEYOND = 2.0
 
 
-class _Leading:
+class Leading:
     """The leading columns of X of a solve, each times its length; read a few images at a time."""
 
     def __init__(self, solved: Store, lengths: np.ndarray) -> None:
@@ -88,11 +88,14 @@ def signs_and_limits(
     """
     U = np.eye(X.shape[2]) if U is None else U
     low, high = np.full(U.shape[1], np.inf), np.full(U.shape[1], -np.inf)
-    every, some = max(1, X.shape[0] * X.shape[1] // SCALE_ROWS), []
+    every, some = max(1, X.shape[0] * X.shape[1] // min(SCALE_ROWS, few(1, parts=1))), []
     for images, rows in _blocks(X, released):
         rotated, first = rows @ U, images.start * X.shape[1]
         low, high = np.minimum(low, rotated.min(0)), np.maximum(high, rotated.max(0))
         some.append(rotated[-first % every :: every].copy())  # a view would keep the whole block
     signs = np.where(-low > high, -1.0, 1.0)
-    limits = np.percentile(np.concatenate(some) * signs, [BEYOND, 100 - BEYOND], axis=0)
+    scale = np.concatenate(some)
+    del some
+    scale *= signs
+    limits = np.percentile(scale, [BEYOND, 100 - BEYOND], axis=0, overwrite_input=True)
     return signs, limits.T.tolist()
