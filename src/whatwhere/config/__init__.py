@@ -47,8 +47,7 @@ class Config(Strict):
     shard_images: Positive = 512
     """Images per job and store."""
     block_locations: Positive = BLOCK_LOCATIONS
-    """Of whatever goes over all locations of a data set so many are in memory at a time: a larger set takes longer, not
-    more."""
+    """Of all locations of a data set so many are in memory at a time: a larger set takes longer, not more."""
     views: Entries[ViewSettings]
     datasets: Entries[DatasetSettings]
     backbones: Entries[BackboneSettings]

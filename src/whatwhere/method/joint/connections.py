@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.method.joint.landmarks import resampling
+from whatwhere.method.joint.graph import resampling
 from whatwhere.method.joint.seen import Grid, Seen
 from whatwhere.method.joint.sparsity import SIDES
 

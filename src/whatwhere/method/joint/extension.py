@@ -24,7 +24,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.method.joint.landmarks import Anchor, Landmarks, resampling
+from whatwhere.method.joint.graph import resampling
+from whatwhere.method.joint.landmarks import Anchor, Landmarks
 from whatwhere.method.joint.seen import Seen
 from whatwhere.method.joint.sparsity import Sparsity
 

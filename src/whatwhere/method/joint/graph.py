@@ -20,6 +20,7 @@ from torch import Tensor
 
 from whatwhere.method.joint.search import Neighbours, Rows, Search, nearest
 from whatwhere.method.joint.sparsity import Sparsity
+from whatwhere.method.objective import resampling_matrix
 
 Operator = Literal["normalised", "walk"]
 
@@ -76,6 +77,14 @@ def normalised(P: sparse.csr_array) -> sparse.csr_array:
     balance = np.divide(1.0, np.sqrt(degrees), out=np.zeros_like(degrees), where=degrees > 0).astype(np.float32)
     scale = sparse.diags_array(balance)
     return (scale @ S @ scale).tocsr()
+
+
+def resampling(grid: tuple[int, int], target: tuple[int, int]) -> sparse.csr_array | None:
+    """g of one image as a sparse matrix; None where nothing changes."""
+    if grid == target:
+        return None
+    rows, columns = (side.double().numpy() for side in resampling_matrix(grid, target))
+    return sparse.csr_array(sparse.kron(rows, columns, format="csr"))
 
 
 def operator_of(A: sparse.csr_array, operator: Operator, slack: float = 0.0) -> sparse.csr_array:

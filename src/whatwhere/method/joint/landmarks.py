@@ -24,12 +24,11 @@ from torch import Tensor
 from whatwhere.artifacts.errors import InputError
 from whatwhere.artifacts.progress import progress
 from whatwhere.artifacts.seeding import seed_for
-from whatwhere.method.joint.graph import as_matrix, random_walk, symmetric_part
+from whatwhere.method.joint.graph import as_matrix, random_walk, resampling, symmetric_part
 from whatwhere.method.joint.search import Neighbours, Search, nearest
 from whatwhere.method.joint.seen import Grid, Seen
 from whatwhere.method.joint.sparsity import SIDES, Sparsity
 from whatwhere.method.joint.whole import REGULARISATION, leading, regularised
-from whatwhere.method.objective import resampling_matrix
 
 #: Landmarks by default.
 LANDMARKS = 2048
@@ -174,14 +173,6 @@ def places_of(image: str, size: int, count: int, seed: int) -> Int[np.ndarray, "
     """Which of an image's `size` locations stay, where `count` do: drawn by its id, in their order."""
     rng = np.random.default_rng(seed_for(seed, "landmarks", image, str(size)))
     return np.sort(rng.choice(size, count, replace=False))
-
-
-def resampling(grid: Grid, target: Grid) -> sparse.csr_array | None:
-    """g of one image as a sparse matrix; None where nothing changes."""
-    if grid == target:
-        return None
-    rows, columns = (side.double().numpy() for side in resampling_matrix(grid, target))
-    return sparse.csr_array(sparse.kron(rows, columns, format="csr"))
 
 
 def _check(images: Sequence[Seen], sparsity: Sparsity) -> None:
