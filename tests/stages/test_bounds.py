@@ -130,7 +130,9 @@ def sets(tmp_path_factory):
 
 def done_in(sets, stage, output, block):
     given = json.dumps([stage, str(sets / "small"), str(sets / "large"), str(output), ROOM])
-    surroundings = {**os.environ, BLOCK: str(block), "OMP_NUM_THREADS": "1"}
+    # each thread of the store's own takes a stack and an arena, and how many there are depends on the machine's load
+    few = {"OMP_NUM_THREADS": "1", "ZARR_THREADING__MAX_WORKERS": "1", "MALLOC_ARENA_MAX": "1"}
+    surroundings = {**os.environ, **few, BLOCK: str(block)}
     return subprocess.run(
         [sys.executable, "-c", CHILD, given], capture_output=True, text=True, check=False, cwd=ROOT, env=surroundings
     )
