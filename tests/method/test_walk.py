@@ -165,3 +165,14 @@ def test_eq3_depends_on_the_span_only():
     X = torch.randn(30, 4)
     mixed = X @ (torch.randn(4, 4) + 3 * torch.eye(4))
     torch.testing.assert_close(eq3(X, graph), eq3(mixed, graph), atol=1e-5, rtol=1e-4)
+
+
+def test_a_union_has_the_folds_of_its_parts():
+    found = features(grid=(4, 4), grids=((4, 4), (2, 2)))
+    parts = [random_walk(found, pathway=pathway) for pathway in ("qk", "vv")]
+    whole = random_walk(found, pathway="both")
+    whole.take_folds(parts)
+    for got, expected in zip(whole.folds, random_walk(found, pathway="both").folds, strict=True):
+        assert got.grid == expected.grid
+        torch.testing.assert_close(got.matrix, expected.matrix)
+        assert got.bound == pytest.approx(expected.bound)

@@ -27,7 +27,7 @@ COMPUTING = {name: name for name in ("torch", "timm", "diffusers", "transformers
 COMPUTING |= {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow", "faiss": "faiss-cpu"}
 COMPUTING |= {"pycocotools": "pycocotools", "pillow_heif": "pillow-heif"}
 ROOT = Path(__file__).parents[1]
-#: What files of code came to, in the working directory: to parse all takes longer than all else before a run begins.
+#: What files of code came to, in the working directory: parsing all of the package again is a wait before each run.
 KEPT = Path(".snakemake") / "whatwhere-code.json"
 
 

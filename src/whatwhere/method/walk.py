@@ -152,6 +152,16 @@ class Walks:
         grids = dict.fromkeys(layer.grid for layer in self.layers)
         return tuple(fold([a for a in self.layers if a.grid == grid], self.graphs) for grid in grids)
 
+    def take_folds(self, parts: Sequence[Walks]) -> None:
+        """Has the folds of a union from those of its `parts`: no head's matrix is made again."""
+        found = []
+        for grid in dict.fromkeys(layer.grid for layer in self.layers):
+            shares = [(one, part.graphs / self.graphs) for part in parts for one in part.folds if one.grid == grid]
+            (first, share), *others = shares
+            total = sum((one.matrix * share for one, share in others), first.matrix * share)
+            found.append(Fold(total, grid, max(one.bound for one, _ in shares)))
+        vars(self)["folds"] = tuple(found)  # where the property keeps what it has once computed
+
 
 def random_walk(
     features: Features,

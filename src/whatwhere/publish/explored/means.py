@@ -6,13 +6,11 @@ off by more than half a level of its own largest. The upper triangle is written,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float, Float32
 
 from whatwhere.method.objective import resampling_matrix
-from whatwhere.method.walk import Fold, Walks
+from whatwhere.method.walk import Walks
 from whatwhere.publish.explored.bits import Bits
 
 #: Steps from 0 to a row's largest: off by at most 0.4 % of it.
@@ -30,17 +28,6 @@ def mean_walk(walks: Walks) -> Float32[np.ndarray, "token token"]:
             M = g.T @ M @ g
         total += M
     return total
-
-
-def share_folds(whole: Walks, parts: Sequence[Walks]) -> None:
-    """Takes the folds of `whole`, whose graphs are those of the parts, from theirs: no head's matrix is made again."""
-    grids = dict.fromkeys(layer.grid for layer in whole.layers)
-    found = []
-    for grid in grids:
-        shares = [(fold, part.graphs / whole.graphs) for part in parts for fold in part.folds if fold.grid == grid]
-        total = sum((fold.matrix * share for fold, share in shares[1:]), shares[0][0].matrix * shares[0][1])
-        found.append(Fold(total, grid, max(fold.bound for fold, _ in shares)))
-    vars(whole)["folds"] = tuple(found)  # where the property keeps what it has once computed
 
 
 def encoded(M: Float[np.ndarray, "token token"]) -> tuple[Bits, Float32[np.ndarray, "token"]]:

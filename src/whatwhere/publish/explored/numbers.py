@@ -68,7 +68,7 @@ def numbers_of(
     check_vectors(vectors)
     shown = small(image)
     walks = {pathway: random_walk(features, pathway=pathway) for pathway in PATHWAYS}
-    means.share_folds(walks["both"], [walks["qk"], walks["vv"]])
+    walks["both"].take_folds([walks["qk"], walks["vv"]])
     grid = walks["both"].grid
     guide = Guide.of(shown, grid)
     facts: dict[str, Any] = {
