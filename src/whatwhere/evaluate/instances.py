@@ -32,6 +32,8 @@ MATCHES = ["image", "truths", "score", *STATES]
 MOST = 100
 #: Recalls at which precision is read.
 RECALLS = np.linspace(0, 1, 101)
+#: Of resamples that are scored together, so many hits and recalls are compared at a time.
+NUMBERS = 2**22
 
 
 def coco_results(
@@ -92,7 +94,8 @@ def detection_scores(matches: pd.DataFrame) -> dict[str, float]:
     NaN (COCOeval says -1); without an image the number of masks is too.
     """
     table = _Table.of(matches)
-    return table.scores(np.ones(len(table.truths), np.int64))
+    scores = table.scores(np.ones((1, len(table.truths)), np.int64))
+    return {name: float(value) for name, [value] in scores.items()}
 
 
 def bootstrap_interval(
@@ -111,8 +114,7 @@ def resampled(
 ) -> dict[str, Float[np.ndarray, "resample"]]:
     """`detection_scores` of sets drawn from the images with replacement; NaN without an object to be found."""
     table = _Table.of(matches)
-    drawn = pd.DataFrame([table.scores(weights) for weights in times(len(table.truths), resamples, rng)])
-    return {str(name): values.to_numpy(float) for name, values in drawn.items()}
+    return table.scores(times(len(table.truths), resamples, rng))
 
 
 def _middle(values: Float[np.ndarray, "resample"]) -> tuple[float, float]:
@@ -148,31 +150,44 @@ class _Table:
             tuple(np.flatnonzero(row == 1) for row in states),
         )
 
-    def scores(self, times: Int[np.ndarray, "image"]) -> dict[str, float]:
-        """`detection_scores` where each image is there so many times.
+    def scores(self, times: Int[np.ndarray, "resample image"]) -> dict[str, Float[np.ndarray, "resample"]]:
+        """`detection_scores` where each image is there so many times, for several such sets at once.
 
         Copies of a detection stand side by side: a hit's precision is that after its last copy, which is the best.
         (With copies of whole images one after the other, only equal scores inside an image would fall otherwise.)
         """
-        objects, images = int(times @ self.truths), int(times.sum())
-        curves = list(self._curves(times[self.image], objects)) if objects else [(np.nan, np.nan)]
-        precisions, recalls = np.array(curves).T
-        masks = times @ self.detections / images if images else float("nan")
+        objects, images = times @ self.truths, times.sum(1)
+        curves = [self._curves(times[some], objects[some]) for some in self._chunks(len(times))]
+        precisions, recalls = np.concatenate(curves, 1)
+        precisions[objects == 0] = recalls[objects == 0] = np.nan
+        with np.errstate(invalid="ignore"):
+            masks = (times @ self.detections) / images
         return {
-            "AP50": 100 * float(precisions[0]),
-            "AP": 100 * float(precisions.mean()),
-            "AR100": 100 * float(recalls.mean()),
-            "masks per image": float(masks),
+            "AP50": 100 * precisions[:, 0],
+            "AP": 100 * precisions.mean(1),
+            "AR100": 100 * recalls.mean(1),
+            "masks per image": masks,
         }
 
-    def _curves(self, weights: Int[np.ndarray, "detection"], objects: int) -> Iterator[tuple[float, float]]:
+    def _chunks(self, resamples: int) -> Iterator[slice]:
+        size = max(1, NUMBERS // (len(RECALLS) * max(1, *(len(hits) for hits in self.hits))))
+        return (slice(first, first + size) for first in range(0, resamples, size))
+
+    def _curves(
+        self, times: Int[np.ndarray, "resample image"], objects: Int[np.ndarray, "resample"]
+    ) -> Float[np.ndarray, "2 resample threshold"]:
         """Average precision and last recall at each threshold: interpolated precision changes at hits only."""
+        weights, found = times[:, self.image], []
         for counted, hits in zip(self.counted, self.hits, strict=True):
-            true = np.cumsum(weights[hits])
-            precision = true / (np.cumsum(weights * counted)[hits] + np.spacing(1))
-            best_after = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)  # 0 beyond the last recall
-            places = np.searchsorted(true / objects, RECALLS, side="left")
-            yield float(best_after[places].mean()), float(true[-1] / objects if len(true) else 0)
+            true = np.cumsum(weights[:, hits], 1)
+            precision = true / (np.cumsum(weights * counted, 1)[:, hits] + np.spacing(1))
+            best_after = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+            best_after = np.concatenate([best_after, np.zeros((len(times), 1))], 1)  # 0 beyond the last recall
+            reached = true / np.maximum(objects, 1)[:, None]
+            places = (reached[:, :, None] < RECALLS).sum(1)
+            last = reached[:, -1] if len(hits) else np.zeros(len(times))
+            found.append([np.take_along_axis(best_after, places, 1).mean(1), last])
+        return np.ascontiguousarray(np.moveaxis(found, 0, 2))
 
 
 def _check(truth: dict[str, Any], results: list[dict[str, Any]], kind: str) -> None:

@@ -7,7 +7,7 @@ up what. Seeds, tolerance and end are scikit-learn's `KMeans`: on rows that it c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,18 +50,40 @@ def summed(
     """A block's sums for each of some centres. `largest`: an entry of any row; `of`: rows in all blocks."""
     rows = rows.astype(np.float64)
     step, square = _step(largest, of), _step(4 * rows.shape[1] * largest**2, of)
-    whole, places = np.rint(rows / step) * step, np.arange(len(rows) + 1)
-    one_more = np.concatenate([rows, np.square(rows).sum(1)[:, None], np.ones((len(rows), 1))], 1)
+    whole = rows / step
+    np.rint(whole, out=whole)
+    whole *= step
+    places = np.arange(len(rows) + 1)
+    lengths = np.einsum("ij,ij->i", rows, rows)
     found = []
-    for one in centres:
-        # |x|² − 2 x·c + |c|² by one product
-        farther = one_more @ np.concatenate([-2 * one.T, np.ones((1, len(one))), [np.square(one).sum(1)]])
-        nearest = farther.argmin(1)
-        members = csr_array((np.ones(len(rows)), nearest, places), shape=farther.shape)
-        distances = np.maximum(farther[places[:-1], nearest], 0)
-        inertia = float((np.rint(distances / square) * square).sum())
-        found.append(Sums(np.bincount(nearest, minlength=len(one)), members.T @ whole, inertia))
+    for some in _together(centres, rows.shape[1]):
+        # |x - c|² but for |x|², of all centres by one product, which is twice as fast as one for each clustering
+        stacked = np.concatenate(some)
+        farther = rows @ (-2 * stacked.T)
+        farther += np.einsum("ij,ij->i", stacked, stacked)
+        for one, own in zip(some, np.split(farther, np.cumsum([len(one) for one in some[:-1]]), 1), strict=True):
+            nearest = own.argmin(1)
+            members = csr_array((np.ones(len(rows)), nearest, places), shape=own.shape)
+            distances = np.maximum(own[places[:-1], nearest] + lengths, 0)
+            inertia = float((np.rint(distances / square) * square).sum())
+            found.append(Sums(np.bincount(nearest, minlength=len(one)), members.T @ whole, inertia))
     return found
+
+
+def _together(
+    centres: Sequence[Float[np.ndarray, "_ vector"]], width: int
+) -> Iterator[list[Float[np.ndarray, "_ vector"]]]:
+    """Clusterings whose centres together are at most as many as a row has numbers, so that products are no larger than
+    the rows are; one at least.
+    """
+    some: list[np.ndarray] = []
+    for one in centres:
+        if some and sum(map(len, some)) + len(one) > width:
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
 
 
 def fit(

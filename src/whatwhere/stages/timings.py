@@ -30,8 +30,8 @@ def time_methods(
 ) -> dict[str, Any]:
     """Seconds of `forward`, `fold`, `solve` and `cluster` for each method on one image (Table 6).
 
-    `methods` are settings of solvers with their `kind`; `regions` those of `cluster`. The median of three after one
-    untimed, for a phase that takes under a second; a longer one is timed once, as is the fold of equal graph sets.
+    `methods` are settings of solvers with their `kind`; `regions` those of `cluster`. The median of three for a
+    phase that takes under a second; a longer one is timed once, as is the fold of equal graph sets.
     A solver's steps are alike: of many `timed_steps` are timed, and `solve` is reckoned from them, as `status` says:
     all steps, also of a method that ends where it has converged.
     """

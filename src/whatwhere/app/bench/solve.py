@@ -66,14 +66,14 @@ def bench_solve(
 def _forward_and_capture(backbone: Backbone, image: np.ndarray) -> tuple[float, float, Features]:
     """Median seconds of both, timed in turn, so that a machine whose speed drifts favours neither."""
     bare, recorded = [], []
-    for number in progress(range(REPEATS + 1), "forward pass"):
+    for number in progress(range(REPEATS), "forward pass"):
         with torch.inference_mode():
             bare.append(timed(lambda: backbone.run(backbone.prepare(image)))[0])
         seconds, features = timed(lambda: capture(backbone, image))
         recorded.append(seconds)
         if number == 0 and seconds > LONG_S:
             return bare[0], recorded[0], features
-    return float(np.median(bare[1:])), float(np.median(recorded[1:])), features
+    return float(np.median(bare)), float(np.median(recorded)), features
 
 
 def _bench_operator(features: Features, operator: Operator, vectors: int, steps: int, descents: bool) -> dict[str, Any]:

@@ -34,6 +34,8 @@ LIBRARIES: tuple[str, ...] = (
 )
 LIBRARIES += ("jaxtyping", "tqdm", "scipy.sparse.linalg", "skimage.measure", "sklearn.cluster", "sklearn.metrics")
 LIBRARIES += ("torch", "timm", "diffusers.models.unets.unet_2d_condition", "matplotlib.figure", "faiss")
+LIBRARIES += ("diffusers.models.autoencoders.autoencoder_kl", "diffusers.schedulers.scheduling_ddpm")
+LIBRARIES += ("transformers.models.clip.modeling_clip",)
 _HERE = Path(__file__).parent
 
 
