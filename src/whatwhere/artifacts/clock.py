@@ -54,7 +54,7 @@ def _finish() -> None:
 
 
 def median(action: Callable[[], Result]) -> tuple[float, Result]:
-    """Median seconds of `REPEATS` runs, which a slow first one does not move, or of one that takes longer than `LONG_S`."""
+    """Median seconds of `REPEATS` runs, which a slow first one does not move, or of one longer than `LONG_S`."""
     first_s, result = timed(action)
     if first_s > LONG_S:
         return first_s, result

@@ -187,7 +187,7 @@ class _Table:
             places = (reached[:, :, None] < RECALLS).sum(1)
             last = reached[:, -1] if len(hits) else np.zeros(len(times))
             found.append([np.take_along_axis(best_after, places, 1).mean(1), last])
-        return np.ascontiguousarray(np.moveaxis(found, 0, 2))
+        return np.ascontiguousarray(np.moveaxis(np.array(found), 0, 2))
 
 
 def _check(truth: dict[str, Any], results: list[dict[str, Any]], kind: str) -> None:
