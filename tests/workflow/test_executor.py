@@ -20,10 +20,9 @@ pytestmark = [
 ]
 
 ROW = {"labels": ["tiny", "exact"], "backbone": "tiny", "method": "exact"}
-#: Two shards, of which every stage has a job each; so many images that a job can be met among them.
-SHARDS = {
-    "datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 32}},
-    "shard_images": 16,
+#: So many images that a job can be met among them.
+MANY = {
+    "datasets": {"scenes": {**SMALL["datasets"]["scenes"], "images": 16}},
     "features": {"run_images": 1},
     "tables": {"table1": {**SMALL["tables"]["table1"], "rows": [ROW]}},
     "figures": {},
@@ -92,9 +91,9 @@ def killed_at(process, cluster, rule, sign):
 
 def test_submitted_jobs_give_the_same_results_also_when_some_are_killed(cluster, tmp_path):
     """One is killed in a run that does not try again, which then is taken up, and one in a run that does."""
-    here = Project(tmp_path / "here", **SHARDS)
+    here = Project(tmp_path / "here", **MANY)
     here.run()
-    there = Project(tmp_path / "there", **SHARDS)
+    there = Project(tmp_path / "there", **MANY)
     results = there.folder / "results/small"
 
     def begun(stage):
@@ -106,7 +105,7 @@ def test_submitted_jobs_give_the_same_results_also_when_some_are_killed(cluster,
     assert {"index", "images", "features"} <= first.keys()
     said, status = killed_at(submitted(there), cluster, "regions", begun("regions"))
     assert status == 0, said
-    assert len(cluster.rules()["regions"]) == 3  # of two shards, one of them twice
+    assert len(cluster.rules()["regions"]) == 2  # the second time for the first
     assert "Trying to restart job" in said
     assert there.contents() == here.contents()
     assert not list(results.rglob("*.partial"))
