@@ -12,6 +12,7 @@ import struct
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -111,10 +112,7 @@ def write_report(
         tally=_tally(claims),
         places={path.stem: table for (path, _), table in zip(anchored, shown, strict=True)},
         tables=shown,
-        figures=[
-            _read_figure(path, anchor, caption, (pages or {}).get(path.stem, {}))
-            for (path, anchor), (_, caption) in zip(_anchored("figure", [f for f, _ in figures]), figures, strict=True)
-        ],
+        figures=_read_figures(figures, pages or {}),
         provenance=provenance,
         settings=settings,
     )
@@ -207,6 +205,19 @@ def _kind(name: str, cells: Sequence[str]) -> str:
     if name == MODEL_OF_PAPER or name.endswith(OF_PAPER):
         return f"{kind} paper"
     return f"{kind} difference" if name.endswith(LESS_PAPER) else kind
+
+
+def _read_figures(figures: Sequence[tuple[Path, str]], pages: Mapping[str, Mapping[str, str]]) -> list[_Figure]:
+    """Two at a time, for the report is a run's last job: pictures are brought to the screen by code that lets go of
+    Python meanwhile.
+    """
+    anchored = _anchored("figure", [path for path, _ in figures])
+    with ThreadPoolExecutor(2) as pool:
+        reading = [
+            pool.submit(_read_figure, path, anchor, caption, pages.get(path.stem, {}))
+            for (path, anchor), (_, caption) in zip(anchored, figures, strict=True)
+        ]
+        return [one.result() for one in reading]
 
 
 def _read_figure(path: Path, anchor: str, caption: str, pages: Mapping[str, str]) -> _Figure:
