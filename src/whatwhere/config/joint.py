@@ -99,7 +99,7 @@ class Global(Joint):
     operator: Literal["normalised", "walk", "regularised"] = "walk"
     """`regularised` normalises the mean of all layers' walks as one graph, its degrees regularised."""
     search: Literal["auto", "exact", "faiss"] = "auto"
-    """How neighbours in other images are found; `auto` is exact on a GPU, and below 200,000 locations."""
+    """How neighbours in other images are found; `auto` is exact on a GPU, and below 10,000 locations."""
     time: Annotated[float, Field(ge=0)] = 2
     """Columns of X have the length of their eigenvalue to this power, as in diffusion maps; 0 leaves them alike."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-4
