@@ -19,8 +19,8 @@ from whatwhere.artifacts.errors import InputError
 
 Search = Literal["auto", "exact", "faiss"]
 #: Locations from which on `search: auto` asks FAISS on a CPU. On one core and 384 channels it takes half of the exact
-#: search's time at 13,000 locations, a fifth to a seventh at 53,000, where it found 99.7 % or more of the neighbours; in
-#: the worst of DINOv2's twelve layers on 50 frames of CamVid (26,450 locations) it found 92.5 %.
+#: search's time at 13,000 locations, a fifth to a seventh at 53,000, where it found 99.7 % or more of the neighbours;
+#: in the worst of DINOv2's twelve layers on 50 frames of CamVid (26,450 locations) it found 92.5 %.
 EXACT_LOCATIONS = 10_000
 #: Locations whose neighbours are looked up exactly as well, to say how many of them FAISS finds.
 CHECKED = 256
