@@ -18,7 +18,7 @@ from whatwhere.method.solve.descent import buffered, has_converged
 from whatwhere.method.solve.released import Painter
 from whatwhere.method.solve.terms import DataTerm
 
-SETTINGS = {"exact": {}, "gradient": {"steps": 2000, "learning_rate": 3e-3}, "released": {"steps": 150}}
+SETTINGS = {"exact": {}, "gradient": {"steps": 600, "learning_rate": 1e-2}, "released": {"steps": 150}}
 
 
 def dense_operator(graph):
@@ -112,11 +112,11 @@ def test_exact_is_dense_eigh_over_resolutions():
 def test_gradient_converges_to_the_exact_subspace():
     graph = walks(blocks(noise=0.3)[0])
     exact = solve(graph, vectors=4)
-    gradient = solve(graph, vectors=4, solver="gradient", steps=4000, learning_rate=1e-3)
+    gradient = solve(graph, vectors=4, solver="gradient", steps=1200, learning_rate=1e-2)
     assert subspace_distance(exact.vectors, gradient.vectors) < 0.005
     assert float(eq3(gradient.vectors, graph)) == pytest.approx(float(exact.values.sum()), rel=1e-4)
     assert gradient.history[-1] < gradient.history[0]
-    assert gradient.history.shape == (4000,)
+    assert gradient.history.shape == (1200,)
 
 
 @pytest.mark.parametrize("solver", ["gradient", "released"])

@@ -88,14 +88,17 @@ def numbers_per_image(store: Store) -> int:
     return sum(math.prod(about["shape"][1:]) for name, about in arrays if name.rpartition("/")[0] in groups)
 
 
-def read_features(store: Store, index: int, device: str = "cpu") -> Features:
-    """The stored features of image number `index`, float32 on `device`, layers in their original order."""
+def read_features(store: Store, index: int, device: str = "cpu", *, values: bool = True) -> Features:
+    """The stored features of image number `index`, float32 on `device`, layers in their original order.
+
+    `values`: those too, where they were kept; they are a third of what is read.
+    """
     image = slice(index, index + 1)
     groups = layer_groups(store)
     arrays = {
         name: torch.from_numpy(store.read(name, image).astype(np.float32)).to(device)
         for name in store.description["arrays"]
-        if name.rpartition("/")[0] in groups
+        if name.rpartition("/")[0] in groups and (values or not name.endswith("/v"))
     }
     layers = []
     for place in layer_places(store):

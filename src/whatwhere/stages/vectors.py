@@ -45,7 +45,8 @@ def write_vectors(
     size = max(1, BATCH // numbers_per_image(features))
     for first in progress(range(0, len(ids), size), f"{kind} solver"):
         run = range(first, min(first + size, len(ids)))
-        walks = [random_walk(read_features(features, index, device), **chosen) for index in run]
+        read = [read_features(features, index, device, values=chosen["pathway"] != "qk") for index in run]
+        walks = [random_walk(one, **chosen) for one in read]
         seeds = [seed_for(seed, "solve", ids[index]) for index in run]
         solutions += solve_batch(walks, solver=kind, seeds=seeds, **choice)
     attributes = {key: features.attributes[key] for key in ("dataset", "weights")}
