@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from whatwhere.app.bench import alone, dataset, growth, worth
+from whatwhere.app.bench import alone, dataset, growth, plan, worth
 from whatwhere.app.bench.alone import FLOOR, run_alone
 from whatwhere.app.bench.extract import bench_extract
 from whatwhere.app.bench.growth import STABLE_DIFFUSION, Shape, on_paper, search_rate
@@ -380,6 +380,7 @@ def test_help_has_examples_and_needs_no_torch():
 @pytest.mark.slow
 def test_from_the_command_line_in_processes_of_their_own(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(growth, "RATE_LOCATIONS", 64)
+    monkeypatch.setattr(plan, "TIMES_EPOCHS", ())  # which is a process more each
     small = ["--images", "4", "8", "--pathway", "vv", "--batch", "4", "--vectors", "5", "--epochs", "1"]
     main(["bench", "dataset", *small, "--out", str(tmp_path / "out"), "--json"])
     measured = json.loads(capsys.readouterr().out)

@@ -35,8 +35,8 @@ def everything():
         "exact": {"kind": "exact", "vectors": 4},
         "cut": {"kind": "maskcut"},
         "tokens": {"kind": "tokens"},
-        "cached": {"kind": "minibatch", "batch_images": 2, "batches": 9, "vectors": 4},
-        "live": {"kind": "minibatch", "batch_images": 2, "batches": 9, "vectors": 4, "features": "live"},
+        "cached": {"kind": "minibatch", "batch_images": 2, "batches": 3, "vectors": 4},
+        "live": {"kind": "minibatch", "batch_images": 2, "batches": 3, "vectors": 4, "features": "live"},
         "global": {"kind": "global", "vectors": 4},
         "landmarks": {"kind": "landmarks", "vectors": 4},
     }

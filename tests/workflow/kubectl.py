@@ -12,12 +12,15 @@ from pathlib import Path
 
 
 def create(folder: Path) -> None:
-    """Starts the command of the Job that standard input describes, as a cluster would: by itself."""
+    """Starts the script of the Job that standard input describes, as a cluster would: by itself, by its own Python."""
     job = json.load(sys.stdin)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     name = f"{job['metadata']['generateName']}{len(list(folder.glob('*.json')))}"
+    *shell, script = container["command"]
+    own_script = folder / f"{name}.sh"
+    own_script.write_text(Path(script).read_text().replace(f"{sys.executable} -m", f"{folder / 'python'} -m"))
     said = 'echo $$ > "$0.leader"; "$@" > "$0.out" 2>&1; echo $? > "$0.ended"'
-    command = ["setsid", "flock", folder / f"{name}.lock", "sh", "-c", said, folder / name, *container["command"]]
+    command = ["setsid", "flock", folder / f"{name}.lock", "sh", "-c", said, folder / name, *shell, own_script]
     own = {one["name"]: one["value"] for one in container["env"]}
     nothing = subprocess.DEVNULL
     subprocess.Popen(

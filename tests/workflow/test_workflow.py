@@ -398,12 +398,15 @@ def test_changing_one_solver_reruns_its_methods_only(finished):
     assert solved == {"gradient"}
 
 
-def test_results_do_not_depend_on_cores_shards_or_files(finished, tmp_path):
-    other = Project(tmp_path, shard_images=2, features={"run_images": 1})
+def test_results_do_not_depend_on_cores_shards_files_or_on_features_that_are_kept(finished, tmp_path):
+    other = Project(tmp_path, shard_images=2, features={"run_images": 1, "keep": False})
     other.snakemake("--cores", "1")
+    found, expected = other.contents(), finished.contents()
     for name in ("tables/table1.csv", "figures/figure3.png"):
-        assert other.contents()[name] == finished.contents()[name]
-    assert len([n for n in other.contents() if n.startswith("features")]) == 3
+        assert found[name] == expected[name]
+    assert len([name for name in found if name.startswith("vectors/scenes/tiny/exact/")]) == 3
+    assert not list((tmp_path / "results/small/features").rglob("*.json"))
+    assert other.planned() == set()
 
 
 def test_seconds_are_measured_in_a_table_of_their_own(project):
@@ -417,15 +420,6 @@ def test_seconds_are_measured_in_a_table_of_their_own(project):
     assert float(ours["Total, ours (s)"]) == pytest.approx(sum(parts), rel=0.02)
     assert (theirs["Seconds (paper)"], theirs["Total, ours (s)"]) == ("40", "")
     assert project.planned() == set()
-
-
-def test_features_can_be_deleted_after_their_last_use(finished, tmp_path):
-    brief = Project(tmp_path, features={**SMALL["features"], "keep": False})
-    brief.run()
-    assert not list((tmp_path / "results/small/features").rglob("*.json"))
-    kept = {name: content for name, content in finished.contents().items() if not name.startswith("features")}
-    assert {name: c for name, c in brief.contents().items() if not name.startswith("features")} == kept
-    assert brief.planned() == set()
 
 
 def linked(project, run):

@@ -147,12 +147,12 @@ class _Index:
     """Approximate search: FAISS's inverted lists, some of which are looked through in a part of the channels; what is
     best there is compared in all of them.
 
-    ASSUME: 4·√locations lists, of which every row looks through 32; trained on 20 locations a list, 5 times. A quarter
-    of the channels, 64 at least: the directions along which targets are longest. Three candidates for each neighbour.
+    ASSUME: 4·√locations lists, of which every row looks through 24; trained on 20 locations a list, 5 times. A third
+    of the channels, 64 at least: the directions along which targets are longest. Six candidates for each neighbour.
     """
 
-    PROBES, TRAINED_ON, ITERATIONS = 32, 20, 5
-    PART, LEAST_CHANNELS, CANDIDATES = 4, 64, 3
+    PROBES, TRAINED_ON, ITERATIONS = 24, 20, 5
+    PART, LEAST_CHANNELS, CANDIDATES = 3, 64, 6
 
     def __init__(self, target: Rows) -> None:
         import faiss
@@ -181,9 +181,10 @@ class _Index:
         places, values = [], []
         for image, own in zip(block, rows, strict=True):
             others = faiss.IDSelectorNot(faiss.IDSelectorRange(image * self._tokens, (image + 1) * self._tokens))
-            lists = faiss.SearchParametersIVF(sel=others, nprobe=self.PROBES)
-            inner = faiss.SearchParametersPreTransform(index_params=lists)
-            choice = faiss.IndexRefineSearchParameters(k_factor=self.CANDIDATES, base_index_params=inner)
+            lists, narrower = faiss.SearchParametersIVF(), faiss.SearchParametersPreTransform()
+            choice = faiss.IndexRefineSearchParameters()
+            lists.sel, lists.nprobe, narrower.index_params = others, self.PROBES, lists
+            choice.k_factor, choice.base_index_params = self.CANDIDATES, narrower
             value, place = self._index.search(_array(own[None]), count, params=choice)
             values.append(torch.from_numpy(value))
             places.append(torch.from_numpy(place))
