@@ -221,6 +221,19 @@ class TestFaiss:
         products = (source.flatten(0, 1)[:, None] * target.flatten(0, 1)[found.across]).sum(-1)
         torch.testing.assert_close(found.across_values, products)
 
+    def test_looks_in_a_part_of_the_channels_and_answers_by_all(self, monkeypatch):
+        monkeypatch.setattr(search._Index, "LEAST_CHANNELS", 1)
+        few = clustered(60, 64)
+        draw, width = torch.Generator().manual_seed(3), few.shape[-1]
+        wide = torch.cat([few, 0.02 * torch.randn(*few.shape[:2], 2 * width, generator=draw)], -1)
+        turned = torch.linalg.qr(torch.randn(3 * width, 3 * width, generator=draw))[0]
+        source = torch.nn.functional.normalize(wide @ turned, dim=-1)  # no channel is one of the few
+        assert search._longest(source.flatten(0, 1).numpy(), width).d_out == width
+        found = nearest(source, source, inside=3, across=10, search="faiss")
+        assert found.recall >= 0.9
+        products = (source.flatten(0, 1)[:, None] * source.flatten(0, 1)[found.across]).sum(-1)
+        torch.testing.assert_close(found.across_values, products)
+
     def test_never_answers_the_own_image(self):
         source = rows(50, 40)  # nearest of all is the own image, of which every vector is a shade
         source = torch.nn.functional.normalize(source[:, :1] + 0.05 * source, dim=-1)
