@@ -356,7 +356,7 @@ def test_the_largest_page_is_there_within_a_second_and_takes_little_memory(brows
     for pathway in ("qk", "vv", "both"):
         one.page.check(f"input[name=pathway][value={pathway}]")
         one.slide("clusters", "Home")
-        # what regions take does not depend on the pathway: every number of them by the last, the fewest by each
+        # by the last pathway every number of regions, by the others the fewest
         for _ in range(9 if pathway == "both" else 1):
             one.page.uncheck("#borders")
             one.settle()

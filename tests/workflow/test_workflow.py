@@ -402,8 +402,9 @@ def test_results_do_not_depend_on_cores_shards_files_or_on_features_that_are_kep
     other = Project(tmp_path, shard_images=2, features={"run_images": 1, "keep": False})
     other.snakemake("--cores", "1")
     found, expected = other.contents(), finished.contents()
-    for name in ("tables/table1.csv", "figures/figure3.png"):
-        assert found[name] == expected[name]
+    for name in expected:
+        if name.startswith(("tables/", "figures/")):
+            assert found[name] == expected[name], name
     assert len([name for name in found if name.startswith("vectors/scenes/tiny/exact/")]) == 3
     assert not list((tmp_path / "results/small/features").rglob("*.json"))
     assert other.planned() == set()

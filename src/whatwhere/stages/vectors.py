@@ -39,14 +39,13 @@ def write_vectors(
     """
     chosen = {key: method[key] for key in OF_GRAPHS}
     choice = {key: value for key, value in method.items() if key not in OF_GRAPHS}
-    ids = features.ids
+    ids, with_values = features.ids, chosen["pathway"] != "qk"
     solutions: list[Solution] = []
     walks: list[Walks] = []
     size = max(1, BATCH // numbers_per_image(features))
     for first in progress(range(0, len(ids), size), f"{kind} solver"):
         run = range(first, min(first + size, len(ids)))
-        read = [read_features(features, index, device, values=chosen["pathway"] != "qk") for index in run]
-        walks = [random_walk(one, **chosen) for one in read]
+        walks = [random_walk(read_features(features, index, device, values=with_values), **chosen) for index in run]
         seeds = [seed_for(seed, "solve", ids[index]) for index in run]
         solutions += solve_batch(walks, solver=kind, seeds=seeds, **choice)
     attributes = {key: features.attributes[key] for key in ("dataset", "weights")}
