@@ -1,7 +1,9 @@
 """Shared by all tests: one thread per process, so that parallel test workers do not fight over cores; a server."""
 
+import compileall
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,12 @@ for pool in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(pool, "1")
 
 from tests.serving import Server  # noqa: E402 (it imports numpy)
+
+
+def pytest_configure(config):
+    """The package is compiled once: dozens of tests copy it, and each copy's first jobs would compile it again."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(__file__).parents[1] / "src", quiet=2)
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,7 @@ def campaign(folder: Path, *, rounds: int, seed: int, bits: int) -> tuple[list[R
     chance = random.Random(seed)
     whole = Project(folder / "whole", **SETTINGS)
     began = monotonic()
-    _run(whole)
+    whole.snakemake("--cores", "1")
     seconds = monotonic() - began
     expected = whole.contents()
     kills = [_killed(folder / "killed", chance, seconds, expected, number) for number in range(1, rounds + 1)]
@@ -240,63 +240,58 @@ def _memory(folder: Path) -> tuple[int, int]:
 
 FULL, BARRED = "a disk full in the middle of a run", "a read-only folder of results"
 NO_DISK = "not tried: no disk can be mounted here (unshare, tmpfs)"
-#: In a namespace of its own, where a small disk takes the place of the results: a run, more room, the run again.
-_SMALL_DISK = """
-mount -t tmpfs -o size={size}k none results || exit 77
-{run} > first.txt 2>&1; echo $? >> first.txt
-mount -o remount,size=400m results
-{unlock} > unlock.txt 2>&1
-{run} > second.txt 2>&1; echo $? >> second.txt
-cp -r results made
-"""
-_READ_ONLY = """
-mount -t tmpfs -o size=400m none results && mount -o remount,ro results || exit 77
-{run} > first.txt 2>&1; echo $? >> first.txt
+#: In a namespace of its own, where another disk takes the place of the results: first it may not be written to, then it
+#: is too small for a run, then it has room.
+_DISK = """
+mount -t tmpfs -o size={size}k none results && mount -o remount,ro results || exit 77
+{run} > barred.txt 2>&1; echo $? >> barred.txt
 mount -o remount,rw results
 {unlock} > unlock.txt 2>&1
-{run} > second.txt 2>&1; echo $? >> second.txt
+{run} > full.txt 2>&1; echo $? >> full.txt
+mount -o remount,size=400m results
+{unlock} > unlock.txt 2>&1
+{run} > last.txt 2>&1; echo $? >> last.txt
 cp -r results made
 """
 
 
 def _disks(whole: Project, expected: Any) -> list[Row]:
-    """A disk that is full in the middle, and one that is read-only; where none can be mounted, that."""
+    """A disk that is read-only, and one that is full in the middle; where none can be mounted, that."""
     used = sum(file.stat().st_blocks for file in (whole.folder / "results").rglob("*") if file.is_file()) // 2
-
-    def says_room(lines: list[str]) -> bool:
-        return any("expected room on the disk" in line and "run again" in line for line in lines)
-
-    def says_barred(lines: list[str]) -> bool:
-        return len(lines) == 1 and "read-only" in lines[0]
-
-    cases = [
-        (FULL, _SMALL_DISK, used // 2, says_room, "path and room named; with more room the same"),
-        (BARRED, _READ_ONLY, 0, says_barred, "one line before any job; then the same"),
-    ]
-    rows: list[Row] = []
-    for what, script, size, right, said in cases:
-        found = _on_disk(whole, script, size, expected)
-        rows.append((what, 1, int(right(found[0]) and found[1]), said) if found else (what, 0, 0, NO_DISK))
-    return rows
+    rows = {FULL: "path and room named; with more room the same", BARRED: "one line before any job; then the same"}
+    if not (found := _on_disk(whole, used // 2, expected)):
+        return [(what, 0, 0, NO_DISK) for what in rows]
+    said, same = found
+    well = {
+        FULL: any("expected room on the disk" in line and "run again" in line for line in said["full"]),
+        BARRED: len(said["barred"]) == 1 and "read-only" in said["barred"][0],
+    }
+    return [(what, 1, int(well[what] and same), then) for what, then in rows.items()]
 
 
-def _on_disk(whole: Project, script: str, size: int, expected: Any) -> tuple[list[str], bool] | None:
-    """Our lines of the first run, and whether the second made all that was expected; None where it cannot be tried."""
-    project = Project(whole.folder.with_name(f"disk-{size}"), **SETTINGS)
+def _on_disk(whole: Project, size: int, expected: Any) -> tuple[dict[str, list[str]], bool] | None:
+    """Our lines of the first two runs, and whether the last made all that was expected; None where none can be tried.
+
+    `size`: 10³ bytes that the disk holds before it has room.
+    """
+    project = Project(whole.folder.with_name("disk"), **SETTINGS)
     (project.folder / "results").mkdir()
     run = f"{sys.executable} -m snakemake"
-    text = script.format(size=size, run=f"{run} --cores 1", unlock=f"{run} --unlock")
+    text = _DISK.format(size=size, run=f"{run} --cores 1", unlock=f"{run} --unlock")
     # a warm parent that serves other runs sees none of what is mounted here
     environment = {name: value for name, value in project.environment.items() if name != SOCKET}
     done = subprocess.run(["unshare", "-rm", "sh", "-c", text], cwd=project.folder, env=environment, timeout=PATIENCE_S)
-    if done.returncode == 77 or not (project.folder / "first.txt").exists():
+    if done.returncode == 77 or not (project.folder / "barred.txt").exists():
         return None
-    said = (project.folder / "first.txt").read_text()
     (project.folder / "results").rmdir()
     (project.folder / "made").rename(project.folder / "results")
-    lines = [line for line in said.splitlines() if line.startswith("whatwhere: ")]
-    lines = [line for line in lines if not re.search("a run is going on|a line of ours", line)]
-    return lines, project.contents() == expected
+    said = {name: _ours(project.folder / f"{name}.txt") for name in ("barred", "full")}
+    return said, project.contents() == expected
+
+
+def _ours(said: Path) -> list[str]:
+    lines = [line for line in said.read_text().splitlines() if line.startswith("whatwhere: ")]
+    return [line for line in lines if not re.search("a run is going on|a line of ours", line)]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from whatwhere.artifacts.errors import InputError
-from whatwhere.config import parse, schema
+from whatwhere.config import parse
 from whatwhere.config.claims import references
+from whatwhere.config.described import schema
 from whatwhere.config.overlay import BASE, PARTS, configured, configured_run, merged
 
 ROOT = Path(__file__).parents[2]

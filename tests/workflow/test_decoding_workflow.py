@@ -190,7 +190,8 @@ def test_changing_code_reruns_the_stages_that_use_it(finished, module):
     original = file.read_text()
     try:
         file.write_text(original + "\nADDED = 1\n")
-        assert finished.planned() >= CODE[module]
-        assert not finished.planned() & {"features", "images", "vectors", "regions"}
+        planned = finished.planned()
+        assert planned >= CODE[module]
+        assert not planned & {"features", "images", "vectors", "regions"}
     finally:
         file.write_text(original)

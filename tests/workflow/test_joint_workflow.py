@@ -41,7 +41,7 @@ DRAWING = {"kind": "method", "dataset": "scenes", "backbone": "tiny", "what": "w
 JOINT = {
     "datasets": {"scenes": {"kind": "scenes", "images": 6, "size_px": 128}},
     "methods": METHODS,
-    "segments": {"restarts": 2, "least_px": 4},
+    "segments": {"restarts": 2, "draws": 2, "least_px": 4},
     "tables": {
         "table3": {
             **TABLE,
@@ -156,8 +156,9 @@ def test_all_rows_are_scored_in_the_pixels_of_one_view(finished):
     views = {"views": {**SMALL["views"], "fine": {"protocol": "square", "size_px": 256, "multiple_px": 16}}}
     try:
         finished.configure(**{**JOINT, **views, "segments": {**JOINT["segments"], "view": "fine"}})
-        assert finished.planned() >= {"index", "matching", "refined", "table"}
-        assert not finished.planned() & {"joint", "segments", "features"}
+        planned = finished.planned()
+        assert planned >= {"index", "matching", "refined", "table"}
+        assert not planned & {"joint", "segments", "features"}
     finally:
         finished.configure(**JOINT)
 

@@ -5,7 +5,6 @@ Interior functions never see these models: the workflow takes values out of them
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -291,10 +290,3 @@ def check_files(config: Config, *, layers: Mapping[str, Any] | None = None) -> N
         except InputError as error:
             words = f"backbones.{name}.{error}; correct it"
             raise InputError(f"{origin(words, layers or {})}: {words}") from None
-
-
-def schema() -> str:
-    """The JSON schema of the configuration, for editors. No key is required, for no file holds them all."""
-    described = Config.model_json_schema()
-    del described["required"]
-    return json.dumps(described, indent=1) + "\n"

@@ -51,9 +51,13 @@ def titled(name: Any, entry: Any) -> Any:
 
 
 class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
+    """Frozen, and no key that it does not know.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    Nothing is built before it is asked for: every call of Snakemake imports all of the configuration and needs one of
+    its models. Docstrings are read for the schema alone (`described`).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

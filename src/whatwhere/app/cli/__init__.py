@@ -124,6 +124,6 @@ def _backbones(options: argparse.Namespace) -> None:
 
 
 def _schema(options: argparse.Namespace) -> None:
-    from whatwhere.config import schema
+    from whatwhere.config.described import schema
 
     sys.stdout.write(schema())

@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ class Parent:
                 return asked
         gc.enable()
         gc.collect()
+        _leave_standing()
         gc.freeze()  # no child's collector writes to what it shares with the others
         while not self.ended:
             if asked := self._turn(None):
@@ -200,6 +202,17 @@ def become(asked: Asked, searched: list[str], environment: dict[str, str]) -> No
         runpy.run_module(arguments[1], said, run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(arguments[0], said, run_name="__main__")
+
+
+def _leave_standing() -> None:
+    """What torch does as a process ends, no child does: it takes operators apart and tells of what it compiled.
+
+    Either touches so much of what is shared with the parent that a fork's end costs more than its beginning.
+    """
+    for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        each.atexit = False
+    if compiling := sys.modules.get("torch._dynamo.utils"):
+        atexit.unregister(compiling.dump_compile_times)
 
 
 def _take(threads: int) -> None:

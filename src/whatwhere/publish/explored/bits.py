@@ -107,20 +107,25 @@ def _shortest(
     first part falls ever more slowly with k: from where it would be best if nothing were rounded, 2 ** k = ln 2 · mean,
     down and up until it gets no better.
     """
-
-    def taken(k: Int[np.ndarray, "list"]) -> Int[np.ndarray, "list"]:
-        """Bits of each list, but for n."""
-        return np.add.reduceat(flat >> np.repeat(k, lengths), firsts, dtype=np.int64) + k * lengths
-
     means = np.add.reduceat(flat, firsts, dtype=np.int64) / lengths
     most = 2**PARAMETER_BITS - 1
     k = np.clip(np.rint(np.log2(np.maximum(math.log(2) * means, 1))), 0, most).astype(np.int32)
-    best = taken(k)
+    best = _taken(flat, firsts, lengths, k)
     for step in (-1, 1):
         better = np.ones(len(k), bool)
         while better.any():
             tried = np.clip(k + step * better, 0, most).astype(np.int32)
-            found = taken(tried)
+            found = _taken(flat, firsts, lengths, tried)
             better = found < best
             k, best = np.where(better, tried, k), np.where(better, found, best)
     return k
+
+
+def _taken(
+    flat: Int[np.ndarray, "number"],
+    firsts: Int[np.ndarray, "list"],
+    lengths: Int[np.ndarray, "list"],
+    k: Int[np.ndarray, "list"],
+) -> Int[np.ndarray, "list"]:
+    """Bits that each list takes with its k, but for one a number."""
+    return np.add.reduceat(flat >> np.repeat(k, lengths), firsts, dtype=np.int64) + k * lengths
