@@ -14,6 +14,7 @@ BRIEF = {"steps": 2, "batch_images": 4, "learning_rate": 1e-3}
 ZOO = {
     "scenes": 22,
     "held_out": 8,
+    "sample_steps": 2,
     "recipes": dict.fromkeys(("dino", "mae", "clip", "autoencoder", "diffusion"), BRIEF),
     "evidence": {"train_images": 6, "select_images": 3, "test_images": 4},
 }

@@ -15,7 +15,7 @@ rule zoo_scenes:
         "../../envs/torch.yaml"
     threads: all_cores
     params:
-        settings=values(SETTINGS.zoo, "recipes", "evidence", "device", "held_out"),
+        settings=values(SETTINGS.zoo, "recipes", "evidence", "sample_steps", "device", "held_out"),
         code=code("zoo.training.scenes"),
     script:
         "../scripts/zoo_scenes.py"
@@ -65,7 +65,7 @@ rule zoo_cards:
     conda:
         "../../envs/torch.yaml"
     params:
-        settings={"seed": SETTINGS.seed, "threads": SETTINGS.threads, "shown": SETTINGS.zoo.evidence.first_seed},
+        settings={"seed": SETTINGS.seed, "shown": SETTINGS.zoo.evidence.first_seed, "steps": SETTINGS.zoo.sample_steps},
         code=code("zoo.training.page"),
     script:
         "../scripts/zoo_cards.py"

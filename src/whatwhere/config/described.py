@@ -24,6 +24,7 @@ def schema() -> str:
 
 class _Described(GenerateJsonSchema):
     def model_schema(self, schema: Any) -> dict[str, Any]:
+        """A model's own schema, with what is written below its fields."""
         found = super().model_schema(schema)
         fields = found.get("properties", {})
         for name, words in _docstrings(schema["cls"]).items():

@@ -56,6 +56,8 @@ class Zoo(Strict):
     device: str = "cpu"
     recipes: ZooRecipes = ZooRecipes()
     evidence: ZooEvidence = ZooEvidence()
+    sample_steps: Positive = 50
+    """Steps of DDIM for each picture that the page shows of what the diffusion model paints."""
 
     @model_validator(mode="after")
     def _seeds_apart(self) -> Zoo:

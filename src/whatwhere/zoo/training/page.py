@@ -13,11 +13,14 @@ from whatwhere.zoo.training.pictures import draw_losses, draw_reconstructions, d
 PICTURES = "zoo"
 
 
-def write_page(trainings: dict[str, Path], evidence: dict[str, Path], output: Path, *, seed: int, shown: int) -> None:
+def write_page(
+    trainings: dict[str, Path], evidence: dict[str, Path], output: Path, *, seed: int, shown: int, steps: int
+) -> None:
     """Writes `output` and, first, its pictures under `zoo` beside it.
 
     `trainings` and `evidence` are the JSON files of each stage and family; a training's file lies in the folder of
-    its network. `shown` is the first seed of the scenes to reconstruct, none of them trained on.
+    its network. `shown` is the first seed of the scenes to reconstruct, none of them trained on; `steps` are those of
+    each sample of the diffusion model.
     """
     histories = {stage: _read(path) for stage, path in trainings.items()}
     pictures: dict[str, list[str]] = {}
@@ -28,7 +31,7 @@ def write_page(trainings: dict[str, Path], evidence: dict[str, Path], output: Pa
         pictures.setdefault(family, []).append(name)
     folder = trainings["diffusion"].parent
     names = [f"{PICTURES}/diffusion_{what}.png" for what in ("samples", "reconstructions")]
-    draw_samples(folder, output.parent / names[0], seed=seed)
+    draw_samples(folder, output.parent / names[0], seed=seed, steps=steps)
     draw_reconstructions(folder, output.parent / names[1], first_seed=shown)
     pictures["diffusion"] += names
     write_cards(histories, {family: _read(path) for family, path in evidence.items()}, pictures, output)

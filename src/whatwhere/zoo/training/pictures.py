@@ -33,7 +33,7 @@ PROMPTS = (
     "a photo of two people on the sand beside water under a clear sky",
     "a photo of a sky, a water",
 )
-STEPS, GUIDANCE = 50, 3.0
+GUIDANCE = 3.0
 DPI = 150
 #: Side of a shown image, in inches.
 CELL_IN = 1.15
@@ -82,13 +82,13 @@ def _draw_curve(axes: Axes, history: dict[str, Any], name: str) -> None:
 
 
 def draw_samples(
-    folder: Path, output: Path, *, seed: int, prompts: Sequence[str] = PROMPTS, images_each: int = 2
+    folder: Path, output: Path, *, seed: int, steps: int, prompts: Sequence[str] = PROMPTS, images_each: int = 2
 ) -> None:
     """A PNG of what the pipeline in `folder` paints for each prompt, `images_each` times.
 
-    DDIM with `STEPS` steps and guidance `GUIDANCE`; every image has its own seed, so the others do not matter.
+    DDIM with `steps` steps and guidance `GUIDANCE`; every image has its own seed, so the others do not matter.
     """
-    painted = paint(folder, [prompt for prompt in prompts for _ in range(images_each)], seed=seed)
+    painted = paint(folder, [prompt for prompt in prompts for _ in range(images_each)], seed=seed, steps=steps)
     across = 2
     rows = -(-len(prompts) // across)
     figure = _figure(across * images_each * CELL_IN + 0.6, rows * (CELL_IN + 0.42))
@@ -103,7 +103,7 @@ def draw_samples(
     _save(figure, output)
 
 
-def paint(folder: Path, prompts: Sequence[str], *, seed: int) -> UInt8[np.ndarray, "image y x 3"]:
+def paint(folder: Path, prompts: Sequence[str], *, seed: int, steps: int) -> UInt8[np.ndarray, "image y x 3"]:
     """An image for each prompt, by diffusers' own pipeline and the scheduler that lies in `folder`."""
     from diffusers import StableDiffusionPipeline
 
@@ -115,7 +115,7 @@ def paint(folder: Path, prompts: Sequence[str], *, seed: int) -> UInt8[np.ndarra
         torch.Generator().manual_seed(seed_for(seed, "sample", str(i), prompt)) for i, prompt in enumerate(prompts)
     ]
     found = pipeline(
-        list(prompts), num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=generators, output_type="np"
+        list(prompts), num_inference_steps=steps, guidance_scale=GUIDANCE, generator=generators, output_type="np"
     ).images
     return np.rint(255 * np.asarray(found)).astype(np.uint8)
 
