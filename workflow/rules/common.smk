@@ -1,5 +1,6 @@
 """The checked configuration, and what rules look up in it."""
 
+import atexit
 import dataclasses
 import functools
 import json
@@ -105,7 +106,7 @@ def watch_scripts():
             script = Path(each.basedir, each.script)
             each.set_params(script=whatwhere.artifacts.codehash.file_hash(script))
     if workflow.is_main_process:
-        whatwhere.artifacts.codehash.keep()
+        atexit.register(whatwhere.artifacts.codehash.keep)  # also what rules ask about later, when jobs are known
 
 
 def code(*modules):

@@ -1,4 +1,4 @@
-"""Settings as single values, each with its path: what depends on many then says which of them changed."""
+"""Settings as values on a line each, with their paths: what depends on many then says which of them changed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import Any
 
 #: A path of keys, and numbers in lists, with the value at its end.
 Leaf = tuple[Any, ...]
+#: What takes at most so many letters is one value: of thousands Snakemake would look at each, whenever it starts.
+LETTERS = 400
 
 
 def leaves(tree: Any, *path: str | int) -> Iterator[Leaf]:
-    """Every value of a tree of dictionaries and lists as (key, key, …, value), in order; what is empty is a value."""
-    inner = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+    """Every value of a tree of dictionaries and lists as (key, key, …, value), in order.
+
+    What is short is a value, whatever it holds, but for the tree itself.
+    """
+    inner: list[tuple[str | int, Any]] = []
+    if not path or len(repr(tree)) > LETTERS:
+        inner = (
+            list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
+        )
     if not inner:
         yield (*path, tree)
     for key, value in inner:
