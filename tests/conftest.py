@@ -19,6 +19,11 @@ def pytest_configure(config):
         compileall.compile_dir(Path(__file__).parents[1] / "src", quiet=2)
 
 
+def pytest_collection_modifyitems(items):
+    """Whole runs come first, so that no worker waits at the end for another's, and none makes one that another has."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy"):

@@ -7,7 +7,7 @@ import pytest
 from whatwhere.artifacts.warm import LIBRARIES, SOCKET, Warm
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def warm():
     """Says in the environment where the parent listens; a test that must not have it takes it out (`cold`)."""
     parent = Warm(("snakemake.cli", "snakemake.executors.local", *LIBRARIES))
