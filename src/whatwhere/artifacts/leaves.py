@@ -16,15 +16,17 @@ def leaves(tree: Any, *path: str | int) -> Iterator[Leaf]:
 
     What is short is a value, whatever it holds, but for the tree itself.
     """
-    inner: list[tuple[str | int, Any]] = []
-    if not path or len(repr(tree)) > LETTERS:
-        inner = (
-            list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree)) if isinstance(tree, list) else []
-        )
+    inner = _inner(tree) if not path or len(repr(tree)) > LETTERS else []
     if not inner:
         yield (*path, tree)
     for key, value in inner:
         yield from leaves(value, *path, key)
+
+
+def _inner(tree: Any) -> list[tuple[str | int, Any]]:
+    if isinstance(tree, dict):
+        return list(tree.items())
+    return list(enumerate(tree)) if isinstance(tree, list) else []
 
 
 def tree_of(values: Iterable[Leaf]) -> Any:
