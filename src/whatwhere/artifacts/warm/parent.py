@@ -211,8 +211,8 @@ def _leave_standing() -> None:
     """
     for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         each.atexit = False
-    if compiling := sys.modules.get("torch._dynamo.utils"):
-        atexit.unregister(compiling.dump_compile_times)
+    # another version of torch may have none
+    atexit.unregister(getattr(sys.modules.get("torch._dynamo.utils"), "dump_compile_times", None))
 
 
 def _take(threads: int) -> None:
