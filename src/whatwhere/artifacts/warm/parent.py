@@ -211,8 +211,9 @@ def _leave_standing() -> None:
     """
     for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         each.atexit = False
-    # another version of torch may have none
-    atexit.unregister(getattr(sys.modules.get("torch._dynamo.utils"), "dump_compile_times", None))
+    telling = getattr(sys.modules.get("torch._dynamo.utils"), "dump_compile_times", None)
+    if telling:  # not every version of torch has it
+        atexit.unregister(telling)
 
 
 def _take(threads: int) -> None:
